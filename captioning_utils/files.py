@@ -1,0 +1,81 @@
+"""Writing files so that a crash, a full disk or a pulled plug never leaves half a file behind."""
+
+import contextlib
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from captioning_utils.errors import InputError
+
+
+@contextlib.contextmanager
+def atomic_write(path):
+    """Give a temporary path to write to; put it in the place of `path` only once all is on disk.
+
+    Args:
+        path: str or `Path`, the file to create or replace; its folder is made when missing.
+
+    Yields:
+        `Path` of a temporary file in the same folder. On an exception it is removed and `path` stays as it was.
+
+    Example:
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> with atomic_write(folder / "note.txt") as temporary:
+        ...     _ = temporary.write_text("done")
+        >>> (folder / "note.txt").read_text()
+        'done'
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)  # mkstemp makes private files; results are meant to be shared
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path, text):
+    """Write `text` (str) as UTF-8 to `path`, whole or not at all.
+
+    Example:
+        >>> path = Path(tempfile.mkdtemp()) / "a.txt"
+        >>> write_text(path, "a man on a horse")
+        >>> path.read_text(encoding="utf-8")
+        'a man on a horse'
+    """
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path, value, indent=1):
+    """Write a JSON-serialisable `value` to `path`, whole or not at all.
+
+    Example:
+        >>> path = Path(tempfile.mkdtemp()) / "a.json"
+        >>> write_json(path, {"bleu": 0.25})
+        >>> read_json(path)
+        {'bleu': 0.25}
+    """
+    write_text(path, json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
+
+
+def read_json(path):
+    """Read a JSON file.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        InputError: when it is not JSON in UTF-8; the message names the file and the line.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise InputError(f"{path} is not valid JSON ({error}); give a JSON file in UTF-8") from error
