@@ -20,8 +20,8 @@ class TextCleaning:
 
     The defaults give the words of Karpathy's widely used preparation (NeuralTalk): lower case, every ASCII
     punctuation mark deleted where it stands, digits and one-letter words kept. Scores computed on such words
-    are comparable with most published ones. `keep_digits=False, keep_one_letter_words=False` gives the cleaning
-    of the popular tutorials, which drops "a" and so changes every BLEU score.
+    are comparable with most published ones. `keep_digits=False, keep_one_letter_words=False` gives the
+    cleaning of the popular tutorials, which drops "a" and so changes every BLEU score.
 
     Raises:
         InputError: where a field is not True or False.
@@ -39,9 +39,7 @@ class TextCleaning:
     """
 
     lower_case: bool = True  # "Dog" and "dog" are one word
-    remove_punctuation: bool = (
-        True  # "man's" -> "mans", "t-shirt" -> "tshirt", "dog ." -> "dog"; see clean_caption
-    )
+    remove_punctuation: bool = True  # "man's" -> "mans", "t-shirt" -> "tshirt"; see clean_caption
     keep_digits: bool = True  # False drops every word that holds a digit: "2", "4x4"
     keep_one_letter_words: bool = True  # False drops "a", "I" and every other word of one character
 
@@ -114,11 +112,11 @@ def clean_caption(caption, cleaning=TextCleaning()):
     """Turn a raw caption into words separated by single spaces, without boundary tokens.
 
     Letters of every script are kept, in Unicode's composed form (NFC). Control characters and all kinds of
-    space separate words. ASCII punctuation and symbols (`string.punctuation`), and the typographic apostrophes
-    and hyphens, are deleted and join what they stood between: "man's" becomes "mans", "t-shirt" becomes
-    "tshirt", "and/or" becomes "andor". Other punctuation and symbols (dashes, quotation marks, emoji) become a
-    space. A reserved word that somebody typed ("startseq", "endseq") is dropped, so no caption can pretend to
-    begin or end early.
+    space separate words. ASCII punctuation and symbols (`string.punctuation`), and the typographic
+    apostrophes and hyphens, are deleted and join what they stood between: "man's" becomes "mans", "t-shirt"
+    becomes "tshirt", "and/or" becomes "andor". Other punctuation and symbols (dashes, quotation marks,
+    emoji) become a space. A reserved word that somebody typed ("startseq", "endseq") is dropped, so no
+    caption can pretend to begin or end early.
 
     Args:
         caption: str, any text; it may be empty.
