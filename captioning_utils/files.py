@@ -17,7 +17,7 @@ def atomic_write(path):
         path: str or `Path`, the file to create or replace; its folder is made when missing.
 
     Yields:
-        `Path` of a temporary file in the same folder. On an exception it is removed and `path` stays as it was.
+        `Path` of a temporary file in the same folder. On an exception it is removed; `path` stays as it was.
 
     Example:
         >>> folder = Path(tempfile.mkdtemp())

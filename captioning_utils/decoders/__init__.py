@@ -1,0 +1,42 @@
+"""The decoders by name. Each turns features and the words so far into logits for the next word."""
+
+import dataclasses
+
+from captioning_utils.decoders.merge import MergeConfig, MergeDecoder
+from captioning_utils.errors import InputError
+
+DECODERS = {"merge": (MergeDecoder, MergeConfig)}
+
+
+def build_decoder(name, **settings):
+    """Build a decoder from its name and the fields of its configuration.
+
+    Args:
+        name: str, one of `DECODERS`.
+        **settings: fields of the decoder's configuration, at least `vocabulary_size` and `feature_shape`.
+
+    Raises:
+        InputError: for an unknown name, an unknown setting or a value that is not allowed.
+
+    Example:
+        >>> build_decoder("merge", vocabulary_size=9, feature_shape=(8,), hidden_dim=16).config.hidden_dim
+        16
+    """
+    if name not in DECODERS:
+        raise InputError(f"unknown decoder {name!r}; choose from {', '.join(DECODERS)}")
+    decoder, config = DECODERS[name]
+    fields = {field.name for field in dataclasses.fields(config)}
+    unknown = sorted(set(settings) - fields)
+    if unknown:
+        raise InputError(f"the {name} decoder has no setting {unknown[0]!r:.80}; it has {', '.join(sorted(fields))}")
+    return decoder(config(**settings))
+
+
+def decoder_name(decoder):
+    """The name under which `build_decoder` builds this decoder's class; str.
+
+    Example:
+        >>> decoder_name(build_decoder("merge", vocabulary_size=9, feature_shape=(8,)))
+        'merge'
+    """
+    return next(name for name, (kind, _) in DECODERS.items() if isinstance(decoder, kind))

@@ -1,0 +1,101 @@
+"""The Python generator that feeds the training: features and token ids in, batches of tuples out."""
+
+import keras
+import numpy as np
+
+from captioning_utils.errors import InputError
+from captioning_utils.text import pad_captions
+
+# Sequences are padded to a multiple of this, so that a compiled training step sees a handful of lengths
+# instead of thirty; each new length costs a compilation.
+LENGTH_STEP = 4
+# Captions of similar length share a batch: this many batches are drawn at random, then sorted by length.
+# A larger pool saves more padding, a smaller one mixes better.
+POOL_BATCHES = 32
+
+
+class CaptionBatches(keras.utils.PyDataset):
+    """Batches of whole captions for `model.fit`: `((features, input_tokens), target_tokens)`.
+
+    One caption is one row: position `i` of the row predicts token `i + 1` from all tokens before it, so a caption
+    of `n` words gives its `n + 1` training pairs in a single pass. (The classic generator makes a row of every prefix
+    and runs the decoder over each of them.) Rows are right-padded; cuDNN's LSTM requires that.
+
+    The order depends on `seed` and `epoch` alone, so that an interrupted run can go on with the very batches
+    it would have seen.
+
+    Args:
+        features: object with `get(image_ids) -> float16 (batch, *feature_shape)`, for example a `FeatureCache`.
+        captions: list of `(image_id, token_ids)`; token ids start with the start token and end with the end token.
+        batch_size: int, captions per batch, 1 or more.
+        shuffle: bool, True for training; False keeps a fixed order (sorted by length, which is quickest).
+        seed: int, where the shuffling starts.
+        epoch: int, the first epoch's number; raise it to resume.
+
+    Raises:
+        InputError: where there is no caption, or a caption has fewer than two tokens.
+
+    Example:
+        >>> class TwoPhotos:
+        ...     def get(self, image_ids):
+        ...         return np.ones((len(image_ids), 512), "float16")
+        >>> batches = CaptionBatches(TwoPhotos(), [("a.jpg", [1, 4, 2]), ("b.jpg", [1, 5, 6, 2])], batch_size=2)
+        >>> (features, input_tokens), target_tokens = batches[0]
+        >>> features.shape, input_tokens.tolist(), target_tokens.tolist()
+        ((2, 512), [[1, 4, 0, 0], [1, 5, 6, 0]], [[4, 2, 0, 0], [5, 6, 2, 0]])
+
+    References:
+        https://keras.io/api/utils/python_utils/#pydataset-class
+    """
+
+    def __init__(self, features, captions, batch_size, shuffle=False, seed=0, epoch=0, **kwargs):
+        super().__init__(**kwargs)
+        if not captions:
+            raise InputError("there is no caption to make batches of; check the dataset's splits")
+        if batch_size < 1:
+            raise InputError(f"batch_size is {batch_size}; give 1 or more captions per batch")
+        self.lengths = np.array([len(token_ids) for _, token_ids in captions])
+        if self.lengths.min() < 2:
+            raise InputError("a caption holds fewer than two tokens; encode captions with Vocabulary.encode")
+        self.features = features
+        self.captions = captions
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.seed = seed
+        self.epoch = epoch
+        self._arrange()
+
+    def __len__(self):
+        return len(self._batches)
+
+    def __getitem__(self, index):
+        rows = [self.captions[row] for row in self._batches[index]]
+        longest = max(len(token_ids) for _, token_ids in rows) - 1
+        length = -(-longest // LENGTH_STEP) * LENGTH_STEP
+        input_tokens = pad_captions([token_ids[:-1] for _, token_ids in rows], length)
+        target_tokens = pad_captions([token_ids[1:] for _, token_ids in rows], length)
+        return (self.features.get([image_id for image_id, _ in rows]), input_tokens), target_tokens
+
+    def on_epoch_end(self):
+        """Keras calls this between epochs: the next epoch gets its own order."""
+        self.epoch += 1
+        self._arrange()
+
+    def _arrange(self):
+        """Cut the captions into batches of similar length, in an order set by (seed, epoch)."""
+        if not self.shuffle:
+            order = np.argsort(self.lengths, kind="stable")
+            self._batches = self._cut(order)
+            return
+        rng = np.random.default_rng((self.seed, self.epoch))
+        order = rng.permutation(len(self.captions))
+        pool = self.batch_size * POOL_BATCHES
+        pools = [order[start : start + pool] for start in range(0, len(order), pool)]
+        batches = [batch for pool in pools for batch in self._cut(pool[self._by_length(pool)])]
+        self._batches = [batches[i] for i in rng.permutation(len(batches))]
+
+    def _by_length(self, rows):
+        return np.argsort(self.lengths[rows], kind="stable")
+
+    def _cut(self, rows):
+        return [rows[start : start + self.batch_size] for start in range(0, len(rows), self.batch_size)]

@@ -1,0 +1,116 @@
+"""The merge decoder: the photo and the words so far meet only where the next word is chosen."""
+
+import dataclasses
+
+import keras
+from keras import ops
+
+from captioning_utils.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class MergeConfig:
+    """Sizes of a `MergeDecoder`; everything that is needed to build it again."""
+
+    vocabulary_size: int  # rows of the embedding and of the softmax, the four special tokens included
+    feature_shape: tuple  # (feature_dim,) of a pooled encoder or (num_regions, feature_dim) of a grid
+    embedding_dim: int = 256  # numbers per word
+    hidden_dim: int = 256  # width of the LSTM and of the merged vector
+    dropout: float = 0.5  # share of the image features and of the embedded words that is dropped in training
+
+    def __post_init__(self):
+        object.__setattr__(self, "feature_shape", tuple(int(size) for size in self.feature_shape))
+        if len(self.feature_shape) not in (1, 2):
+            raise InputError(
+                f"feature_shape is {self.feature_shape}; give (feature_dim,) or (num_regions, feature_dim)"
+            )
+        for name in ("vocabulary_size", "embedding_dim", "hidden_dim"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; give 1 or more")
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"dropout is {self.dropout}; give a share from 0 up to, not including, 1")
+
+
+class MergeDecoder(keras.Model):
+    """Next-word logits from a photo's features and the words so far, which are merged by addition.
+
+    image: features → layer normalisation → dropout → dense  ┐
+                                                             + → dense → logits
+    words: embedding → dropout → LSTM                        ┘
+
+    The photo never enters the LSTM, so the LSTM is a language model and may be small. A grid of regions is first
+    averaged with learned weights (the weights depend on the regions, not on the words). Layer normalisation takes
+    the scale out of the features: those of other encoders are up to a hundred times larger.
+
+    Args:
+        config: `MergeConfig`.
+
+    Call arguments:
+        inputs: tuple `(features, input_tokens)`: float `(batch, *feature_shape)` and int32 `(batch, sequence_length)`.
+        training: bool, whether dropout is on.
+
+    Returns:
+        float32 logits `(batch, sequence_length, vocabulary_size)`; position `i` predicts token `i + 1`.
+
+    Example:
+        >>> decoder = MergeDecoder(MergeConfig(vocabulary_size=9, feature_shape=(512,)))
+        >>> decoder((ops.zeros((2, 512)), ops.ones((2, 5), "int32"))).shape
+        TensorShape([2, 5, 9])
+
+    References:
+        Tanti, Gatt and Camilleri 2018, Where to put the image in an image caption generator (arXiv:1703.09137).
+    """
+
+    def __init__(self, config, **kwargs):
+        super().__init__(**kwargs)
+        self.config = config
+        self.normalise = keras.layers.LayerNormalization(name="normalise")
+        self.region_scores = keras.layers.Dense(1, name="region_scores")
+        self.drop_image = keras.layers.Dropout(config.dropout, name="drop_image")
+        self.image = keras.layers.Dense(config.hidden_dim, activation="relu", name="image")
+        self.embed = keras.layers.Embedding(config.vocabulary_size, config.embedding_dim, name="embed")
+        self.drop_words = keras.layers.Dropout(config.dropout, name="drop_words")
+        self.lstm = keras.layers.LSTM(config.hidden_dim, return_sequences=True, name="lstm")
+        self.merged = keras.layers.Dense(config.hidden_dim, activation="relu", name="merged")
+        self.logits = keras.layers.Dense(config.vocabulary_size, name="logits")
+        self.build()
+
+    def build(self, input_shape=None):
+        """Create the variables; all their shapes follow from the configuration."""
+        features, hidden = (None, self.config.feature_shape[-1]), (None, self.config.hidden_dim)
+        self.normalise.build(features)
+        if len(self.config.feature_shape) == 2:
+            self.region_scores.build(features)
+        self.image.build(features)
+        self.embed.build((None, None))
+        self.lstm.build((None, None, self.config.embedding_dim))
+        self.merged.build(hidden)
+        self.logits.build(hidden)
+        self.built = True
+
+    def call(self, inputs, training=False):
+        features, input_tokens = inputs
+        image = self._image_vector(features, training)  # (batch, hidden_dim)
+        words = self.drop_words(self.embed(input_tokens), training=training)  # (batch, length, embedding_dim)
+        words = self.lstm(words, training=training)  # (batch, length, hidden_dim)
+        return self._merge(image[:, None, :], words)  # (batch, length, vocabulary_size)
+
+    def initial_state(self, features):
+        """State before the first word, from features `(batch, *feature_shape)`: a dict of `(batch, hidden_dim)`."""
+        image = self._image_vector(features, training=False)
+        return {"image": image, "hidden": ops.zeros_like(image), "cell": ops.zeros_like(image)}
+
+    def step(self, tokens, state):
+        """One more word: tokens int32 `(batch,)` and state → logits `(batch, vocabulary_size)` and the new state."""
+        word, (hidden, cell) = self.lstm.cell(self.embed(tokens), [state["hidden"], state["cell"]])
+        return self._merge(state["image"], word), {"image": state["image"], "hidden": hidden, "cell": cell}
+
+    def _image_vector(self, features, training):
+        features = self.normalise(ops.cast(features, "float32"))
+        if len(self.config.feature_shape) == 2:
+            weights = ops.softmax(self.region_scores(features), axis=1)  # (batch, num_regions, 1)
+            features = ops.sum(weights * features, axis=1)  # (batch, feature_dim)
+        return self.image(self.drop_image(features, training=training))
+
+    def _merge(self, image, words):
+        return self.logits(self.merged(image + words))

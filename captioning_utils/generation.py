@@ -1,0 +1,303 @@
+"""From features to sentences: greedy, beam search and sampling, batched, compiled, for every decoder.
+
+All that is asked of a decoder is `initial_state(features) -> state` and `step(tokens, state) -> (logits, state)`, where
+a state is a flat dict of tensors whose first axis is the batch. The state is carried from word to word, so a word costs
+one step, however long the sentence already is.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from captioning_utils.errors import InputError
+from captioning_utils.text import Vocabulary
+
+PAD_ID, START_ID = Vocabulary.pad_id, Vocabulary.start_id
+END_ID, UNKNOWN_ID = Vocabulary.end_id, Vocabulary.unknown_id
+
+IMPOSSIBLE = -1e9  # a log-probability that no sum of real ones reaches, and finite: no NaN from 0 × inf
+BATCH_SIZE = 32  # photos per compiled call; the last batch is filled up, so that one shape is compiled
+
+
+@dataclasses.dataclass(frozen=True)
+class GenerationConfig:
+    """How sentences are chosen. `temperature=None` searches (greedy or beam), a number samples."""
+
+    beam_size: int = 5  # sentences kept in mind at once; 1 is greedy search
+    max_length: int = 25  # words at the most
+    length_penalty: float = 0.7  # score = log-probability / words ** length_penalty; 0 favours short sentences
+    block_repeats: int = 3  # no run of so many words twice in a sentence; 0 allows repeats
+    temperature: float | None = None  # sampling: below 1 safer, above 1 more surprising; None: search
+    top_p: float = 1.0  # sampling: only from the likeliest words that together have this probability
+    num_captions: int = 1  # alternatives per photo, best first; with a search at most beam_size
+    seed: int = 0  # sampling: the same seed gives the same sentences
+
+    def __post_init__(self):
+        for name, allowed, valid in (
+            ("beam_size", "a whole number of 1 or more", _is_count(self.beam_size)),
+            ("max_length", "a whole number of 1 or more", _is_count(self.max_length)),
+            ("num_captions", "a whole number of 1 or more", _is_count(self.num_captions)),
+            ("length_penalty", "a number of 0 or more", self.length_penalty >= 0),
+            ("block_repeats", "0, or a run of 2 words or more", self.block_repeats in (0, *range(2, 11))),
+            ("temperature", "None or a number above 0", self.temperature is None or self.temperature > 0),
+            ("top_p", "a share above 0, up to 1", 0 < self.top_p <= 1),
+        ):
+            if not valid:
+                raise InputError(f"{name} is {getattr(self, name)}; give {allowed}")
+        if self.temperature is None and self.num_captions > self.beam_size:
+            raise InputError(
+                f"num_captions is {self.num_captions} but beam_size only {self.beam_size}; raise beam_size or "
+                "give a temperature to sample"
+            )
+
+
+def _is_count(value):
+    return isinstance(value, int) and value >= 1
+
+
+class Generated(NamedTuple):
+    """Sentences for a batch of photos, best first."""
+
+    token_ids: np.ndarray  # int32 (batch, num_captions, max_length), padded with 0 behind the end token
+    log_probs: np.ndarray  # float32 (batch, num_captions), nats: the sum over the sentence's tokens
+    scores: np.ndarray  # float32 (batch, num_captions): log_probs / tokens ** length_penalty, the ranking
+
+
+class _Loop(NamedTuple):
+    """What is carried from word to word, for `rows = batch * beams` sentences in the making."""
+
+    position: object  # int32 scalar, words chosen so far
+    tokens: object  # int32 (batch, beams, max_length)
+    log_probs: object  # float32 (batch, beams)
+    lengths: object  # float32 (batch, beams), tokens chosen, the end token included
+    finished: object  # bool (batch, beams), the end token has been chosen
+    state: dict  # the decoder's, each (rows, …)
+
+
+class _Generator(keras.Model):
+    """A decoder and a configuration as one model, because `predict_on_batch` compiles a model on every backend."""
+
+    def __init__(self, decoder, config, beams):
+        super().__init__(name="caption_generator")
+        self.decoder = decoder
+        self.config = config
+        self.beams = beams
+        self.built = True  # it has no variables of its own
+
+    def call(self, inputs):
+        features, uniforms = inputs
+        decoder_state = self.decoder.initial_state(features)
+        batch = next(iter(decoder_state.values())).shape[0]
+        loop = self._start(batch, decoder_state)
+        (loop,) = ops.while_loop(self._unfinished, lambda loop: (self._advance(loop, uniforms),), (loop,))
+        return self._rank(loop)
+
+    def _start(self, batch, decoder_state):
+        shape = (batch, self.beams)
+        return _Loop(
+            position=ops.convert_to_tensor(0, "int32"),
+            tokens=ops.full((*shape, self.config.max_length), PAD_ID, "int32"),
+            log_probs=self._first_log_probs(shape),
+            lengths=ops.zeros(shape, "float32"),
+            finished=ops.zeros(shape, "bool"),
+            state={name: ops.repeat(value, self.beams, axis=0) for name, value in decoder_state.items()},
+        )
+
+    def _unfinished(self, loop):
+        return ops.logical_and(loop.position < self.config.max_length, ops.logical_not(ops.all(loop.finished)))
+
+    def _advance(self, loop, uniforms):
+        """Choose one more word for every sentence."""
+        batch, beams, length = loop.tokens.shape
+        last = ops.take(loop.tokens, ops.maximum(loop.position - 1, 0), axis=2)  # (batch, beams)
+        last = ops.where(loop.position == 0, START_ID, last)
+        logits, state = self.decoder.step(ops.reshape(last, (-1,)), loop.state)  # (rows, vocabulary)
+        history = ops.reshape(loop.tokens, (-1, length))  # (rows, max_length)
+        logits = forbid_tokens(ops.cast(logits, "float32"), history, loop.position, self.config.block_repeats)
+        logits = ops.reshape(logits, (batch, beams, -1))  # (batch, beams, vocabulary)
+        beam, word, log_prob = self._choose(loop, logits, uniforms)  # each (batch, beams)
+        finished = ops.take_along_axis(loop.finished, beam, axis=1)
+        word = ops.where(finished, PAD_ID, word)
+        tokens = ops.take_along_axis(loop.tokens, beam[:, :, None], axis=1)
+        rows = ops.reshape(beam + beams * ops.arange(batch)[:, None], (-1,))
+        return _Loop(
+            position=loop.position + 1,
+            tokens=ops.where(ops.arange(length) == loop.position, word[:, :, None], tokens),
+            log_probs=log_prob,
+            lengths=ops.take_along_axis(loop.lengths, beam, axis=1) + ops.cast(~finished, "float32"),
+            finished=ops.logical_or(finished, word == END_ID),
+            state={name: ops.take(value, rows, axis=0) for name, value in state.items()},
+        )
+
+    def _rank(self, loop):
+        """Best first; a sentence that never ended stands behind all that did, but is still returned."""
+        scores = loop.log_probs / ops.maximum(loop.lengths, 1.0) ** self.config.length_penalty
+        order = ops.argsort(ops.where(loop.finished, -scores, -scores - IMPOSSIBLE), axis=1)
+        tokens = ops.take_along_axis(loop.tokens, order[:, :, None], axis=1)
+        return tokens, *(ops.take_along_axis(value, order, axis=1) for value in (loop.log_probs, scores))
+
+
+class _Search(_Generator):
+    """Beam search; with one beam, greedy search.
+
+    A finished sentence keeps its beam and competes on with its final score, so the search ends when all beams
+    have finished, and `beam_size=1` is exactly the greedy choice.
+    """
+
+    def _first_log_probs(self, shape):
+        # All beams begin with the same start token: only the first may grow, or they would be copies.
+        first = ops.arange(shape[1]) == 0
+        return ops.broadcast_to(ops.where(first, 0.0, IMPOSSIBLE), shape)
+
+    def _choose(self, loop, logits, uniforms):
+        vocabulary = logits.shape[-1]
+        only_pad = ops.where(ops.arange(vocabulary) == PAD_ID, 0.0, IMPOSSIBLE)
+        step = ops.where(loop.finished[:, :, None], only_pad, ops.log_softmax(logits))
+        total = loop.log_probs[:, :, None] + step  # (batch, beams, vocabulary)
+        lengths = loop.lengths + ops.cast(~loop.finished, "float32")
+        scores = total / lengths[:, :, None] ** self.config.length_penalty
+        _, best = ops.top_k(ops.reshape(scores, (scores.shape[0], -1)), self.beams)  # (batch, beams)
+        log_prob = ops.take_along_axis(ops.reshape(total, (total.shape[0], -1)), best, axis=1)
+        return best // vocabulary, best % vocabulary, log_prob
+
+
+class _Sampler(_Generator):
+    """Draws every word from the decoder's distribution, narrowed by temperature and top-p."""
+
+    def _first_log_probs(self, shape):
+        return ops.zeros(shape, "float32")
+
+    def _choose(self, loop, logits, uniforms):
+        uniform = ops.take(uniforms, loop.position, axis=2)  # (batch, beams)
+        word = sample_words(logits / self.config.temperature, uniform, self.config.top_p)
+        chosen = ops.take_along_axis(ops.log_softmax(logits), word[:, :, None], axis=2)[:, :, 0]
+        beam = ops.broadcast_to(ops.arange(word.shape[1], dtype="int32"), word.shape)
+        return beam, word, ops.where(loop.finished, loop.log_probs, loop.log_probs + chosen)
+
+
+def forbid_tokens(logits, history, position, block_repeats):
+    """Make impossible what must not come next.
+
+    Never: padding, the start token, the unknown token, and the end token as the first word. With `block_repeats=n`
+    also every word that would complete a run of `n` words that the sentence holds already.
+
+    Args:
+        logits: float32 `(rows, vocabulary_size)`.
+        history: int32 `(rows, max_length)`, the words so far, 0 behind them.
+        position: int32 scalar, the number of words so far.
+        block_repeats: int, 0 (off) or 2 and more.
+
+    Returns:
+        float32 `(rows, vocabulary_size)`, with -1e9 where a token is forbidden.
+
+    Example:
+        >>> logits = ops.zeros((1, 7))
+        >>> history = ops.convert_to_tensor([[4, 5, 6, 4, 5, 0]])
+        >>> (ops.convert_to_numpy(forbid_tokens(logits, history, 5, 3))[0] < 0).nonzero()[0].tolist()
+        [0, 1, 3, 6]
+
+    References:
+        Blocking repeated n-grams: Paulus et al. 2017, section 2.5 (arXiv:1705.04304).
+    """
+    tokens = ops.arange(logits.shape[-1])
+    never = (tokens == PAD_ID) | (tokens == START_ID) | (tokens == UNKNOWN_ID)
+    never = never | ((tokens == END_ID) & (position == 0))
+    logits = ops.where(never, IMPOSSIBLE, logits)
+    if not block_repeats or history.shape[1] < block_repeats:
+        return logits
+    rows, length = history.shape
+    starts = length - block_repeats + 1
+    repeats = ops.arange(starts) + block_repeats <= position  # (starts,), runs that lie in the words so far
+    for offset in range(block_repeats - 1):
+        recent = ops.take(history, ops.maximum(position - block_repeats + 1 + offset, 0), axis=1)  # (rows,)
+        repeats = repeats & (history[:, offset : offset + starts] == recent[:, None])  # (rows, starts)
+    completing = ops.where(repeats, history[:, block_repeats - 1 :], PAD_ID)  # padding is forbidden anyway
+    row = ops.broadcast_to(ops.arange(rows)[:, None], (rows, starts))
+    indices = ops.stack([ops.reshape(row, (-1,)), ops.reshape(completing, (-1,))], axis=1)
+    return ops.scatter_update(logits, indices, ops.full((rows * starts,), IMPOSSIBLE, "float32"))
+
+
+def sample_words(logits, uniform, top_p):
+    """Draw a word from the smallest set of likeliest words that has probability `top_p` (nucleus sampling).
+
+    Args:
+        logits: float32 `(..., vocabulary_size)`, already divided by the temperature.
+        uniform: float32 `(...)` in [0, 1), one random number a draw; the draw is a function of it.
+        top_p: float in (0, 1]; 1 draws from the whole distribution.
+
+    Returns:
+        int32 `(...)`, token ids.
+
+    Example:
+        >>> logits = ops.log(ops.convert_to_tensor([[0.2, 0.5, 0.3]]))
+        >>> [int(sample_words(logits, ops.convert_to_tensor([u]), 1.0)[0]) for u in (0.1, 0.6, 0.9)]
+        [1, 2, 0]
+
+    References:
+        Holtzman et al. 2020, The Curious Case of Neural Text Degeneration (arXiv:1904.09751).
+    """
+    order = ops.argsort(-logits, axis=-1)
+    probs = ops.softmax(ops.take_along_axis(logits, order, axis=-1), axis=-1)  # likeliest first
+    before = ops.cumsum(probs, axis=-1) - probs
+    kept = ops.where(before < top_p, probs, 0.0)
+    cumulative = ops.cumsum(kept, axis=-1)
+    passed = cumulative <= uniform[..., None] * cumulative[..., -1:]
+    drawn = ops.sum(ops.cast(passed, "int32"), axis=-1)
+    last_kept = ops.sum(ops.cast(kept > 0, "int32"), axis=-1) - 1  # a uniform of almost 1 must not run over
+    drawn = ops.minimum(drawn, last_kept)
+    return ops.cast(ops.take_along_axis(order, drawn[..., None], axis=-1)[..., 0], "int32")
+
+
+class CaptionGenerator:
+    """Writes captions with one decoder; compiled on first use and kept, so later calls are quick.
+
+    Args:
+        decoder: a `keras.Model` with `initial_state` and `step`, for example `MergeDecoder`.
+
+    Example:
+        >>> from captioning_utils.decoders import build_decoder
+        >>> decoder = build_decoder("merge", vocabulary_size=9, feature_shape=(8,))
+        >>> generated = CaptionGenerator(decoder).generate(
+        ...     np.ones((2, 8), "float16"), GenerationConfig(beam_size=3, max_length=6, num_captions=2)
+        ... )
+        >>> generated.token_ids.shape, generated.scores.shape
+        ((2, 2, 6), (2, 2))
+    """
+
+    def __init__(self, decoder):
+        self.decoder = decoder
+        self._compiled = {}
+
+    def generate(self, features, config=GenerationConfig()):
+        """Sentences for features.
+
+        Args:
+            features: float `(batch, *feature_shape)`, any batch size.
+            config: `GenerationConfig`.
+
+        Returns:
+            `Generated`: token ids and scores, best sentence first.
+        """
+        features = np.asarray(features)
+        size = 1 if len(features) == 1 else BATCH_SIZE
+        beams = config.beam_size if config.temperature is None else config.num_captions
+        rng = np.random.default_rng(config.seed)
+        parts = []
+        for start in range(0, len(features), size):
+            batch = features[start : start + size]
+            real = len(batch)
+            batch = np.concatenate([batch, np.repeat(batch[:1], size - real, axis=0)])
+            parts.append([part[:real, : config.num_captions] for part in self._run(batch, beams, config, rng)])
+        return Generated(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+    def _run(self, batch, beams, config, rng):
+        config = dataclasses.replace(config, seed=0)  # the seed is no part of the compiled program
+        key = (len(batch), config)
+        if key not in self._compiled:
+            kind = _Search if config.temperature is None else _Sampler
+            self._compiled[key] = kind(self.decoder, config, beams)
+        uniforms = rng.random((len(batch), beams, config.max_length), "float32")  # a search ignores them
+        return [np.asarray(part) for part in self._compiled[key].predict_on_batch((batch, uniforms))]
