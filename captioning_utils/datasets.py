@@ -1,0 +1,597 @@
+"""Photographs and their captions, from any of the layouts that captioning datasets come in.
+
+`load_dataset(path)` looks at what is there and recognises Flickr8k (as on Kaggle and as first published), Flickr30k,
+COCO, Karpathy's split files and a table of your own. `data/README.md` shows the expected trees.
+"""
+
+import contextlib
+import csv
+import dataclasses
+import hashlib
+import itertools
+import os
+import re
+from pathlib import Path
+
+from captioning_utils.errors import InputError
+from captioning_utils.files import read_json
+
+SPLITS = ("train", "val", "test")
+SPLIT_WORDS = {
+    **dict.fromkeys(("train", "training", "restval"), "train"),  # restval: the part of COCO's val that trains
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+
+# The caption files that are recognised by name, in the order of preference; the first group that is there is read.
+CAPTION_FILES = (
+    ("dataset_flickr8k.json", "dataset_flickr30k.json", "dataset_coco.json"),  # Karpathy
+    ("Flickr8k.token.txt",),
+    ("results_20130124.token",),  # Flickr30k as first published
+    ("captions.txt",),  # Flickr8k and Flickr30k on Kaggle
+    ("results.csv",),  # Flickr30k on Kaggle
+    ("captions_train2017.json",),
+    ("captions_val2017.json",),
+    ("captions_train2014.json",),
+    ("captions_val2014.json",),
+    ("captions.csv",),
+)
+TEXT_FOLDERS = ("annotations", "Flickr8k_text", "Flickr8k_Text", "flickr30k_images")
+FLICKR8K_SPLIT_FILES = {
+    "train": "Flickr_8k.trainImages.txt",
+    "val": "Flickr_8k.devImages.txt",
+    "test": "Flickr_8k.testImages.txt",
+}
+
+PHOTO_FOLDERS = (
+    "Images",
+    "images",
+    "Flicker8k_Dataset",  # the misspelling is the original's
+    "Flickr8k_Dataset",
+    "flickr30k_images",
+    "flickr30k-images",
+    *("train2017", "val2017", "train2014", "val2014"),
+)
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+
+# Column names of a table, the preferred ones first; upper case, spaces and hyphens do not matter.
+IMAGE_COLUMNS = ("image", "file_name", "filename", "image_name", "image_path", "path", "file", "photo", "image_id")
+CAPTION_COLUMNS = ("caption", "text", "sentence", "comment", "description")
+SPLIT_COLUMNS = ("split", "set", "subset")
+
+
+@dataclasses.dataclass(frozen=True)
+class CaptionDataset:
+    """Photographs, the captions people wrote for them, and which of them train, validate and test.
+
+    Raises:
+        InputError: where a photo has no captions, a split names an unknown photo, or a photo is in two splits.
+
+    Example:
+        >>> dataset = CaptionDataset(
+        ...     name="pets",
+        ...     image_paths={"1.jpg": Path("pets/1.jpg"), "2.jpg": Path("pets/2.jpg")},
+        ...     captions={"1.jpg": ["A cat .", "A cat sleeps ."], "2.jpg": ["A dog ."]},
+        ...     splits={"train": ["1.jpg"], "val": [], "test": ["2.jpg"]},
+        ... )
+        >>> dataset.split_captions("test")
+        {'2.jpg': ['A dog .']}
+        >>> print(dataset.summary())
+        pets: 2 photos with 3 captions (train 1 photo, val 0 photos, test 1 photo)
+    """
+
+    name: str  # the dataset folder's name
+    image_paths: dict[str, Path]  # image_id -> file; the image_id is the name that the caption file uses
+    captions: dict[str, list[str]]  # image_id -> at least one caption, as written but for spaces at the ends
+    splits: dict[str, list[str]]  # "train", "val", "test" -> image_ids, sorted; no photo is in two of them
+    problems: tuple[str, ...] = ()  # what was left out or repaired while loading, one readable note each
+
+    def __post_init__(self):
+        if set(self.splits) != set(SPLITS):
+            raise InputError(f"the splits are {sorted(self.splits)!r:.80}; give exactly {', '.join(SPLITS)}")
+        without = [image_id for image_id in self.image_paths if not self.captions.get(image_id)]
+        if without or len(self.captions) != len(self.image_paths):
+            unknown = [image_id for image_id in self.captions if image_id not in self.image_paths]
+            raise InputError(
+                f"captions and photos do not belong together: {len(without)} photos without caption {_some(without)}, "
+                f"{len(unknown)} captioned photos without a file {_some(unknown)}; give both for each photo"
+            )
+        split_of = {}
+        for split, image_ids in self.splits.items():
+            for image_id in image_ids:
+                if image_id not in self.image_paths:
+                    raise InputError(f"the {split} split names {image_id!r:.120}, which is no photo of the dataset")
+                _assign(split_of, image_id, split, self.name)
+
+    def require_split(self, split):
+        """The image_ids of a split that must not be empty.
+
+        Args:
+            split: "train", "val" or "test".
+
+        Returns:
+            list of str, sorted.
+
+        Raises:
+            InputError: where there is no such split or it has no photo; the message says which splits have some.
+
+        Example:
+            >>> CaptionDataset("none", {}, {}, {"train": [], "val": [], "test": []}).require_split("test")
+            Traceback (most recent call last):
+            captioning_utils.errors.InputError: the test split of none is empty (train 0, val 0, test 0); ...
+        """
+        if split not in self.splits:
+            raise InputError(f"there is no split {split!r:.80}; choose one of {', '.join(SPLITS)}")
+        if not self.splits[split]:
+            sizes = ", ".join(f"{name} {len(self.splits[name])}" for name in SPLITS)
+            raise InputError(f"the {split} split of {self.name} is empty ({sizes}); choose another split or add photos")
+        return self.splits[split]
+
+    def split_captions(self, split):
+        """The captions of one split: what a vocabulary is built from, and the references of a score.
+
+        Args:
+            split: "train", "val" or "test".
+
+        Returns:
+            dict of image_id to list of raw captions, in the split's order.
+
+        Raises:
+            InputError: as `require_split`.
+        """
+        return {image_id: self.captions[image_id] for image_id in self.require_split(split)}
+
+    def summary(self):
+        """One line with the sizes, and a line for each problem: for people, to print after loading."""
+        sizes = ", ".join(f"{split} {_count(len(self.splits[split]), 'photo')}" for split in SPLITS)
+        number = sum(map(len, self.captions.values()))
+        first = f"{self.name}: {_count(len(self.captions), 'photo')} with {_count(number, 'caption')} ({sizes})"
+        return "\n".join([first, *(f"  note: {problem}" for problem in self.problems)])
+
+
+def load_dataset(path, images=None, captions=None, seed=0):
+    """Load a captioning dataset; its layout is recognised by looking.
+
+    Read are: Flickr8k and Flickr30k in their original and their Kaggle layouts, COCO's annotations, Karpathy's split
+    JSON, and any CSV with a column for the image and one for the caption (and, if you like, one for the split).
+    Where both Flickr8k layouts are present the original one is read; they hold the same captions.
+
+    The split is, in this order: the one in the caption file (Karpathy's, or a split column); for COCO with train and
+    val, COCO's train as train, and its val halved into val and test; Flickr8k's official one where its three files
+    are present; otherwise 80 % train, 10 % val, 10 % test. Photos are drawn, never captions, so a photo's captions
+    stay together; the draw depends on `seed` and the photos' names only, not on the order of files or lines.
+
+    Captions without photo, photos without caption and empty captions are left out, counted, and told in `problems`.
+
+    Args:
+        path: str or `Path`, the dataset's folder, or its caption file (CSV, JSON or token file).
+        images: str, `Path` or None, the folder with the photos, where it is not beside the captions.
+        captions: str, `Path` or None, the caption file, where its name is not one of the known ones.
+        seed: int, another one draws another split.
+
+    Returns:
+        `CaptionDataset`.
+
+    Raises:
+        InputError: where something is missing, empty, not UTF-8, not recognised or contradictory, a name points
+            out of the photo folder, or no photo at all is found; the message says where it looked.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp()) / "pets"
+        >>> (folder / "Images").mkdir(parents=True)
+        >>> for name in ("1.jpg", "2.jpg"):
+        ...     (folder / "Images" / name).touch()
+        >>> table = "image,caption,split\\n1.jpg,A cat .,train\\n2.jpg,A dog .,test\\n3.jpg,A bird .,test\\n"
+        >>> _ = (folder / "captions.csv").write_text(table)
+        >>> print(load_dataset(folder).summary())
+        pets: 2 photos with 2 captions (train 1 photo, val 0 photos, test 1 photo)
+          note: 1 photo is missing and left out with its 1 caption: '3.jpg'
+
+    References:
+        Hodosh et al. 2013 (Flickr8k); Young et al. 2014 (Flickr30k); Chen et al. 2015 (COCO captions,
+        arXiv:1504.00325); Karpathy and Li 2015 (splits, arXiv:1412.2306).
+    """
+    root, caption_files = _locate(Path(path), captions)
+    listing = _read_listing(caption_files)
+    photo_root = root if images is None else Path(images)
+    if not photo_root.is_dir():
+        raise InputError(f"the photo folder {photo_root} does not exist; give the folder that holds the photos")
+    finder = _PhotoFinder(photo_root)
+    image_paths = _find_photos(listing, finder, caption_files[0])
+    split_of = _choose_splits(listing, root, caption_files, sorted(image_paths), seed)
+    kept = sorted(image_id for image_id in image_paths if image_id in split_of)
+    if len(kept) < len(image_paths):
+        count = _count(len(image_paths) - len(kept), "photo")
+        listing.problems.append(f"{count} in no list of the official split, left out")
+    return CaptionDataset(
+        name=root.resolve().name or "dataset",
+        image_paths={image_id: image_paths[image_id] for image_id in kept},
+        captions={image_id: listing.captions[image_id] for image_id in kept},
+        splits={split: [image_id for image_id in kept if split_of[image_id] == split] for split in SPLITS},
+        problems=tuple(listing.problems),
+    )
+
+
+# --- Which files are there ---
+
+
+def _locate(path, captions):
+    """The dataset's folder and its caption files: one, or COCO's train and val."""
+    if path.is_file():
+        root = path.parent.parent if path.parent.name in TEXT_FOLDERS else path.parent
+        captions = path if captions is None else captions
+    elif path.is_dir():
+        root = path
+    else:
+        raise InputError(f"{path} does not exist; give the folder of a dataset, or its caption file")
+    if captions is None:
+        return root, _recognise(root)
+    places = [Path(captions), root / captions]
+    found = [place for place in places if place.is_file()]
+    if not found:
+        raise InputError(f"the caption file {captions} does not exist, here or in {root}; give a CSV or JSON file")
+    return root, found[:1]
+
+
+def _recognise(root):
+    folders = [root, *(root / name for name in TEXT_FOLDERS)]
+    for names in CAPTION_FILES:
+        found = [folder / name for name in names for folder in folders if (folder / name).is_file()]
+        if found:
+            return _only(found[:1] if len(names) == 1 else found) + _coco_sibling(found[0])
+    tables = sorted(file for file in root.glob("*.csv") if file.is_file())
+    if tables:
+        return _only(tables)
+    entries = sorted(entry.name for entry in itertools.islice(root.iterdir(), 1000))
+    known = ", ".join(itertools.chain(*CAPTION_FILES))
+    raise InputError(
+        f"no caption file recognised in {root}, which holds {_some(entries) or 'nothing'}; recognised are {known} "
+        f"(here or in {', '.join(TEXT_FOLDERS)}) and a single .csv; for another name give the caption file itself"
+    )
+
+
+def _only(files):
+    if len(files) > 1:
+        names = [file.name for file in files]
+        raise InputError(
+            f"several caption files in {files[0].parent}: {_some(names)}; give the path of the one to read"
+        )
+    return files
+
+
+def _coco_sibling(file):
+    """COCO's val file beside its train file, as a list of one or none."""
+    sibling = file.with_name(file.name.replace("captions_train", "captions_val"))
+    return [sibling] if sibling != file and sibling.is_file() else []
+
+
+# --- What the caption files say ---
+
+
+@dataclasses.dataclass
+class _Listing:
+    """What caption files say, before anybody looked for the photos."""
+
+    captions: dict = dataclasses.field(default_factory=dict)  # image_id -> list of str
+    split_of: dict = dataclasses.field(default_factory=dict)  # image_id -> split; empty where the file has none
+    folder_of: dict = dataclasses.field(default_factory=dict)  # image_id -> folder, where the file names one
+    problems: list = dataclasses.field(default_factory=list)
+    empty: int = 0  # captions without any text
+    broken: list = dataclasses.field(default_factory=list)  # "file, line" of what cannot be used
+    long: list = dataclasses.field(default_factory=list)  # "file, line" where a caption of several lines ends
+
+    def add(self, image_id, caption, split, file):
+        caption = _valid_text(caption).strip()
+        if not caption:
+            self.empty += 1
+            return
+        self.captions.setdefault(image_id, []).append(caption)
+        if split is not None:
+            _assign(self.split_of, image_id, split, file)
+
+    def note_losses(self):
+        if self.empty:
+            self.problems.append(f"{_count(self.empty, 'empty caption')} left out")
+        if self.broken:
+            count = _count(len(self.broken), "entry", "entries")
+            self.problems.append(f"{count} without image or caption left out, the first in {self.broken[0]}")
+        if self.long:
+            count = _count(len(self.long), "caption")
+            self.problems.append(
+                f"{count} over several lines, the first up to {self.long[0]}: check for an unclosed quotation mark"
+            )
+
+
+def _read_listing(caption_files):
+    listing = _Listing()
+    coco_splits = ("train", "val") if len(caption_files) == 2 else (None,)
+    for file, coco_split in zip(caption_files, coco_splits, strict=True):
+        if file.stat().st_size == 0:
+            raise InputError(f"{file} is empty; give a file with captions")
+        if file.suffix.lower() == ".json":
+            _read_json_captions(file, listing, coco_split)
+        else:
+            _read_text_captions(file, listing)
+    listing.note_losses()
+    if not listing.captions:
+        advice = "; ".join(listing.problems) or "give a file with at least one caption"
+        raise InputError(f"{caption_files[0]} holds no caption; {advice}")
+    return listing
+
+
+def _read_text_captions(file, listing):
+    try:
+        with open(file, encoding="utf-8-sig", newline="") as lines:
+            first = lines.readline()
+            if re.match(r"[^\t]*#\d+\t", first):
+                _read_token_lines(itertools.chain([first], lines), listing, file)
+            else:
+                _read_table(first, lines, listing, file)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file} is not text in UTF-8 ({error.reason}); save it as UTF-8") from error
+    except csv.Error as error:
+        raise InputError(f"{file} is not a readable CSV ({error}); check its quotation marks") from error
+
+
+def _read_token_lines(lines, listing, file):
+    """Flickr's own format: "name.jpg#0<tab>caption".
+
+    Flickr8k has five captions for "2258277193_586949ec62.jpg.1", a photo that was never published; they leave
+    with the other captions whose photo is missing.
+    """
+    for number, line in enumerate(lines, 1):
+        name, tab, caption = line.partition("\t")
+        name = name.rpartition("#")[0].strip()
+        if tab and name:
+            listing.add(_safe_name(name, file), caption, None, file)
+        elif line.strip():
+            listing.broken.append(f"{file.name}, line {number}")
+
+
+def _read_table(first, lines, listing, file):
+    delimiter, header = _read_header(first, file)
+    image, caption, split = (_column(header, names) for names in (IMAGE_COLUMNS, CAPTION_COLUMNS, SPLIT_COLUMNS))
+    # Flickr30k's table has no quoting: its captions hold lone quotation marks.
+    quoting = csv.QUOTE_NONE if delimiter == "|" else csv.QUOTE_MINIMAL
+    rows = csv.reader(lines, delimiter=delimiter, quoting=quoting)
+    for row in rows:
+        if not any(row):
+            continue
+        line = f"{file.name}, line {rows.line_num + 1}"
+        row = _repair_row(row, header, caption, delimiter, line)
+        if len(row) <= max(image, caption, split or 0) or not row[image].strip():
+            listing.broken.append(line)
+            continue
+        if "\n" in row[caption].strip():
+            listing.long.append(line)
+        split_word = None if split is None else _split_word(row[split], line)
+        listing.add(_safe_name(row[image], file), row[caption], split_word, file)
+
+
+def _read_header(first, file):
+    """The delimiter with which the first line names an image and a caption column, and the column names."""
+    for delimiter in ",;\t|":
+        cells = next(csv.reader([first], delimiter=delimiter), [])
+        header = [re.sub(r"[\s-]+", "_", cell.strip().lower()) for cell in cells]
+        if _column(header, IMAGE_COLUMNS) is not None and _column(header, CAPTION_COLUMNS) is not None:
+            return delimiter, header
+    raise InputError(
+        f"{file} has no image and caption column; its first line is {first.strip()!r:.120}, where one column must be "
+        f"called {_or(IMAGE_COLUMNS)} and one {_or(CAPTION_COLUMNS)}; add that line or rename the columns"
+    )
+
+
+def _column(header, names):
+    return next((header.index(name) for name in names if name in header), None)
+
+
+def _repair_row(row, header, caption, delimiter, line):
+    """Mend what is known to happen: a separator left out (Flickr30k), commas in a caption without quotation marks."""
+    if delimiter == "|" and len(row) == len(header) - 1 and caption == len(row):
+        # Flickr30k's one broken line: "2199200615.jpg| 4   A dog runs across the grass ."
+        number_and_caption = re.fullmatch(r"\s*(\d+)\s+(.*)", row[-1], re.DOTALL)
+        return [*row[:-1], *number_and_caption.groups()] if number_and_caption else row
+    if len(row) <= len(header):
+        return row
+    if caption == len(header) - 1:
+        return [*row[:caption], delimiter.join(row[caption:])]
+    raise InputError(
+        f"{line} has {len(row)} columns and the first line {len(header)}; put captions that hold the separator "
+        f"{delimiter!r} in double quotation marks"
+    )
+
+
+def _split_word(word, line):
+    split = SPLIT_WORDS.get(word.strip().lower())
+    if split is None:
+        raise InputError(f"{line} has the split {word!r:.80}; allowed: {', '.join(SPLIT_WORDS)}")
+    return split
+
+
+def _read_json_captions(file, listing, coco_split):
+    content = read_json(file)
+    images = content.get("images") if isinstance(content, dict) else None
+    if isinstance(images, list) and isinstance(content.get("annotations"), list):
+        _read_coco(content, listing, file, coco_split)
+    elif isinstance(images, list) and images and isinstance(images[0], dict) and "sentences" in images[0]:
+        _read_karpathy(images, listing, file)
+    else:
+        raise InputError(
+            f"{file} is neither COCO's captions (lists called images and annotations) nor Karpathy's split "
+            "(a list called images with sentences); give one of these or a CSV"
+        )
+
+
+def _read_coco(content, listing, file, split):
+    names = {}
+    for index, image in enumerate(content["images"]):
+        where = f"{file}: images[{index}]"
+        names[_entry(image, "id", (int, str), where)] = _safe_name(_entry(image, "file_name", str, where), file)
+    for index, annotation in enumerate(content["annotations"]):
+        where = f"{file.name}: annotations[{index}]"
+        name = names.get(_entry(annotation, "image_id", (int, str), where))
+        if name is None:
+            listing.broken.append(where)
+        else:
+            listing.add(name, _entry(annotation, "caption", str, where), split, file)
+
+
+def _read_karpathy(images, listing, file):
+    for index, image in enumerate(images):
+        where = f"{file}: images[{index}]"
+        image_id = _safe_name(_entry(image, "filename", str, where), file)
+        split = _split_word(_entry(image, "split", str, where), where)
+        if "filepath" in image:
+            listing.folder_of[image_id] = _safe_name(_entry(image, "filepath", str, where), file)
+        for sentence in _entry(image, "sentences", list, where):
+            listing.add(image_id, _entry(sentence, "raw", str, where), split, file)
+
+
+def _entry(record, key, kind, where):
+    """`record[key]` of a stranger's JSON, if it is what it must be."""
+    value = record.get(key) if isinstance(record, dict) else None
+    if not isinstance(value, kind):
+        raise InputError(f'{where} has no usable "{key}" ({value!r:.80}); give a caption file of COCO or Karpathy')
+    return value
+
+
+def _safe_name(name, file):
+    """The name of a photo inside the photo folder; never one that leads out of it."""
+    name = _valid_text(name).strip().replace("\\", "/")
+    parts = name.split("/")
+    if ".." in parts or not parts[0] or "\0" in name or re.match("[A-Za-z]:", name):
+        raise InputError(f"{file} names the photo {name!r:.120}; give names inside the photo folder, without '..'")
+    return name if "." not in parts and "" not in parts else "/".join(part for part in parts if part not in ("", "."))
+
+
+def _valid_text(text):
+    """JSON can hold half characters that no file can be written with; they become question marks."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _assign(split_of, image_id, split, where):
+    if split_of.setdefault(image_id, split) != split:
+        raise InputError(
+            f"{where}: the photo {image_id!r:.120} is in two splits, {split_of[image_id]} and {split}; "
+            "keep it in one, else the scores are flattered"
+        )
+
+
+# --- Where the photos are ---
+
+
+class _PhotoFinder:
+    """Finds photos by name in the likely folders, each listed once: a question to the disk a photo is slow."""
+
+    def __init__(self, root):
+        nested = [root / outer / inner for outer in PHOTO_FOLDERS for inner in PHOTO_FOLDERS]
+        candidates = [*(root / name for name in PHOTO_FOLDERS), *nested, root]
+        self.folders = [folder for folder in candidates if folder.is_dir()]
+        self.listings = {}  # folder -> names of the files in it
+
+    def find(self, name):
+        parent, _, base = name.rpartition("/")
+        for folder in self.folders:
+            place = folder / parent if parent else folder
+            if base in self._names(place):
+                return place / base
+        return None
+
+    def _names(self, place):
+        if place not in self.listings:
+            with contextlib.suppress(OSError), os.scandir(place) as entries:
+                self.listings[place] = {entry.name for entry in entries if entry.is_file()}
+        return self.listings.setdefault(place, set())
+
+    def names_beside(self, paths):
+        """The names of the photos that lie in the same folders as `paths` and are not among them."""
+        found = set(paths)
+        for place in {path.parent for path in found}:
+            for name in self.listings[place]:
+                if name.lower().endswith(PHOTO_SUFFIXES) and not name.startswith(".") and place / name not in found:
+                    yield name
+
+
+def _find_photos(listing, finder, file):
+    image_paths, missing = {}, []
+    for image_id in listing.captions:
+        folder = listing.folder_of.get(image_id)
+        path = (finder.find(f"{folder}/{image_id}") if folder else None) or finder.find(image_id)
+        if path is None:
+            missing.append(image_id)
+        else:
+            image_paths[image_id] = path
+    if not image_paths:
+        looked = ", ".join(str(folder) for folder in finder.folders)
+        raise InputError(
+            f"none of the {_count(len(missing), 'photo')} named in {file} was found ({_some(missing)}); "
+            f"looked in {looked}; give the photo folder with images="
+        )
+    if missing:
+        captions = _count(sum(len(listing.captions[image_id]) for image_id in missing), "caption")
+        photos = f"{_count(len(missing), 'photo')} {'is' if len(missing) == 1 else 'are'}"
+        owner = "its" if len(missing) == 1 else "their"
+        listing.problems.append(f"{photos} missing and left out with {owner} {captions}: {_some(sorted(missing))}")
+    extra = sorted(finder.names_beside(image_paths.values()))
+    if extra:
+        listing.problems.append(f"{_count(len(extra), 'photo')} without caption left out: {_some(extra)}")
+    return image_paths
+
+
+# --- Which photo is in which split ---
+
+
+def _choose_splits(listing, root, caption_files, image_ids, seed):
+    """The split of each photo, as a dict; a photo that the official split leaves out is not in it."""
+    if len(caption_files) == 2:  # COCO publishes no captions for its test photos: half of val takes their place
+        held_out = _shuffled((name for name in image_ids if listing.split_of[name] == "val"), seed)
+        return {**listing.split_of, **dict.fromkeys(held_out[len(held_out) // 2 :], "test")}
+    official = listing.split_of or _flickr8k_split(root)
+    if any(image_id in official for image_id in image_ids):
+        return official
+    tenth = max(len(image_ids) // 10, int(len(image_ids) >= 3))
+    shuffled = _shuffled(image_ids, seed)
+    splits = {"val": shuffled[:tenth], "test": shuffled[tenth : 2 * tenth], "train": shuffled[2 * tenth :]}
+    return {image_id: split for split, members in splits.items() for image_id in members}
+
+
+def _shuffled(image_ids, seed):
+    """An order that depends on the names and the seed only, and stays the same in every version of Python."""
+    return sorted(image_ids, key=lambda image_id: hashlib.sha256(f"{seed} {image_id}".encode()).digest())
+
+
+def _flickr8k_split(root):
+    """Flickr8k's official split, {} where its three files are not all there."""
+    for folder in (root, *(root / name for name in TEXT_FOLDERS)):
+        files = {split: folder / name for split, name in FLICKR8K_SPLIT_FILES.items()}
+        if all(file.is_file() for file in files.values()):
+            break
+    else:
+        return {}
+    split_of = {}
+    for split, file in files.items():
+        try:
+            names = file.read_text(encoding="utf-8-sig").split()
+        except UnicodeDecodeError as error:
+            raise InputError(f"{file} is not text in UTF-8 ({error.reason}); save it as UTF-8") from error
+        for name in names:
+            _assign(split_of, name, split, file)
+    return split_of
+
+
+# --- Words for people ---
+
+
+def _count(number, noun, plural=None):
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def _some(names, limit=10):
+    """The first names, quoted so that odd characters show and cannot act, and how many more there are."""
+    more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
+    return ", ".join(f"{name!r:.120}" for name in names[:limit]) + more
+
+
+def _or(names):
+    return f"{', '.join(names[:-1])} or {names[-1]}"
