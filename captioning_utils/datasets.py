@@ -1,7 +1,15 @@
 """Photographs and their captions, from any of the layouts that captioning datasets come in.
 
-`load_dataset(path)` looks at what is there and recognises Flickr8k (as on Kaggle and as first published), Flickr30k,
-COCO, Karpathy's split files and a table of your own. `data/README.md` shows the expected trees.
+`load_dataset(path)` looks at what is there and recognises Flickr8k and Flickr30k in their original and their Kaggle
+layouts, COCO's annotations, Karpathy's split JSON, and a CSV of your own. `data/README.md` shows the expected trees.
+
+The split is, in this order: the one in the caption file (Karpathy's, or a split column); for COCO with train and val,
+COCO's train as train, and its val halved into val and test; Flickr8k's official one where its three files are
+present; otherwise 80 % train, 10 % val, 10 % test. Photos are drawn, never captions, so a photo's captions stay
+together; the draw depends on the seed and the photos' names only, not on the order of files or lines.
+
+References: Hodosh et al. 2013 (Flickr8k, JAIR 47); Young et al. 2014 (Flickr30k, TACL 2); Chen et al. 2015 (COCO's
+captions, arXiv:1504.00325); Karpathy and Li 2015 (splits, arXiv:1412.2306).
 """
 
 import contextlib
@@ -152,14 +160,8 @@ class CaptionDataset:
 def load_dataset(path, images=None, captions=None, seed=0):
     """Load a captioning dataset; its layout is recognised by looking.
 
-    Read are: Flickr8k and Flickr30k in their original and their Kaggle layouts, COCO's annotations, Karpathy's split
-    JSON, and any CSV with a column for the image and one for the caption (and, if you like, one for the split).
-    Where both Flickr8k layouts are present the original one is read; they hold the same captions.
-
-    The split is, in this order: the one in the caption file (Karpathy's, or a split column); for COCO with train and
-    val, COCO's train as train, and its val halved into val and test; Flickr8k's official one where its three files
-    are present; otherwise 80 % train, 10 % val, 10 % test. Photos are drawn, never captions, so a photo's captions
-    stay together; the draw depends on `seed` and the photos' names only, not on the order of files or lines.
+    The module's first lines say which layouts are read and how the split is chosen. Where both layouts of Flickr8k
+    are present the original one is read; they hold the same captions.
 
     Captions without photo, photos without caption and empty captions are left out, counted, and told in `problems`.
 
@@ -187,17 +189,10 @@ def load_dataset(path, images=None, captions=None, seed=0):
         >>> print(load_dataset(folder).summary())
         pets: 2 photos with 2 captions (train 1 photo, val 0 photos, test 1 photo)
           note: 1 photo is missing and left out with its 1 caption: '3.jpg'
-
-    References:
-        Hodosh et al. 2013 (Flickr8k); Young et al. 2014 (Flickr30k); Chen et al. 2015 (COCO captions,
-        arXiv:1504.00325); Karpathy and Li 2015 (splits, arXiv:1412.2306).
     """
     root, caption_files = _locate(Path(path), captions)
     listing = _read_listing(caption_files)
-    photo_root = root if images is None else Path(images)
-    if not photo_root.is_dir():
-        raise InputError(f"the photo folder {photo_root} does not exist; give the folder that holds the photos")
-    finder = _PhotoFinder(photo_root)
+    finder = _PhotoFinder(root if images is None else Path(images))
     image_paths = _find_photos(listing, finder, caption_files[0])
     split_of = _choose_splits(listing, root, caption_files, sorted(image_paths), seed)
     kept = sorted(image_id for image_id in image_paths if image_id in split_of)
@@ -485,6 +480,8 @@ class _PhotoFinder:
     """Finds photos by name in the likely folders, each listed once: a question to the disk a photo is slow."""
 
     def __init__(self, root):
+        if not root.is_dir():
+            raise InputError(f"the photo folder {root} does not exist; give the folder that holds the photos")
         nested = [root / outer / inner for outer in PHOTO_FOLDERS for inner in PHOTO_FOLDERS]
         candidates = [*(root / name for name in PHOTO_FOLDERS), *nested, root]
         self.folders = [folder for folder in candidates if folder.is_dir()]

@@ -71,14 +71,10 @@ class TextCleaning:
         """
         allowed = [field.name for field in dataclasses.fields(cls)]
         if not isinstance(settings, dict):
-            raise InputError(
-                f"text cleaning is a {type(settings).__name__}; give an object with {', '.join(allowed)}"
-            )
+            raise InputError(f"text cleaning is a {type(settings).__name__}; give an object with {', '.join(allowed)}")
         unknown = [str(name) for name in settings if name not in allowed]
         if unknown:
-            raise InputError(
-                f"text cleaning has unknown settings {unknown[:3]!r:.200}; allowed: {', '.join(allowed)}"
-            )
+            raise InputError(f"text cleaning has unknown settings {unknown[:3]!r:.200}; allowed: {', '.join(allowed)}")
         return cls(**settings)
 
 
@@ -195,9 +191,7 @@ class Vocabulary:
         _check_words(self.words)
         object.__setattr__(self, "words", tuple(self.words))
         first = len(RESERVED_WORDS)
-        object.__setattr__(
-            self, "_ids", {word: index for index, word in enumerate(self.words[first:], first)}
-        )
+        object.__setattr__(self, "_ids", {word: index for index, word in enumerate(self.words[first:], first)})
 
     def __len__(self):
         """The vocabulary size: how many ids there are, the reserved ones included."""
@@ -248,9 +242,7 @@ class Vocabulary:
         words = []
         for token_id in map(int, token_ids):
             if not 0 <= token_id < len(self):
-                raise InputError(
-                    f"token id {token_id} is outside the vocabulary; allowed: 0 to {len(self) - 1}"
-                )
+                raise InputError(f"token id {token_id} is outside the vocabulary; allowed: 0 to {len(self) - 1}")
             if token_id == self.end_id:
                 break
             if token_id not in (self.pad_id, self.start_id):
@@ -300,9 +292,7 @@ def _check_words(words):
         )
     if len(set(words)) != len(words):
         repeated = [word for word, count in Counter(words).items() if count > 1]
-        raise InputError(
-            f"a vocabulary repeats {len(repeated)} words, such as {repeated[0]!r}; each may occur once"
-        )
+        raise InputError(f"a vocabulary repeats {len(repeated)} words, such as {repeated[0]!r}; each may occur once")
 
 
 def build_vocabulary(captions, min_count=5):
@@ -336,9 +326,7 @@ def build_vocabulary(captions, min_count=5):
         if count >= min_count and word not in RESERVED_WORDS and len(word) <= MAX_WORD_LENGTH
     ]
     if not frequent:
-        raise InputError(
-            f"none of {len(counts)} words occurs {min_count} times; lower min_count or give more captions"
-        )
+        raise InputError(f"none of {len(counts)} words occurs {min_count} times; lower min_count or give more captions")
     frequent.sort(key=lambda word: (-counts[word], word))
     return Vocabulary(RESERVED_WORDS + tuple(frequent[: MAX_WORDS_IN_VOCABULARY - len(RESERVED_WORDS)]))
 
@@ -365,9 +353,7 @@ def pad_captions(token_ids, length=None):
     longest = max(map(len, token_ids), default=0)
     length = longest if length is None else length
     if longest > length:
-        raise InputError(
-            f"a caption has {longest} tokens, more than {length}; encode with max_words={length - 2}"
-        )
+        raise InputError(f"a caption has {longest} tokens, more than {length}; encode with max_words={length - 2}")
     padded = np.full((len(token_ids), length), Vocabulary.pad_id, dtype=np.int32)
     for row, ids in enumerate(token_ids):
         padded[row, : len(ids)] = ids

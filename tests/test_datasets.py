@@ -1,0 +1,517 @@
+"""Every layout as a tiny tree on disk, hostile files, and the real datasets where they are there."""
+
+import itertools
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from captioning_utils.datasets import CaptionDataset, load_dataset
+from captioning_utils.errors import InputError
+
+SHARED = Path(__file__).parents[2] / "shared"
+NAMES = [f"{number}.jpg" for number in range(10)]
+
+
+def write(path, text, encoding="utf-8"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text if isinstance(text, str) else json.dumps(text), encoding=encoding)
+    return path
+
+
+def touch(folder, names):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / name).touch()
+
+
+def expected_captions(names=NAMES):
+    return {name: [f"A dog , number {name[0]} .", "Grass"] for name in names}
+
+
+def table(rows, header="image,caption"):
+    return "\n".join([header, *rows]) + "\n"
+
+
+def kaggle_rows(names=NAMES):
+    return [row for name in names for row in (f'{name},"A dog , number {name[0]} ."', f"{name},Grass")]
+
+
+def token_lines(names=NAMES):
+    return "".join(f"{name}#0\tA dog , number {name[0]} .\n{name}#1\tGrass\n" for name in names)
+
+
+def write_official_split(folder, train=NAMES[:6], val=NAMES[6:8], test=NAMES[8:]):
+    for name, members in (("train", train), ("dev", val), ("test", test)):
+        write(folder / f"Flickr_8k.{name}Images.txt", "\n".join(members) + "\n")
+
+
+def coco(names, first_id=0):
+    ids = {name: first_id + index for index, name in enumerate(names)}
+    annotations = [
+        {"image_id": ids[name], "id": 1, "caption": caption + " \n"}
+        for name in names
+        for caption in expected_captions(names)[name]
+    ]
+    return {"images": [{"id": ids[name], "file_name": name} for name in names], "annotations": annotations}
+
+
+def karpathy(names, splits, folder=None):
+    images = [
+        {"filename": name, "split": split, "sentences": [{"raw": text} for text in expected_captions()[name[-5:]]]}
+        for name, split in zip(names, splits, strict=True)
+    ]
+    return {"images": [{**image, "filepath": folder} if folder else image for image in images], "dataset": "tiny"}
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A folder with ten photos in Images/ and a function that writes its captions.csv."""
+    touch(tmp_path / "Images", NAMES)
+    return lambda text, **options: write(tmp_path / "captions.csv", text, **options).parent
+
+
+def test_flickr8k_as_on_kaggle(tmp_path):
+    touch(tmp_path / "Images", NAMES)
+    write(tmp_path / "captions.txt", table(kaggle_rows()))
+    dataset = load_dataset(tmp_path)
+    assert dataset.name == tmp_path.name
+    assert dataset.captions == expected_captions()
+    assert dataset.image_paths == {name: tmp_path / "Images" / name for name in NAMES}
+    assert {split: len(members) for split, members in dataset.splits.items()} == {"train": 8, "val": 1, "test": 1}
+    assert dataset.problems == ()
+
+
+@pytest.mark.parametrize("photo_folder", ["Flicker8k_Dataset", "Flickr8k_Dataset/Flicker8k_Dataset", "Images"])
+@pytest.mark.parametrize("text_folder", ["", "Flickr8k_text"])
+def test_flickr8k_as_first_published(tmp_path, photo_folder, text_folder):
+    touch(tmp_path / photo_folder, NAMES)
+    bad = "2258277193_586949ec62.jpg.1#0\tA dog\n2258277193_586949ec62.jpg.1#1\tTwo dogs\n"
+    write(tmp_path / text_folder / "Flickr8k.token.txt", token_lines() + bad)
+    write_official_split(tmp_path / text_folder)
+    dataset = load_dataset(tmp_path)
+    assert dataset.captions == expected_captions()
+    assert dataset.splits == {"train": NAMES[:6], "val": NAMES[6:8], "test": NAMES[8:]}
+    assert dataset.problems == ("1 photo is missing and left out with its 2 captions: '2258277193_586949ec62.jpg.1'",)
+    assert load_dataset(tmp_path / text_folder / "Flickr8k.token.txt").splits == dataset.splits
+
+
+def test_the_official_split_serves_the_kaggle_layout_too(tmp_path):
+    touch(tmp_path / "Images", NAMES)
+    write(tmp_path / "captions.txt", table(kaggle_rows()))
+    write_official_split(tmp_path, train=[*NAMES[:5], "not here.jpg"])
+    dataset = load_dataset(tmp_path)
+    assert dataset.splits == {"train": NAMES[:5], "val": NAMES[6:8], "test": NAMES[8:]}
+    assert set(dataset.captions) == set(dataset.image_paths) == set(NAMES) - {"5.jpg"}
+    assert dataset.problems == ("1 photo in no list of the official split, left out",)
+    (tmp_path / "Flickr_8k.devImages.txt").unlink()
+    assert len(load_dataset(tmp_path).image_paths) == 10  # an incomplete official split is none
+
+
+def test_the_original_layout_is_preferred(tmp_path):
+    touch(tmp_path / "Images", NAMES)
+    write(tmp_path / "captions.txt", table([f"{name},from Kaggle" for name in NAMES]))
+    write(tmp_path / "Flickr8k.token.txt", token_lines())
+    assert load_dataset(tmp_path).captions == expected_captions()
+    assert load_dataset(tmp_path, captions="captions.txt").captions["0.jpg"] == ["from Kaggle"]
+
+
+def test_an_official_split_with_a_photo_in_two_lists_is_refused(tmp_path):
+    touch(tmp_path / "Images", NAMES)
+    write(tmp_path / "captions.txt", table(kaggle_rows()))
+    write_official_split(tmp_path, test=NAMES[7:])
+    with pytest.raises(InputError, match=r"'7\.jpg' is in two splits, val and test"):
+        load_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("layout", ["outer", "inner"])
+def test_flickr30k(tmp_path, layout):
+    outer = tmp_path / "flickr30k_images"
+    touch(outer if layout == "outer" else outer / "flickr30k_images", ["2199200615.jpg", *NAMES])
+    rows = [
+        '2199200615.jpg| 0| A dog , "quoted .',
+        "2199200615.jpg| 4   A dog runs across the grass .",
+        *(f"{name}| {index}| {text}" for name in NAMES for index, text in enumerate(expected_captions()[name])),
+    ]
+    text = table(rows, "image_name| comment_number| comment")
+    write((tmp_path if layout == "outer" else outer) / "results.csv", text)
+    dataset = load_dataset(tmp_path)
+    repaired = ['A dog , "quoted .', "A dog runs across the grass ."]
+    assert dataset.captions == expected_captions() | {"2199200615.jpg": repaired}
+    assert dataset.problems == ()
+
+
+def test_flickr30k_as_first_published(tmp_path):
+    touch(tmp_path / "flickr30k-images", NAMES)
+    write(tmp_path / "results_20130124.token", token_lines())
+    assert load_dataset(tmp_path).captions == expected_captions()
+
+
+@pytest.mark.parametrize("folder", ["train2017", "images/train2017"])
+def test_coco_with_one_part(tmp_path, folder):
+    touch(tmp_path / folder, NAMES)
+    file = write(tmp_path / "annotations" / "captions_train2017.json", coco(NAMES))
+    dataset = load_dataset(tmp_path)
+    assert dataset.captions == expected_captions()
+    assert [len(dataset.splits[split]) for split in ("train", "val", "test")] == [8, 1, 1]
+    assert load_dataset(file) == dataset
+
+
+@pytest.mark.parametrize("year", ["2014", "2017"])
+def test_coco_halves_val_into_val_and_test(tmp_path, year):
+    prefix = {part: f"COCO_{part}2014_" if year == "2014" else "" for part in ("train", "val")}
+    train = [prefix["train"] + f"{number:012}.jpg" for number in range(3)]
+    val = [prefix["val"] + f"{number:012}.jpg" for number in range(10, 17)]
+    for part, names, first_id in (("train", train, 0), ("val", val, 10)):
+        touch(tmp_path / f"{part}{year}", names)
+        write(tmp_path / "annotations" / f"captions_{part}{year}.json", coco(names, first_id))
+    dataset = load_dataset(tmp_path)
+    assert dataset.splits["train"] == train
+    assert sorted(dataset.splits["val"] + dataset.splits["test"]) == val
+    assert [len(dataset.splits["val"]), len(dataset.splits["test"])] == [3, 4]
+    assert dataset.image_paths[val[0]] == tmp_path / f"val{year}" / val[0]
+    only_val = load_dataset(tmp_path, captions=tmp_path / "annotations" / f"captions_val{year}.json")
+    assert sorted(only_val.captions) == val
+
+
+def test_coco_captions_of_unknown_photos_are_counted(tmp_path):
+    content = coco(NAMES)
+    content["annotations"].append({"image_id": 99, "id": 1, "caption": "A ghost"})
+    touch(tmp_path / "train2017", NAMES)
+    write(tmp_path / "annotations" / "captions_train2017.json", content)
+    (problem,) = load_dataset(tmp_path).problems
+    assert problem.startswith("1 entry without image or caption left out, the first in captions_train2017.json: ann")
+
+
+def test_karpathys_split(tmp_path):
+    splits = ["train", "restval", *["train"] * 4, "val", "val", "test", "test"]
+    touch(tmp_path / "Images", NAMES)
+    write(tmp_path / "captions.txt", table(["0.jpg,not read"]))
+    write(tmp_path / "dataset_flickr8k.json", karpathy(NAMES, splits))
+    dataset = load_dataset(tmp_path)
+    assert dataset.captions == expected_captions()
+    assert dataset.splits == {"train": NAMES[:6], "val": NAMES[6:8], "test": NAMES[8:]}
+
+
+@pytest.mark.parametrize("folder", ["val2014", "somewhere/else"])
+def test_karpathys_filepath(tmp_path, folder):
+    names = [f"COCO_val2014_{name}" for name in NAMES]
+    touch(tmp_path / folder, names)
+    write(tmp_path / "dataset_coco.json", karpathy(names, ["test"] * 10, folder))
+    dataset = load_dataset(tmp_path)
+    assert dataset.image_paths == {name: tmp_path / folder / name for name in names}
+    assert dataset.splits["test"] == names
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("image,caption", "{},{}"),
+        ("File Name;TEXT", "{};{}"),
+        ("path\tsentence", "{}\t{}"),
+        ("id,filename,caption,rating", "7,{},{},5"),
+        ("caption,image_id,file_name", "{1},17,{0}"),
+        ('"image","caption"', '"{}","{}"'),
+        ("photo,description,", "{},{}"),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_table_of_your_own(own, header, row, encoding):
+    text = "\r\n".join([header, "", *(row.format(name, "Ein Hündchen") for name in NAMES)])
+    dataset = load_dataset(own(text, encoding=encoding))
+    assert dataset.captions == {name: ["Ein Hündchen"] for name in NAMES}
+
+
+def test_a_table_with_commas_in_captions(own):
+    rows = ["0.jpg,One, two, three", '1.jpg,"Four, ""five"""']
+    assert load_dataset(own(table(rows))).captions == {"0.jpg": ["One, two, three"], "1.jpg": ['Four, "five"']}
+    rows = ["0.jpg,fine,train", "1.jpg,One, two,train"]
+    with pytest.raises(InputError, match=r"line 3 has 4 columns and the first line 3; put captions .* in double"):
+        load_dataset(own(table(rows, "image,caption,split")))
+
+
+def test_a_split_column(own):
+    words = ["train", "Training", "val", "valid", "dev", "validation", "test", " testing ", "restval", "train"]
+    rows = [f"{name},A dog,{word}" for name, word in zip(NAMES, words, strict=True)]
+    splits = load_dataset(own(table(rows, "image,caption,split"))).splits
+    assert splits == {"train": ["0.jpg", "1.jpg", "8.jpg", "9.jpg"], "val": NAMES[2:6], "test": NAMES[6:8]}
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (["0.jpg,A dog,holdout"], "line 2 has the split 'holdout'; allowed: train, "),
+        (["0.jpg,A dog,"], "line 2 has the split ''"),
+        (["0.jpg,A dog,train", "0.jpg,A cat,test"], r"'0.jpg' is in two splits, train and test"),
+    ],
+)
+def test_bad_splits_are_refused(own, rows, message):
+    with pytest.raises(InputError, match=message):
+        load_dataset(own(table(rows, "image,caption,split")))
+
+
+def test_the_table_may_have_any_name_and_the_photos_any_place(tmp_path):
+    touch(tmp_path / "photos" / "beach", NAMES)
+    touch(tmp_path / "texts", [])
+    rows = [f"./beach\\{name},A dog" for name in NAMES]
+    write(tmp_path / "texts" / "mine.csv", table(rows))
+    dataset = load_dataset(tmp_path / "texts", images=tmp_path / "photos")
+    assert dataset.image_paths == {f"beach/{name}": tmp_path / "photos" / "beach" / name for name in NAMES}
+    assert load_dataset(tmp_path / "texts" / "mine.csv", images=tmp_path / "photos") == dataset
+    assert load_dataset(tmp_path / "photos", captions=tmp_path / "texts" / "mine.csv").captions == dataset.captions
+
+
+def test_photos_beside_the_table_in_the_working_directory(tmp_path, monkeypatch):
+    touch(tmp_path / "cats", NAMES)
+    write(tmp_path / "mine.csv", table([f"cats/{name},A cat" for name in NAMES]))
+    monkeypatch.chdir(tmp_path)
+    for path in (".", "mine.csv"):
+        dataset = load_dataset(path)
+        assert dataset.name == tmp_path.name
+        assert dataset.image_paths["cats/0.jpg"] == Path("cats/0.jpg")
+        assert dataset.problems == ()
+
+
+def test_losses_are_counted_and_told(own):
+    rows = [
+        *(f"{name},A dog" for name in NAMES[:6]),
+        *(f"gone{number:02}.jpg,A bird" for number in range(12)),
+        "0.jpg,   ",
+        "7.jpg,",
+        "1.jpg",
+        ",A dog",
+        '2.jpg,"A dog\non two lines"',
+    ]
+    folder = own(table(rows))
+    touch(folder / "Images", ["notes.txt", "._0.jpg"])
+    dataset = load_dataset(folder)
+    assert sorted(dataset.captions) == NAMES[:6]
+    assert dataset.captions["2.jpg"] == ["A dog", "A dog\non two lines"]
+    gone = ", ".join(f"'gone{number:02}.jpg'" for number in range(10))
+    assert dataset.problems == (
+        "2 empty captions left out",
+        "2 entries without image or caption left out, the first in captions.csv, line 22",
+        "1 caption over several lines, the first up to captions.csv, line 25: check for an unclosed quotation mark",
+        f"12 photos are missing and left out with their 12 captions: {gone} and 2 more",
+        "4 photos without caption left out: '6.jpg', '7.jpg', '8.jpg', '9.jpg'",
+    )
+    assert dataset.summary().count("\n  note: ") == 5
+
+
+def test_the_draw_of_splits(tmp_path):
+    names = [f"{number:03}.jpg" for number in range(105)]
+    touch(tmp_path, names)
+    rows = [f"{name},{text}" for name in names for text in ("A dog", "A cat")]
+    file = write(tmp_path / "captions.csv", table(rows))
+    first = load_dataset(tmp_path)
+    assert [len(first.splits[split]) for split in ("train", "val", "test")] == [85, 10, 10]
+    assert sorted(itertools.chain(*first.splits.values())) == names
+    random.Random(1).shuffle(rows)
+    write(file, table(rows))
+    assert load_dataset(tmp_path).splits == first.splits
+    assert load_dataset(tmp_path, seed=1).splits != first.splits
+    # Fixed for ever: a published score must stay reproducible.
+    assert first.splits["val"][:3] == ["008.jpg", "012.jpg", "021.jpg"]
+
+
+@pytest.mark.parametrize(("photos", "sizes"), [(1, [1, 0, 0]), (2, [2, 0, 0]), (3, [1, 1, 1]), (10, [8, 1, 1])])
+def test_the_draw_of_a_few_photos(own, photos, sizes):
+    dataset = load_dataset(own(table([f"{name},A dog" for name in NAMES[:photos]])))
+    assert [len(dataset.splits[split]) for split in ("train", "val", "test")] == sizes
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../secret.jpg",
+        "a/../../secret.jpg",
+        "/etc/secret.jpg",
+        "..\\secret.jpg",
+        "\\\\host\\x.jpg",
+        "C:\\x.jpg",
+        "a\0.jpg",
+    ],
+)
+def test_names_that_leave_the_photo_folder_are_refused(tmp_path, name):
+    touch(tmp_path, ["secret.jpg"])
+    touch(tmp_path / "data" / "Images", NAMES)
+    write(tmp_path / "data" / "captions.csv", table([*kaggle_rows(), f"{name},A secret"]))
+    with pytest.raises(InputError, match="give names inside the photo folder"):
+        load_dataset(tmp_path / "data")
+    content = coco(NAMES)
+    content["images"].append({"id": 99, "file_name": name})
+    with pytest.raises(InputError, match="give names inside the photo folder"):
+        load_dataset(tmp_path / "data", captions=write(tmp_path / "data" / "x.json", content))
+    content = karpathy(NAMES, ["test"] * 10, name)
+    with pytest.raises(InputError, match="give names inside the photo folder"):
+        load_dataset(tmp_path / "data", captions=write(tmp_path / "data" / "x.json", content))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "is empty; give a file with captions"),
+        ("\n", "has no image and caption column"),
+        ("image,caption\n", "holds no caption; give a file with at least one"),
+        ("image,caption\n0.jpg,\n", "holds no caption; 1 empty caption left out"),
+        ("image,title\n0.jpg,A dog\n", r"first line is 'image,title', .* one caption, text, .* or description; "),
+        ("0.jpg,A dog\n", r"first line is '0.jpg,A dog', .* called image, file_name, .* add that line"),
+        ("image,caption\n0.jpg," + "x" * 200_000 + "\n", "is not a readable CSV"),
+        ("image,caption\nnot here.jpg,A dog\n", r"none of the 1 photo named in .*'not here.jpg'\); looked in .*Images"),
+    ],
+)
+def test_bad_tables_get_a_clear_error(own, content, message):
+    with pytest.raises(InputError, match=message) as error:
+        load_dataset(own(content))
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 1000
+
+
+@pytest.mark.parametrize("data", [b"image,caption\n0.jpg,caf\xe9\n", b"\xff\xfei\0m\0", b"\x89PNG\r\n\x1a\n\xff\xfe"])
+def test_files_in_other_encodings_are_refused(own, data):
+    folder = own("")
+    (folder / "captions.csv").write_bytes(data)
+    with pytest.raises(InputError, match=r"captions\.csv is not text in UTF-8"):
+        load_dataset(folder)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [],
+        "text",
+        7,
+        {},
+        {"images": {}, "annotations": []},
+        {"images": []},
+        {"images": [], "annotations": []},
+        {"images": [{"id": 1}], "annotations": []},
+        {"images": [{"id": [], "file_name": "0.jpg"}], "annotations": []},
+        {"images": [{"id": 1, "file_name": 7}], "annotations": []},
+        {"images": ["0.jpg"], "annotations": []},
+        {"images": [{"id": 1, "file_name": "0.jpg"}], "annotations": [{"image_id": 1}]},
+        {"images": [{"id": 1, "file_name": "0.jpg"}], "annotations": [{"image_id": {}, "caption": "A dog"}]},
+        {"images": [{"id": 1, "file_name": "0.jpg"}], "annotations": [{"image_id": 1, "caption": None}]},
+        {"images": [{"id": 1, "file_name": "0.jpg"}], "annotations": [None]},
+        {"images": [{"filename": "0.jpg", "split": "train", "sentences": 1}]},
+        {"images": [{"filename": "0.jpg", "split": "train", "sentences": ["A dog"]}]},
+        {"images": [{"filename": "0.jpg", "split": "train", "sentences": []}]},
+        {"images": [{"filename": "0.jpg", "split": None, "sentences": []}]},
+        {"images": [{"filename": "0.jpg", "split": "elsewhere", "sentences": []}]},
+        {"images": [{"sentences": []}]},
+        {"images": [{"filename": "0.jpg", "split": "train", "filepath": 3, "sentences": []}]},
+    ],
+)
+def test_hostile_json_is_refused(own, content):
+    folder = own("")
+    write(folder / "x.json", json.dumps(content))
+    with pytest.raises(InputError, match=r"x\.json"):
+        load_dataset(folder / "x.json")
+
+
+@pytest.mark.parametrize("text", ["{", "[" * 100_000, "image,caption"])
+def test_broken_json_is_refused(own, text):
+    folder = own("")
+    write(folder / "x.json", text)
+    with pytest.raises(InputError, match=r"x\.json is not valid JSON"):
+        load_dataset(folder, captions="x.json")
+
+
+def test_half_characters_cannot_be_passed_on(own):
+    content = coco(NAMES)
+    content["annotations"][0]["caption"] = "A \ud83d dog"
+    content["images"][9]["file_name"] = "\udcff.jpg"
+    dataset = load_dataset(write(own("") / "x.json", content))
+    assert dataset.captions["0.jpg"][0] == "A ? dog"
+    dataset.summary().encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"path": "nowhere"}, "nowhere does not exist; give the folder of a dataset"),
+        ({"captions": "nowhere.csv"}, "the caption file nowhere.csv does not exist, here or in"),
+        ({"images": "nowhere"}, "the photo folder nowhere does not exist"),
+        ({"images": "empty"}, "none of the 10 photos named in .* looked in empty; give the photo folder"),
+    ],
+)
+def test_missing_paths_get_a_clear_error(own, monkeypatch, arguments, message):
+    folder = own(table(kaggle_rows()))
+    touch(folder / "empty", [])
+    monkeypatch.chdir(folder)
+    with pytest.raises(InputError, match=message):
+        load_dataset(**{"path": folder, **arguments})
+
+
+def test_an_unknown_layout_says_what_is_recognised_and_what_was_found(tmp_path):
+    with pytest.raises(InputError, match="which holds nothing; recognised are"):
+        load_dataset(tmp_path)
+    touch(tmp_path, ["notes.docx"])
+    with pytest.raises(InputError, match=r"holds 'notes\.docx'; recognised are .*Flickr8k\.token\.txt.* single \.csv"):
+        load_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("names", [("a.csv", "b.csv"), ("dataset_flickr8k.json", "dataset_coco.json")])
+def test_several_caption_files_need_a_choice(tmp_path, names):
+    touch(tmp_path, names)
+    with pytest.raises(InputError, match=f"several caption files in .*'{names[0]}', '{names[1]}'; give the path"):
+        load_dataset(tmp_path)
+
+
+def test_a_split_that_is_needed(own):
+    dataset = load_dataset(own(table([f"{name},A dog,train" for name in NAMES], "image,caption,split")))
+    assert dataset.require_split("train") == NAMES
+    assert dataset.split_captions("train") == {name: ["A dog"] for name in NAMES}
+    for ask in (dataset.require_split, dataset.split_captions):
+        with pytest.raises(InputError, match=r"the test split of .* is empty \(train 10, val 0, test 0\)"):
+            ask("test")
+        with pytest.raises(InputError, match="no split 'dev'; choose one of train, val, test"):
+            ask("dev")
+
+
+PHOTOS = {"a": Path("a"), "b": Path("b")}
+CAPTIONS = {"a": ["A dog"], "b": ["A cat"]}
+
+
+@pytest.mark.parametrize(
+    ("paths", "captions", "splits", "message"),
+    [
+        (PHOTOS, CAPTIONS, {"train": ["a", "b"]}, r"the splits are \['train'\]; give exactly train, val, test"),
+        (PHOTOS, CAPTIONS, {"train": ["a"], "val": ["a"], "test": []}, "'a' is in two splits, train and val"),
+        (PHOTOS, CAPTIONS, {"train": ["c"], "val": [], "test": []}, "names 'c', which is no photo"),
+        (PHOTOS, {"a": ["A dog"]}, {"train": [], "val": [], "test": []}, "1 photos without caption 'b'"),
+        (PHOTOS, {**CAPTIONS, "b": []}, {"train": [], "val": [], "test": []}, "1 photos without caption 'b'"),
+        ({"a": Path("a")}, CAPTIONS, {"train": [], "val": [], "test": []}, "1 captioned photos without a file 'b'"),
+    ],
+)
+def test_a_contradictory_dataset_is_refused(paths, captions, splits, message):
+    with pytest.raises(InputError, match=message):
+        CaptionDataset("tiny", paths, captions, splits)
+
+
+@pytest.mark.skipif(not (SHARED / "flickr8k").is_dir(), reason="Flickr8k is not here")
+def test_the_real_flickr8k_reads_the_same_in_both_layouts():
+    original = load_dataset(SHARED / "flickr8k")
+    assert [len(original.splits[split]) for split in ("train", "val", "test")] == [6000, 1000, 1000]
+    assert sum(map(len, original.captions.values())) == 40_000
+    assert original.problems == ()
+    assert load_dataset(SHARED / "flickr8k", captions="captions.txt") == original
+
+
+@pytest.mark.skipif(not (SHARED / "coco_mini").is_dir(), reason="the COCO sample is not here")
+def test_a_real_piece_of_coco():
+    dataset = load_dataset(SHARED / "coco_mini")
+    assert [len(dataset.splits[split]) for split in ("train", "val", "test")] == [64, 8, 8]
+    assert sum(map(len, dataset.captions.values())) == 400
+    assert dataset.problems == ()
+
+
+def test_datasets_need_no_keras():
+    command = (
+        "import sys, captioning_utils.datasets; print(sorted({'keras', 'tensorflow', 'numpy'} & set(sys.modules)))"
+    )
+    finished = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
+    assert finished.stdout.strip() == "[]"
