@@ -12,6 +12,8 @@ LENGTH_STEP = 4
 # Captions of similar length share a batch: this many batches are drawn at random, then sorted by length.
 # A larger pool saves more padding, a smaller one mixes better.
 POOL_BATCHES = 32
+# With fewer batches than this, sorting saves nothing: all are padded to the longest caption.
+FEW_BATCHES = 8
 
 
 class CaptionBatches(keras.utils.PyDataset):
@@ -30,7 +32,6 @@ class CaptionBatches(keras.utils.PyDataset):
         batch_size: int, captions per batch, 1 or more.
         shuffle: bool, True for training; False keeps a fixed order (sorted by length, which is quickest).
         seed: int, where the shuffling starts.
-        epoch: int, the first epoch's number; raise it to resume.
 
     Raises:
         InputError: where there is no caption, or a caption has fewer than two tokens.
@@ -48,7 +49,7 @@ class CaptionBatches(keras.utils.PyDataset):
         https://keras.io/api/utils/python_utils/#pydataset-class
     """
 
-    def __init__(self, features, captions, batch_size, shuffle=False, seed=0, epoch=0, **kwargs):
+    def __init__(self, features, captions, batch_size, shuffle=False, seed=0, **kwargs):
         super().__init__(**kwargs)
         if not captions:
             raise InputError("there is no caption to make batches of; check the dataset's splits")
@@ -62,37 +63,52 @@ class CaptionBatches(keras.utils.PyDataset):
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.seed = seed
-        self.epoch = epoch
-        self._arrange()
+        self.start(epoch=0)
 
     def __len__(self):
         return len(self._batches)
 
     def __getitem__(self, index):
         rows = [self.captions[row] for row in self._batches[index]]
-        longest = max(len(token_ids) for _, token_ids in rows) - 1
-        length = -(-longest // LENGTH_STEP) * LENGTH_STEP
+        length = self._padded(max(len(token_ids) for _, token_ids in rows))
         input_tokens = pad_captions([token_ids[:-1] for _, token_ids in rows], length)
         target_tokens = pad_captions([token_ids[1:] for _, token_ids in rows], length)
         return (self.features.get([image_id for image_id, _ in rows]), input_tokens), target_tokens
 
     def on_epoch_end(self):
         """Keras calls this between epochs: the next epoch gets its own order."""
-        self.epoch += 1
+        self.start(self.epoch + 1)
+
+    def start(self, epoch):
+        """Arrange the batches of epoch number `epoch` (int, from 0); for going on with an interrupted run."""
+        self.epoch = epoch
         self._arrange()
 
     def _arrange(self):
         """Cut the captions into batches of similar length, in an order set by (seed, epoch)."""
-        if not self.shuffle:
-            order = np.argsort(self.lengths, kind="stable")
-            self._batches = self._cut(order)
-            return
+        if self.shuffle:
+            self._batches = self._shuffled()
+        else:
+            self._batches = self._cut(np.argsort(self.lengths, kind="stable"))
+        # Keras reads the first two batches to learn which axes vary, and refuses a later length if those agree.
+        longest = [self._padded(self.lengths[batch].max()) for batch in self._batches]
+        other = next((i for i, length in enumerate(longest) if length != longest[0]), 0)
+        if other > 1:
+            self._batches[1], self._batches[other] = self._batches[other], self._batches[1]
+
+    def _shuffled(self):
         rng = np.random.default_rng((self.seed, self.epoch))
         order = rng.permutation(len(self.captions))
         pool = self.batch_size * POOL_BATCHES
         pools = [order[start : start + pool] for start in range(0, len(order), pool)]
         batches = [batch for pool in pools for batch in self._cut(pool[self._by_length(pool)])]
-        self._batches = [batches[i] for i in rng.permutation(len(batches))]
+        return [batches[i] for i in rng.permutation(len(batches))]
+
+    def _padded(self, tokens):
+        """The padded length of rows with so many tokens; one less, since the last token is never an input."""
+        if len(self.captions) < FEW_BATCHES * self.batch_size:
+            tokens = self.lengths.max()
+        return -(-(tokens - 1) // LENGTH_STEP) * LENGTH_STEP
 
     def _by_length(self, rows):
         return np.argsort(self.lengths[rows], kind="stable")

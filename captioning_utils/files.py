@@ -76,6 +76,6 @@ def read_json(path):
         InputError: when it is not JSON in UTF-8; the message names the file and the line.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        return json.loads(Path(path).read_text(encoding="utf-8-sig"))  # -sig: editors on Windows add a mark
+    except (ValueError, RecursionError) as error:  # ValueError: no UTF-8, no JSON, or a number of 4,300 digits
         raise InputError(f"{path} is not valid JSON ({error}); give a JSON file in UTF-8") from error

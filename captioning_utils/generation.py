@@ -93,7 +93,7 @@ class _Generator(keras.Model):
         batch = next(iter(decoder_state.values())).shape[0]
         loop = self._start(batch, decoder_state)
         (loop,) = ops.while_loop(self._unfinished, lambda loop: (self._advance(loop, uniforms),), (loop,))
-        return self._rank(loop)
+        return loop.tokens, loop.log_probs, loop.lengths, loop.finished
 
     def _start(self, batch, decoder_state):
         shape = (batch, self.beams)
@@ -131,13 +131,6 @@ class _Generator(keras.Model):
             finished=ops.logical_or(finished, word == END_ID),
             state={name: ops.take(value, rows, axis=0) for name, value in state.items()},
         )
-
-    def _rank(self, loop):
-        """Best first; a sentence that never ended stands behind all that did, but is still returned."""
-        scores = loop.log_probs / ops.maximum(loop.lengths, 1.0) ** self.config.length_penalty
-        order = ops.argsort(ops.where(loop.finished, -scores, -scores - IMPOSSIBLE), axis=1)
-        tokens = ops.take_along_axis(loop.tokens, order[:, :, None], axis=1)
-        return tokens, *(ops.take_along_axis(value, order, axis=1) for value in (loop.log_probs, scores))
 
 
 class _Search(_Generator):
@@ -251,6 +244,36 @@ def sample_words(logits, uniform, top_p):
     return ops.cast(ops.take_along_axis(order, drawn[..., None], axis=-1)[..., 0], "int32")
 
 
+def rank_captions(token_ids, log_probs, lengths, finished, config):
+    """Order each photo's sentences, best first; one that never ended stands behind all that did.
+
+    Args:
+        token_ids: int32 `(batch, beams, max_length)`.
+        log_probs: float32 `(batch, beams)`, nats.
+        lengths: float32 `(batch, beams)`, tokens, the end token included.
+        finished: bool `(batch, beams)`.
+        config: `GenerationConfig`, for `length_penalty` and `num_captions`.
+
+    Returns:
+        `Generated` with the first `num_captions` sentences.
+
+    Example:
+        >>> ranked = rank_captions(
+        ...     np.array([[[4, 5], [6, 2]]]), np.array([[-1.0, -9.0]]), np.array([[2.0, 2.0]]),
+        ...     np.array([[False, True]]), GenerationConfig(length_penalty=1.0),
+        ... )
+        >>> ranked.token_ids.tolist(), ranked.scores.tolist()
+        ([[[6, 2]]], [[-4.5]])
+
+    References:
+        Wu et al. 2016, section 7 (arXiv:1609.08144) discusses length normalisation.
+    """
+    scores = log_probs / np.maximum(lengths, 1.0) ** config.length_penalty
+    order = np.lexsort((-scores, ~finished), axis=1)[:, : config.num_captions]
+    token_ids = np.take_along_axis(token_ids, order[:, :, None], axis=1)
+    return Generated(token_ids, *(np.take_along_axis(value, order, axis=1) for value in (log_probs, scores)))
+
+
 class CaptionGenerator:
     """Writes captions with one decoder; compiled on first use and kept, so later calls are quick.
 
@@ -290,7 +313,8 @@ class CaptionGenerator:
             batch = features[start : start + size]
             real = len(batch)
             batch = np.concatenate([batch, np.repeat(batch[:1], size - real, axis=0)])
-            parts.append([part[:real, : config.num_captions] for part in self._run(batch, beams, config, rng)])
+            results = self._run(batch, beams, config, rng)
+            parts.append(rank_captions(*(part[:real] for part in results), config))
         return Generated(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
     def _run(self, batch, beams, config, rng):
