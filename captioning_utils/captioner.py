@@ -1,0 +1,256 @@
+"""A captioner: decoder, vocabulary and all that is needed to use them on a photo, in one file."""
+
+import dataclasses
+import functools
+import hashlib
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from captioning_utils.decoders import build_decoder, decoder_name
+from captioning_utils.encoders import build_encoder
+from captioning_utils.errors import InputError
+from captioning_utils.generation import CaptionGenerator, GenerationConfig
+from captioning_utils.images import load_image
+from captioning_utils.storage import assign_variables, collect_variables, read_storage, write_storage
+from captioning_utils.text import TextCleaning, Vocabulary
+
+FILE_KIND = "captioner"
+FORMAT_VERSION = 1
+PRETRAINED = Path(__file__).parent / "pretrained"
+DEFAULT_CAPTIONER = PRETRAINED / "flickr8k_merge.h5"
+MAX_LAYER_WIDTH = 4096  # bounds the memory that a hostile file can ask for
+
+
+class ScoredCaption(NamedTuple):
+    """One sentence for a photo and how likely the captioner holds it."""
+
+    caption: str
+    score: float  # log_prob / tokens ** length_penalty, the ranking; nearer to 0 is better
+    log_prob: float  # nats, the sum over the sentence's tokens, the end token included
+
+
+@dataclasses.dataclass
+class Captioner:
+    """All that turns features or photos into sentences. Get one from `load_captioner` or from training."""
+
+    decoder: object  # a keras.Model of captioning_utils.decoders
+    vocabulary: Vocabulary
+    cleaning: TextCleaning
+    encoder: str  # the fingerprint of the encoder whose features the decoder reads
+    generation: GenerationConfig = dataclasses.field(
+        default_factory=GenerationConfig
+    )  # the default settings of its sentences
+    training: dict = dataclasses.field(default_factory=dict)  # data, settings, seed, losses: for model cards
+
+    def __post_init__(self):
+        self._generator = CaptionGenerator(self.decoder)
+        self._image_encoder = None
+
+    @property
+    def fingerprint(self):
+        """12 hexadecimal digits that change with any weight, word or setting; str."""
+        digest = hashlib.sha256(json.dumps(self._documents()["captioner"], sort_keys=True).encode())
+        for array in collect_variables(self.decoder.weights).values():
+            digest.update(np.ascontiguousarray(array, "float32").tobytes())
+        return digest.hexdigest()[:12]
+
+    def check_features(self, features):
+        """Refuse features that another encoder made: the sentences would be nonsense without any error.
+
+        Args:
+            features: object with `fingerprint`, for example a `FeatureCache`.
+
+        Raises:
+            InputError: where the fingerprints differ; the message says both.
+        """
+        if features.fingerprint != self.encoder:
+            raise InputError(
+                f"the features were made by '{features.fingerprint}', the captioner was trained on '{self.encoder}'; "
+                "extract the features with the captioner's encoder, or train on these"
+            )
+
+    def caption_features(self, features, **settings):
+        """Sentences for features.
+
+        Args:
+            features: float `(batch, *feature_shape)`, from the encoder of `check_features`.
+            **settings: fields of `GenerationConfig` that replace the captioner's own.
+
+        Returns:
+            list (one entry a photo) of lists of `ScoredCaption`, best first.
+
+        Raises:
+            InputError: for a shape that the decoder does not read, or a setting that is not allowed.
+        """
+        features, wanted = np.asarray(features), self.decoder.config.feature_shape
+        if features.shape[1:] != wanted:
+            raise InputError(f"features have shape {features.shape[1:]} a photo; this captioner reads {wanted}")
+        generated = self._generator.generate(features, self._settings(settings))
+        return [
+            [
+                ScoredCaption(self.vocabulary.decode(ids), float(score), float(log_prob))
+                for ids, score, log_prob in zip(*photo, strict=True)
+            ]
+            for photo in zip(generated.token_ids, generated.scores, generated.log_probs, strict=True)
+        ]
+
+    def caption_images(self, images, **settings):
+        """Sentences for photos.
+
+        Args:
+            images: list of paths, open files, Pillow images or uint8 `(height, width, 3)` RGB arrays.
+            **settings: fields of `GenerationConfig` that replace the captioner's own.
+
+        Returns:
+            As `caption_features`.
+        """
+        encoder = self.image_encoder()
+        arrays = [load_image(image, size=encoder.image_size) for image in images]
+        return self.caption_features(encoder.encode(np.stack(arrays)), **settings)
+
+    def image_encoder(self):
+        """The `ImageEncoder` that this captioner was trained on; built on first use, then kept."""
+        if self._image_encoder is None:
+            name, layer, dtype = self.encoder.split()[:3]
+            encoder = build_encoder(name, layer=layer, dtype=dtype)
+            self.check_features(encoder)
+            self._image_encoder = encoder
+        return self._image_encoder
+
+    def save(self, path, dtype="float32"):
+        """Write the captioner to one HDF5 file, whole or not at all.
+
+        Args:
+            path: str or `Path`, for example "image_caption_model.h5".
+            dtype: "float32", or "float16" for half the size; sentences hardly ever change.
+        """
+        arrays = {name: array.astype(dtype) for name, array in collect_variables(self.decoder.weights).items()}
+        write_storage(path, FILE_KIND, FORMAT_VERSION, self._documents(), arrays)
+
+    def _settings(self, settings):
+        unknown = set(settings) - {field.name for field in dataclasses.fields(GenerationConfig)}
+        if unknown:
+            raise InputError(f"unknown setting {sorted(unknown)[0]!r:.80}; see GenerationConfig for those allowed")
+        return dataclasses.replace(self.generation, **settings)
+
+    def _documents(self):
+        captioner = {
+            "decoder": decoder_name(self.decoder),
+            "decoder_config": dataclasses.asdict(self.decoder.config),
+            "vocabulary": self.vocabulary.to_dict(),
+            "cleaning": self.cleaning.to_dict(),
+            "encoder": self.encoder,
+            "generation": dataclasses.asdict(self.generation),
+        }
+        return {"captioner": captioner, "training": self.training}
+
+
+def load_captioner(path=None):
+    """Open a captioner file; without a path, the one that ships with the package (trained on Flickr8k).
+
+    Args:
+        path: str or `Path` of a file that `Captioner.save` or `train.py` wrote.
+
+    Returns:
+        `Captioner`.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        InputError: when it is no captioner, of another format version, or damaged. Nothing in the file is executed.
+
+    Example:
+        >>> captioner = load_captioner()
+        >>> captioner.vocabulary.words[4]
+        'a'
+    """
+    path = Path(path or DEFAULT_CAPTIONER)
+    documents, arrays = read_storage(path, FILE_KIND, FORMAT_VERSION)
+    try:
+        parts = documents["captioner"]
+        vocabulary = Vocabulary.from_dict(parts["vocabulary"])
+        config = parts["decoder_config"]
+        _check_sizes(path, config, vocabulary, arrays)
+        decoder = build_decoder(parts["decoder"], **config)
+        captioner = Captioner(
+            decoder,
+            vocabulary,
+            TextCleaning.from_dict(parts["cleaning"]),
+            str(parts["encoder"]),
+            GenerationConfig(**parts["generation"]),
+            dict(documents["training"]),
+        )
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise InputError(f"{path}: the captioner's description is incomplete or damaged ({error!r:.200})") from error
+    assign_variables(path, decoder.weights, arrays)
+    return captioner
+
+
+def _check_sizes(path, config, vocabulary, arrays):
+    """Refuse a description that asks for far more memory than its file has arrays for."""
+    if config["vocabulary_size"] != len(vocabulary):
+        raise InputError(f"{path}: {len(vocabulary)} words for a decoder of {config['vocabulary_size']!r:.80}")
+    widths = [value for name, value in config.items() if name.endswith("_dim")]
+    stored = sum(array.size for array in arrays.values())
+    if max(widths) > MAX_LAYER_WIDTH or len(vocabulary) * min(widths) > stored:
+        raise InputError(f"{path}: the decoder's layers are {widths} wide; its {stored} stored numbers do not fit that")
+
+
+@functools.cache
+def _default_captioner():
+    return load_captioner()
+
+
+def predict_caption(image, captioner=None, **settings):
+    """Describe a photo in one sentence, with the captioner that ships with the package or one of your own.
+
+    Args:
+        image: path, open file, Pillow image or uint8 `(height, width, 3)` RGB array; or a list of them.
+        captioner: `Captioner`, path of a captioner file, or None for the shipped one.
+        **settings: fields of `GenerationConfig`, for example `beam_size=5`, `temperature=0.7`, `max_length=20`.
+
+    Returns:
+        str, or for a list of images a list of str.
+
+    Raises:
+        FileNotFoundError: when a file does not exist.
+        InputError: when a photo or the captioner cannot be used; one sentence says why.
+
+    Example:
+        >>> from PIL import Image
+        >>> caption = predict_caption(Image.new("RGB", (224, 224), "skyblue"))
+        >>> isinstance(caption, str) and len(caption) > 0
+        True
+    """
+    several = isinstance(image, (list, tuple))
+    captions = [best[0].caption for best in predict_alternatives(image if several else [image], captioner, **settings)]
+    return captions if several else captions[0]
+
+
+def predict_alternatives(images, captioner=None, num_captions=1, **settings):
+    """Several sentences for each photo, with their scores.
+
+    Args:
+        images: list, each as for `predict_caption`.
+        captioner: as for `predict_caption`.
+        num_captions: int, sentences a photo; a search keeps at least so many beams.
+        **settings: fields of `GenerationConfig`.
+
+    Returns:
+        list (one entry an image) of lists of `num_captions` `ScoredCaption`, best first.
+
+    Example:
+        >>> from PIL import Image
+        >>> (alternatives,) = predict_alternatives([Image.new("RGB", (224, 224), "skyblue")], num_captions=3)
+        >>> len(alternatives), alternatives[0].score >= alternatives[1].score
+        (3, True)
+    """
+    if captioner is None:
+        captioner = _default_captioner()
+    elif not isinstance(captioner, Captioner):
+        captioner = load_captioner(captioner)
+    if num_captions > settings.get("beam_size", captioner.generation.beam_size):
+        settings["beam_size"] = num_captions
+    return captioner.caption_images(images, num_captions=num_captions, **settings)

@@ -1,0 +1,360 @@
+"""Training a decoder on features and captions: loss, checkpoints, exact resume, early stopping."""
+
+import csv
+import dataclasses
+import io
+import json
+import time
+from pathlib import Path
+
+import keras
+from keras import ops
+
+from captioning_utils.batches import CaptionBatches
+from captioning_utils.captioner import Captioner
+from captioning_utils.decoders import build_decoder
+from captioning_utils.errors import InputError
+from captioning_utils.files import write_text
+from captioning_utils.generation import GenerationConfig
+from captioning_utils.storage import assign_variables, collect_variables, read_storage, write_storage
+from captioning_utils.text import TextCleaning, Vocabulary, build_vocabulary, clean_caption
+
+CHECKPOINT_KIND = "training checkpoint"
+CHECKPOINT_VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """Settings of a training run; saved with the captioner."""
+
+    decoder: str = "merge"  # a name of captioning_utils.decoders.DECODERS
+    decoder_settings: dict = dataclasses.field(default_factory=dict)  # fields of the decoder's configuration
+    epochs: int = 20  # at the most; early stopping may end sooner
+    batch_size: int = 160  # captions a step; 160 are about 32 photos with five captions each
+    learning_rate: float = 1e-3  # Adam's, after the warm-up
+    clip_norm: float = 5.0  # the gradient of a step is shortened to this norm
+    label_smoothing: float = 0.0  # share of each target's probability that is spread over the vocabulary
+    patience: int = 3  # epochs without a better validation loss before training stops
+    min_count: int = 5  # a word that occurs less often in the train split is unknown
+    max_words: int = 40  # longer captions are cut in training
+    save_every: int = 1  # epochs between two checkpoints
+    seed: int = 0  # initial weights, order of the batches, dropout
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size", "patience", "min_count", "max_words", "save_every"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise InputError(f"{name} is {value!r}; give a whole number of 1 or more")
+        for name in ("learning_rate", "clip_norm"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise InputError(f"{name} is {getattr(self, name)!r}; give a number above 0")
+        if not 0 <= self.label_smoothing < 1:
+            raise InputError(
+                f"label_smoothing is {self.label_smoothing!r}; give a share from 0 up to, not including, 1"
+            )
+
+    @classmethod
+    def smoke(cls):
+        """The smallest run that still does every step; for tests.
+
+        Example:
+            >>> TrainingConfig.smoke().epochs
+            1
+        """
+        small = {"embedding_dim": 16, "hidden_dim": 16}
+        return cls(decoder_settings=small, epochs=1, batch_size=32, min_count=1)
+
+
+def masked_cross_entropy(target_tokens, logits, label_smoothing=0.0):
+    """Mean cross-entropy over the real tokens of a batch of captions.
+
+    Dividing by the number of real tokens, not of positions, keeps batches of short and long captions comparable,
+    and makes the loss of whole captions equal that of one row per prefix.
+
+    Args:
+        target_tokens: int32 `(batch, sequence_length)`, the token after each input token; 0 is padding.
+        logits: float `(batch, sequence_length, vocabulary_size)`, unnormalised.
+        label_smoothing: float in [0, 1), share of the target probability spread evenly over the vocabulary.
+
+    Returns:
+        float32 scalar, nats per token; 0.0 where no token is real.
+
+    Example:
+        >>> targets = ops.convert_to_tensor([[3, 1, 0]])
+        >>> round(float(masked_cross_entropy(targets, ops.zeros((1, 3, 4)))), 4)  # log 4
+        1.3863
+
+    References:
+        Vinyals et al. 2015, Show and Tell, equation 2 (arXiv:1411.4555); label smoothing: Szegedy et al. 2016,
+        section 7 (arXiv:1512.00567).
+    """
+    losses = token_cross_entropy(target_tokens, logits, label_smoothing)
+    real = ops.cast(ops.not_equal(target_tokens, Vocabulary.pad_id), "float32")
+    return ops.sum(losses * real) / ops.maximum(ops.sum(real), 1.0)
+
+
+def token_cross_entropy(target_tokens, logits, label_smoothing=0.0):
+    """Cross-entropy of each position, padding included; arguments as `masked_cross_entropy`.
+
+    Returns:
+        float32 `(batch, sequence_length)`, nats.
+
+    Example:
+        >>> token_cross_entropy(ops.convert_to_tensor([[3, 1, 0]]), ops.zeros((1, 3, 4))).shape
+        TensorShape([1, 3])
+    """
+    log_probs = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
+    target_tokens = ops.cast(target_tokens, "int32")
+    losses = -ops.take_along_axis(log_probs, target_tokens[:, :, None], axis=-1)[:, :, 0]
+    if label_smoothing:
+        losses = (1 - label_smoothing) * losses - label_smoothing * ops.mean(log_probs, axis=-1)
+    return losses
+
+
+class NatsPerToken(keras.metrics.Mean):
+    """Cross-entropy per real token over all batches so far, without label smoothing; comparable between runs.
+
+    Example:
+        >>> metric = NatsPerToken()
+        >>> metric.update_state(ops.convert_to_tensor([[3, 1, 0]]), ops.zeros((1, 3, 4)))
+        >>> round(float(metric.result()), 4)
+        1.3863
+    """
+
+    def __init__(self, name="nats_per_token", **kwargs):
+        super().__init__(name=name, **kwargs)
+
+    def update_state(self, target_tokens, logits, sample_weight=None):
+        """Add a batch: int `(batch, sequence_length)` targets and their logits."""
+        losses = token_cross_entropy(target_tokens, logits)
+        real = ops.cast(ops.not_equal(target_tokens, Vocabulary.pad_id), "float32")
+        # In one dimension, because Keras would average each row over its padded length first.
+        return super().update_state(ops.reshape(losses, (-1,)), sample_weight=ops.reshape(real, (-1,)))
+
+
+def encode_captions(dataset, split, vocabulary, cleaning, max_words, image_ids):
+    """The captions of a split as training rows.
+
+    Args:
+        dataset: `CaptionDataset`.
+        split: str, "train", "val" or "test".
+        vocabulary: `Vocabulary`.
+        cleaning: `TextCleaning`.
+        max_words: int, longer captions are cut.
+        image_ids: container of the image ids that have features; captions of others are left out.
+
+    Returns:
+        list of `(image_id, token_ids)`, in the dataset's order; captions without a word are left out.
+    """
+    cleaned = (
+        (image_id, clean_caption(caption, cleaning))
+        for image_id in dataset.splits[split]
+        if image_id in image_ids
+        for caption in dataset.captions[image_id]
+    )
+    return [(image_id, vocabulary.encode(caption, max_words)) for image_id, caption in cleaned if caption]
+
+
+def train_captioner(dataset, features, model_path, config=TrainingConfig(), **options):
+    """Train a captioner on a dataset's train split and write it to one file.
+
+    A checkpoint stands beside the model (`<model_path>.checkpoint`). Called again with the same settings, training
+    goes on from it, exactly as if it had never stopped; more `epochs` than before are added.
+
+    Args:
+        dataset: `CaptionDataset` with a train and a val split.
+        features: `FeatureCache` with the features of both splits.
+        model_path: str or `Path`, where the captioner goes, for example "image_caption_model.h5".
+        config: `TrainingConfig`.
+        **options: `cleaning` (`TextCleaning`), `generation` (`GenerationConfig`, the captioner's default),
+            `log_dir` (folder for TensorBoard), `verbose` (Keras's, 0 silent, 1 progress bar, 2 a line an epoch).
+
+    Returns:
+        `Captioner` with the weights of the best validation loss.
+
+    Raises:
+        InputError: for an empty split, or a checkpoint of other settings.
+    """
+    options = {"cleaning": TextCleaning(), "generation": GenerationConfig(), "log_dir": None, "verbose": 1} | options
+    for split in ("train", "val"):
+        dataset.require_split(split)
+    keras.utils.set_random_seed(config.seed)
+    cleaning = options["cleaning"]
+    train_captions = (c for image_id in dataset.splits["train"] for c in dataset.captions[image_id])
+    vocabulary = build_vocabulary((clean_caption(c, cleaning) for c in train_captions), config.min_count)
+    rows = {
+        split: encode_captions(dataset, split, vocabulary, cleaning, config.max_words, features)
+        for split in ("train", "val")
+    }
+    decoder = build_decoder(
+        config.decoder,
+        vocabulary_size=len(vocabulary),
+        feature_shape=features.output_shape,
+        **config.decoder_settings,
+    )
+    train_batches = CaptionBatches(features, rows["train"], config.batch_size, shuffle=True, seed=config.seed)
+    val_batches = CaptionBatches(features, rows["val"], config.batch_size)
+    run = fit_decoder(decoder, train_batches, val_batches, config, model_path, options["log_dir"], options["verbose"])
+    summary = {
+        "dataset": dataset.name,
+        "photos": {split: len(ids) for split, ids in dataset.splits.items()},
+        "captions": {split: len(split_rows) for split, split_rows in rows.items()},
+        "settings": dataclasses.asdict(config),
+        "history": run.history,
+        "best_epoch": run.best_epoch,
+        "val_nats_per_token": run.best_loss,
+        "seconds": round(run.seconds, 1),
+        "keras": f"{keras.__version__} on {keras.backend.backend()}",
+    }
+    captioner = Captioner(decoder, vocabulary, cleaning, features.fingerprint, options["generation"], summary)
+    captioner.save(model_path)
+    return captioner
+
+
+def fit_decoder(decoder, train_batches, val_batches, config, model_path, log_dir=None, verbose=1):
+    """Fit a decoder with Adam until the validation loss stops falling; afterwards it has the best weights.
+
+    Args:
+        decoder: `keras.Model` of `captioning_utils.decoders`.
+        train_batches: `CaptionBatches`.
+        val_batches: `CaptionBatches`.
+        config: `TrainingConfig`.
+        model_path: str or `Path`; `<model_path>.checkpoint` and `<model_path>.csv` (losses) are written beside it.
+        log_dir: folder for TensorBoard's event files, or None.
+        verbose: int, Keras's progress display.
+
+    Returns:
+        `RunState`: history, best epoch and loss, seconds.
+    """
+    run = RunState(f"{model_path}.checkpoint", config)
+    optimizer = keras.optimizers.Adam(config.learning_rate, global_clipnorm=config.clip_norm)
+    decoder.compile(
+        optimizer=optimizer,
+        loss=lambda targets, logits: masked_cross_entropy(targets, logits, config.label_smoothing),
+        metrics=[NatsPerToken()],
+    )
+    optimizer.build(decoder.trainable_variables)
+    run.attach(decoder)
+    train_batches.start(run.epoch)
+    callbacks = [run, keras.callbacks.TerminateOnNaN()]
+    if log_dir:
+        callbacks.append(keras.callbacks.TensorBoard(log_dir=str(log_dir)))
+    if not run.finished():
+        decoder.fit(
+            train_batches,
+            validation_data=val_batches,
+            epochs=config.epochs,
+            initial_epoch=run.epoch,
+            callbacks=callbacks,
+            shuffle=False,  # the batches shuffle themselves; Keras would draw from a random state of its own
+            verbose=verbose,
+        )
+    run.restore_best()
+    return run
+
+
+class RunState(keras.callbacks.Callback):
+    """Where a run stands: kept in a checkpoint so complete that resuming equals never having stopped.
+
+    It holds weights, the optimizer's moments, the dropout's random state, the best weights so far, the history and
+    the early-stopping count. The order of the batches needs no storage: it follows from the seed and the epoch.
+
+    Args:
+        path: str or `Path` of the checkpoint.
+        config: `TrainingConfig` of the run.
+    """
+
+    def __init__(self, path, config):
+        super().__init__()
+        self.path = Path(path)
+        self.config = config
+        self.epoch = 0  # epochs done
+        self.history = []  # one dict an epoch: epoch, loss, val_loss, …
+        self.best_epoch = 0
+        self.best_loss = float("inf")
+        self.seconds = 0.0
+
+    def attach(self, decoder):
+        """Connect to a compiled decoder, and continue from the checkpoint where there is one."""
+        self.decoder = decoder
+        self.best = collect_variables(decoder.weights)
+        if self.path.exists():
+            self._load()
+
+    def finished(self):
+        """True when all epochs are done or the validation loss has stopped falling."""
+        return self.epoch >= self.config.epochs or self._waited() >= self.config.patience
+
+    def restore_best(self):
+        """Give the decoder the weights of its best epoch."""
+        assign_variables(self.path, self.decoder.weights, self.best)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Keras's hook; starts the clock."""
+        self._started = time.monotonic()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Keras's hook: note the losses, keep the best weights, write the checkpoint, stop when it is time."""
+        self.epoch = epoch + 1
+        self.seconds += time.monotonic() - self._started
+        self.history.append({"epoch": self.epoch} | {name: float(value) for name, value in logs.items()})
+        if logs["val_nats_per_token"] < self.best_loss:
+            self.best_loss, self.best_epoch = float(logs["val_nats_per_token"]), self.epoch
+            self.best = collect_variables(self.decoder.weights)
+        if self.finished():
+            self.decoder.stop_training = True
+        if self.epoch % self.config.save_every == 0 or self.finished():
+            self._save()
+
+    def _waited(self):
+        return self.epoch - self.best_epoch
+
+    def _settings(self):
+        """What must agree between a checkpoint and the run that goes on from it."""
+        settings = dataclasses.asdict(self.config) | {"decoder_config": dataclasses.asdict(self.decoder.config)}
+        free = ("epochs", "patience", "save_every")  # these may change without changing any step
+        return json.loads(json.dumps({name: value for name, value in settings.items() if name not in free}))
+
+    def _variables(self):
+        return self.decoder.variables + self.decoder.optimizer.variables
+
+    def _save(self):
+        state = {
+            "settings": self._settings(),
+            "epoch": self.epoch,
+            "history": self.history,
+            "best_epoch": self.best_epoch,
+            "best_loss": self.best_loss,
+            "seconds": self.seconds,
+        }
+        arrays = {f"now/{name}": array for name, array in collect_variables(self._variables()).items()}
+        arrays |= {f"best/{name}": array for name, array in self.best.items()}
+        write_storage(self.path, CHECKPOINT_KIND, CHECKPOINT_VERSION, {"state": state}, arrays)
+        self._write_csv()
+
+    def _write_csv(self):
+        table = io.StringIO()
+        writer = csv.DictWriter(table, self.history[-1].keys(), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.history)
+        write_text(self.path.with_suffix(".csv"), table.getvalue())
+
+    def _load(self):
+        documents, arrays = read_storage(self.path, CHECKPOINT_KIND, CHECKPOINT_VERSION)
+        state = documents["state"]
+        wanted = self._settings()
+        different = [name for name in wanted if state["settings"].get(name) != wanted[name]]
+        if different:
+            name = different[0]
+            raise InputError(
+                f"{self.path} was made with {name}={state['settings'].get(name)!r}, this run has {wanted[name]!r}; "
+                "give the same settings to go on, or another --model_path (or delete the checkpoint) to start anew"
+            )
+        assign_variables(self.path, self._variables(), _part(arrays, "now/"))
+        self.best = _part(arrays, "best/")
+        for name in ("epoch", "history", "best_epoch", "best_loss", "seconds"):
+            setattr(self, name, state[name])
+
+
+def _part(arrays, prefix):
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

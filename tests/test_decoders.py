@@ -1,0 +1,161 @@
+"""What every decoder must do; a new decoder is one more line in DECODERS."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from captioning_utils.decoders import build_decoder, decoder_name
+from captioning_utils.errors import InputError
+from captioning_utils.storage import assign_variables, collect_variables
+from captioning_utils.training import masked_cross_entropy
+
+VOCABULARY = 23
+SMALL = {"embedding_dim": 8, "hidden_dim": 16}
+CASES = {
+    "merge-pooled": ("merge", (12,), SMALL),
+    "merge-grid": ("merge", (5, 12), SMALL),
+}
+
+
+@pytest.fixture(params=CASES.values(), ids=CASES.keys())
+def case(request):
+    return request.param
+
+
+def make(case, seed=0, **settings):
+    keras.utils.set_random_seed(seed)
+    name, feature_shape, small = case
+    return build_decoder(name, vocabulary_size=VOCABULARY, feature_shape=feature_shape, **small, **settings)
+
+
+def make_inputs(case, batch=4, length=7, scale=1.0):
+    rng = np.random.default_rng(0)
+    features = (scale * rng.random((batch, *case[1]))).astype("float16")
+    return features, rng.integers(1, VOCABULARY, (batch, length)).astype("int32")
+
+
+def logits_of(decoder, features, tokens, training=False):
+    return ops.convert_to_numpy(decoder((features, tokens), training=training))
+
+
+def test_is_causal(case):
+    decoder = make(case)
+    features, tokens = make_inputs(case)
+    changed = tokens.copy()
+    changed[:, 4:] = 1 + changed[:, 4:] % (VOCABULARY - 1)
+    before, after = logits_of(decoder, features, tokens), logits_of(decoder, features, changed)
+    np.testing.assert_allclose(before[:, :4], after[:, :4], atol=1e-6)
+    assert np.abs(before[:, 4:] - after[:, 4:]).max() > 1e-3
+
+
+def test_padding_on_the_right_changes_nothing(case):
+    decoder = make(case)
+    features, tokens = make_inputs(case)
+    padded = np.pad(tokens, ((0, 0), (0, 5)))
+    np.testing.assert_allclose(
+        logits_of(decoder, features, tokens), logits_of(decoder, features, padded)[:, :7], atol=1e-6
+    )
+
+
+def test_stepping_equals_the_full_pass(case):
+    decoder = make(case)
+    features, tokens = make_inputs(case)
+    state = decoder.initial_state(ops.convert_to_tensor(features))
+    stepped = []
+    for position in range(tokens.shape[1]):
+        logits, state = decoder.step(ops.convert_to_tensor(tokens[:, position]), state)
+        stepped.append(ops.convert_to_numpy(logits))
+    np.testing.assert_allclose(np.stack(stepped, axis=1), logits_of(decoder, features, tokens), atol=1e-5)
+
+
+def test_state_keeps_names_and_shapes(case):
+    decoder = make(case)
+    features, tokens = make_inputs(case)
+    state = decoder.initial_state(ops.convert_to_tensor(features))
+    _, after = decoder.step(ops.convert_to_tensor(tokens[:, 0]), state)
+    assert {name: value.shape for name, value in state.items()} == {name: v.shape for name, v in after.items()}
+
+
+def test_the_photo_matters(case):
+    decoder = make(case)
+    features, tokens = make_inputs(case)
+    other = features[::-1].copy()
+    assert np.abs(logits_of(decoder, features, tokens) - logits_of(decoder, other, tokens)).max() > 1e-3
+
+
+def test_any_feature_scale_gives_finite_gradients(case):
+    decoder = make(case)
+    decoder.compile(optimizer=keras.optimizers.Adam(1e-3), loss=masked_cross_entropy)
+    for scale in (1e-3, 1e4):  # the features of Inception-ResNet-V2 made other projects' losses NaN
+        features, tokens = make_inputs(case, scale=scale)
+        assert np.isfinite(decoder.train_on_batch((features, tokens), tokens))
+    assert all(np.isfinite(ops.convert_to_numpy(variable)).all() for variable in decoder.trainable_variables)
+
+
+def test_one_training_step_changes_every_weight_that_words_and_photo_touch(case):
+    decoder = make(case)
+    features, tokens = make_inputs(case)
+    before = collect_variables(decoder.trainable_variables)
+    decoder.compile(optimizer=keras.optimizers.Adam(1e-2), loss=masked_cross_entropy)
+    decoder.train_on_batch((features, tokens), np.roll(tokens, -1, axis=1))
+    after = collect_variables(decoder.trainable_variables)
+    # A constant added to all regions' scores leaves their softmax as it was: that bias has no gradient.
+    unchanged = [name for name in before if (before[name] == after[name]).all() and "region_scores bias" not in name]
+    assert unchanged == []
+
+
+def test_evaluation_and_generation_change_nothing(case):
+    decoder = make(case)
+    decoder.compile(optimizer=keras.optimizers.Adam(1e-2), loss=masked_cross_entropy)
+    features, tokens = make_inputs(case)
+    before = collect_variables(decoder.variables)
+    decoder.test_on_batch((features, tokens), tokens)
+    first, second = (logits_of(decoder, features, tokens) for _ in range(2))
+    np.testing.assert_array_equal(first, second)  # no dropout outside training
+    for name, array in collect_variables(decoder.variables).items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_dropout_acts_in_training(case):
+    decoder = make(case)
+    features, tokens = make_inputs(case)
+    first, second = (logits_of(decoder, features, tokens, training=True) for _ in range(2))
+    assert np.abs(first - second).max() > 1e-3
+
+
+def test_overfits_one_batch(case):
+    decoder = make(case, dropout=0.0)
+    features, tokens = make_inputs(case)
+    inputs, targets = tokens[:, :-1], tokens[:, 1:]
+    decoder.compile(optimizer=keras.optimizers.Adam(2e-2), loss=masked_cross_entropy)
+    for _ in range(150):
+        loss = decoder.train_on_batch((features, inputs), targets)
+    assert loss < 0.05
+
+
+def test_weights_move_between_two_decoders(case):
+    decoder, other = make(case, seed=0), make(case, seed=1)
+    features, tokens = make_inputs(case)
+    assert np.abs(logits_of(decoder, features, tokens) - logits_of(other, features, tokens)).max() > 1e-3
+    assign_variables("memory", other.weights, collect_variables(decoder.weights))
+    np.testing.assert_array_equal(logits_of(decoder, features, tokens), logits_of(other, features, tokens))
+
+
+def test_name_is_known(case):
+    assert decoder_name(make(case)) == case[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("mergee", {}, "choose from"),
+        ("merge", {"hidden": 3}, "no setting 'hidden'"),
+        ("merge", {"hidden_dim": 0}, "hidden_dim is 0"),
+        ("merge", {"dropout": 1.0}, "dropout"),
+        ("merge", {"feature_shape": (2, 3, 4)}, "feature_shape"),
+    ],
+)
+def test_refuses(name, settings, message):
+    with pytest.raises(InputError, match=message):
+        build_decoder(name, **({"vocabulary_size": 9, "feature_shape": (4,)} | settings))

@@ -1,0 +1,201 @@
+import json
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from captioning_utils.captioner import load_captioner
+from captioning_utils.datasets import CaptionDataset
+from captioning_utils.errors import InputError
+from captioning_utils.storage import collect_variables
+from captioning_utils.text import TextCleaning, build_vocabulary
+from captioning_utils.training import (
+    NatsPerToken,
+    TrainingConfig,
+    encode_captions,
+    masked_cross_entropy,
+    train_captioner,
+)
+
+COLOURS = ("red", "green", "blue", "white")
+
+
+class ColourFeatures:
+    """Features in which the colour of each made-up photo can be read off, with a FeatureCache's interface."""
+
+    output_shape = (8,)
+    fingerprint = "vgg16 avg float32 224x224 bilinear caffe weights:0123456789abcdef"
+
+    def __contains__(self, image_id):
+        return image_id != "lost.jpg"
+
+    def get(self, image_ids):
+        noise = [np.random.default_rng(int(image_id[:-4])).normal(0, 0.1, 8) for image_id in image_ids]
+        return (np.eye(8)[[int(image_id[:-4]) % 4 for image_id in image_ids]] + noise).astype("float16")
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    names = [f"{number}.jpg" for number in range(60)]
+    captions = {
+        name: [f"A {COLOURS[number % 4]} ball .", f"There is a {COLOURS[number % 4]} ball on the grass ."]
+        for number, name in enumerate(names)
+    }
+    splits = {"train": names[:40], "val": names[40:50], "test": names[50:]}
+    return CaptionDataset("balls", {name: folder / name for name in names}, captions, splits)
+
+
+def small(**settings):
+    sizes = {"embedding_dim": 8, "hidden_dim": 12}
+    defaults = {"decoder_settings": sizes, "epochs": 4, "batch_size": 8, "min_count": 1, "learning_rate": 1e-2}
+    return TrainingConfig(**(defaults | settings))
+
+
+def train(dataset, path, **settings):
+    return train_captioner(dataset, ColourFeatures(), path, small(**settings), verbose=0)
+
+
+def weights_of(captioner):
+    return list(collect_variables(captioner.decoder.weights).values())
+
+
+def test_learns_to_name_the_colour(dataset, tmp_path):
+    captioner = train(dataset, tmp_path / "model.h5", epochs=25, patience=25)
+    images = dataset.splits["test"]
+    captions = captioner.caption_features(ColourFeatures().get(images))
+    right = [
+        COLOURS[int(name[:-4]) % 4] in best[0].caption.split() for name, best in zip(images, captions, strict=True)
+    ]
+    assert np.mean(right) == 1.0
+
+
+def test_a_resumed_run_equals_one_that_never_stopped(dataset, tmp_path):
+    straight = train(dataset, tmp_path / "straight.h5", epochs=4)
+    train(dataset, tmp_path / "resumed.h5", epochs=2)
+    keras.utils.set_random_seed(99)  # whatever happened in between must not matter
+    resumed = train(dataset, tmp_path / "resumed.h5", epochs=4)
+    for ours, theirs in zip(weights_of(straight), weights_of(resumed), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    losses = [[epoch["loss"] for epoch in captioner.training["history"]] for captioner in (straight, resumed)]
+    assert losses[0] == losses[1]
+
+
+def test_a_run_killed_within_an_epoch_goes_on_from_its_checkpoint(dataset, tmp_path):
+    class Killed(ColourFeatures):
+        calls = 0
+
+        def get(self, image_ids):
+            Killed.calls += 1
+            if Killed.calls > 30:
+                raise OSError("the disk went away")
+            return super().get(image_ids)
+
+    path = tmp_path / "model.h5"
+    with pytest.raises(Exception, match="the disk went away"):  # TensorFlow wraps it in an error of its own
+        train_captioner(dataset, Killed(), path, small(), verbose=0)
+    with h5py.File(f"{path}.checkpoint") as file:
+        done = json.loads(file["documents/state"][()].tobytes())["epoch"]
+    assert 1 <= done < 4
+    straight = train(dataset, tmp_path / "straight.h5")
+    resumed = train(dataset, path)
+    for ours, theirs in zip(weights_of(straight), weights_of(resumed), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_finished_run_is_not_repeated(dataset, tmp_path):
+    path = tmp_path / "model.h5"
+    train(dataset, path, epochs=2)
+    again = train(dataset, path, epochs=2)
+    assert len(again.training["history"]) == 2
+
+
+def test_early_stopping_keeps_the_best_weights(dataset, tmp_path):
+    captioner = train(dataset, tmp_path / "model.h5", epochs=40, patience=2, learning_rate=0.3)
+    history = captioner.training["history"]
+    losses = [epoch["val_nats_per_token"] for epoch in history]
+    best = int(np.argmin(losses)) + 1
+    assert len(history) == best + 2 < 40
+    assert captioner.training["best_epoch"] == best
+    rows = encode_captions(dataset, "val", captioner.vocabulary, captioner.cleaning, 40, dataset.image_paths)
+    metric = NatsPerToken()
+    for image_id, ids in rows:
+        logits = captioner.decoder((ColourFeatures().get([image_id]), np.array([ids[:-1]])))
+        metric.update_state(np.array([ids[1:]]), logits)
+    np.testing.assert_allclose(float(metric.result()), losses[best - 1], rtol=1e-4)
+
+
+def test_checkpoint_of_other_settings_is_refused_and_kept(dataset, tmp_path):
+    path = tmp_path / "model.h5"
+    train(dataset, path, epochs=1)
+    before = (tmp_path / "model.h5.checkpoint").read_bytes()
+    with pytest.raises(InputError, match="batch_size=8, this run has 16"):
+        train(dataset, path, epochs=2, batch_size=16)
+    assert (tmp_path / "model.h5.checkpoint").read_bytes() == before
+
+
+def test_the_saved_file_says_how_it_was_trained(dataset, tmp_path):
+    path = tmp_path / "model.h5"
+    captioner = train(dataset, path, epochs=2, save_every=2)
+    opened = load_captioner(path)
+    assert opened.training == json.loads(json.dumps(captioner.training))
+    assert opened.training["settings"]["seed"] == 0
+    assert opened.training["photos"] == {"train": 40, "val": 10, "test": 10}
+    table = (tmp_path / "model.h5.csv").read_text().splitlines()
+    assert len(table) == 3
+    assert "val_nats_per_token" in table[0]
+
+
+def test_photos_without_features_are_left_out(dataset):
+    lost = CaptionDataset(
+        "lost",
+        dataset.image_paths | {"lost.jpg": dataset.image_paths["0.jpg"]},
+        dataset.captions | {"lost.jpg": ["A ball ."]},
+        dataset.splits | {"train": [*dataset.splits["train"], "lost.jpg"]},
+    )
+    vocabulary = build_vocabulary(["a red ball"], 1)
+    rows = encode_captions(lost, "train", vocabulary, TextCleaning(), 40, ColourFeatures())
+    assert len(rows) == 80
+    assert "lost.jpg" not in {image_id for image_id, _ in rows}
+
+
+def test_empty_split_is_refused_before_the_first_step(dataset, tmp_path):
+    empty = CaptionDataset("empty", dataset.image_paths, dataset.captions, dataset.splits | {"val": []})
+    with pytest.raises(InputError, match="val split"):
+        train(empty, tmp_path / "model.h5")
+    assert not list(tmp_path.iterdir())
+
+
+def test_loss_ignores_padding_and_label_smoothing_is_a_mixture():
+    rng = np.random.default_rng(0)
+    targets = np.array([[3, 1, 2, 0, 0]], "int32")
+    logits = rng.normal(size=(1, 5, 6)).astype("float32")
+    other = logits.copy()
+    other[:, 3:] += rng.normal(size=(1, 2, 6))
+    loss = float(masked_cross_entropy(ops.convert_to_tensor(targets), ops.convert_to_tensor(logits)))
+    assert loss == float(masked_cross_entropy(ops.convert_to_tensor(targets), ops.convert_to_tensor(other)))
+    log_probs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    plain = -np.mean([log_probs[0, i, targets[0, i]] for i in range(3)])
+    uniform = -np.mean(log_probs[0, :3])
+    np.testing.assert_allclose(loss, plain, rtol=1e-5)
+    smoothed = masked_cross_entropy(ops.convert_to_tensor(targets), ops.convert_to_tensor(logits), 0.2)
+    np.testing.assert_allclose(float(smoothed), 0.8 * plain + 0.2 * uniform, rtol=1e-5)
+
+
+def test_loss_of_no_real_token_is_zero():
+    assert float(masked_cross_entropy(ops.zeros((2, 3), "int32"), ops.ones((2, 3, 5)))) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epochs": 0}, "epochs is 0"),
+        ({"learning_rate": 0}, "learning_rate"),
+        ({"label_smoothing": 1}, "label_smoothing"),
+    ],
+)
+def test_refuses(settings, message):
+    with pytest.raises(InputError, match=message):
+        TrainingConfig(**settings)
