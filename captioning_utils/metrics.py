@@ -1,0 +1,342 @@
+"""BLEU, ROUGE-L and CIDEr-D of captions against what people wrote, equal to coco-caption's to 1e-6, without Java.
+
+`compute_scores` is the entrance: candidates and references in, a `Scores` out. All values are in 0–1 (CIDEr
+and CIDEr-D in 0–10); only `format_score` multiplies by 100, for print.
+"""
+
+import statistics
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from captioning_utils.cider import Cider
+from captioning_utils.errors import InputError
+from captioning_utils.optional_metrics import compute_meteor, compute_nltk_meteor
+from captioning_utils.protocols import Protocol, get_protocol, tokenize_captions
+
+METRIC_LABELS = {
+    "bleu_1": "BLEU-1",
+    "bleu_2": "BLEU-2",
+    "bleu_3": "BLEU-3",
+    "bleu_4": "BLEU-4",
+    "rouge_l": "ROUGE-L",
+    "cider_d": "CIDEr-D",
+    "cider": "CIDEr",
+    "meteor": "METEOR 1.5",
+    "nltk_meteor": "METEOR (nltk)",
+}
+EXTRA_METRICS = ("cider", "meteor", "nltk_meteor")  # computed only on request
+MAX_ORDER = 4  # BLEU-1 to BLEU-4
+ROUGE_BETA = 1.2  # recall counts this much more than precision, as in coco-caption
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of one set of captions, for the set and for each photo.
+
+    Example:
+        >>> scores = compute_scores({1: "a dog runs on grass"}, {1: ["A dog runs on grass.", "A dog."]})
+        >>> print(scores)
+        BLEU-1 100.0  BLEU-2 100.0  BLEU-3 100.0  BLEU-4 100.0  ROUGE-L 100.0  CIDEr-D 0.0
+        (protocol standard, 1 photos, 2 references each)
+    """
+
+    protocol: Protocol
+    corpus: dict  # metric name -> float for the whole set
+    per_image: dict  # image_id -> {metric name: float}
+    references_per_image: dict  # {"min": int, "mean": float, "max": int}
+    left_out: int  # photos that could not be scored; 0 unless allow_missing was given
+    bleu_statistics: np.ndarray = field(repr=False, compare=False)  # int64 (photos, 10), in per_image's order
+
+    @property
+    def num_images(self):
+        """How many photos were scored."""
+        return len(self.per_image)
+
+    def to_dict(self):
+        """All but the BLEU statistics as plain dicts, ready for JSON; values 0–1, CIDEr 0–10.
+
+        Example:
+            >>> sorted(compute_scores({1: "a dog"}, {1: ["a dog"]}).to_dict())
+            ['corpus', 'left_out', 'num_images', 'per_image', 'protocol', 'references_per_image']
+        """
+        return {
+            "protocol": self.protocol.name,
+            "num_images": self.num_images,
+            "references_per_image": self.references_per_image,
+            "left_out": self.left_out,
+            "corpus": self.corpus,
+            "per_image": self.per_image,
+        }
+
+    def __str__(self):
+        values = "  ".join(f"{METRIC_LABELS[name]} {format_score(value)}" for name, value in self.corpus.items())
+        least, most = self.references_per_image["min"], self.references_per_image["max"]
+        references = f"{least} references each" if least == most else f"{least} to {most} references each"
+        left_out = f", {self.left_out:,} photos left out" if self.left_out else ""
+        return f"{values}\n(protocol {self.protocol.name}, {self.num_images:,} photos, {references}{left_out})"
+
+
+def format_score(value, decimals=1):
+    """A score as people print it: times 100. The only place where a score changes its range.
+
+    Args:
+        value: float, 0–1 (CIDEr and CIDEr-D 0–10).
+        decimals: int, digits after the point.
+
+    Returns:
+        str.
+
+    Example:
+        >>> format_score(0.2163)
+        '21.6'
+    """
+    return f"{100 * value:.{decimals}f}"
+
+
+def compute_scores(candidates, references, protocol="standard", extra_metrics=(), allow_missing=False):
+    """Score captions: BLEU-1 to 4, ROUGE-L and CIDEr-D for the whole set and for each photo.
+
+    Equal to coco-caption's (pycocoevalcap's) numbers on the same words; a photo's own BLEU is coco-caption's
+    sentence BLEU. The whole set's BLEU is no mean over photos; ROUGE-L and CIDEr-D are. CIDEr-D depends on the
+    whole set: its word rarities come from the references given here.
+
+    Args:
+        candidates: dict `{image_id: str}`, one caption a photo.
+        references: dict `{image_id: [str, ...]}`, what people wrote.
+        protocol: str, a name in `protocols.PROTOCOLS`.
+        extra_metrics: names in `EXTRA_METRICS` to compute as well; `meteor` needs Java, `nltk_meteor` WordNet.
+        allow_missing: bool; True leaves photos out that have no candidate or no reference, and counts them.
+
+    Returns:
+        `Scores`.
+
+    Raises:
+        InputError: for candidates of unknown photos, missing candidates, photos without references, captions
+            that are no text, an unknown protocol or metric; the message counts and names the first few.
+
+    Example:
+        >>> references = {1: ["a dog runs", "the dog is running"], 2: ["two men sit", "men on a bench"]}
+        >>> scores = compute_scores({1: "a dog runs", 2: "two dogs"}, references)
+        >>> format_score(scores.corpus["bleu_1"]), format_score(scores.per_image[1]["rouge_l"])
+        ('65.5', '100.0')
+    """
+    protocol = get_protocol(protocol)
+    unknown = [name for name in extra_metrics if name not in EXTRA_METRICS]
+    if unknown:
+        raise InputError(f"extra_metrics has {unknown!r:.80}; allowed: {', '.join(EXTRA_METRICS)}")
+    image_ids, left_out = pair_images(candidates, references, allow_missing)
+    words, reference_words = _tokenize(image_ids, candidates, references, protocol)
+    bleu_statistics = compute_bleu_statistics(words, reference_words)
+    corpus, columns = _score_all(words, reference_words, bleu_statistics, protocol, extra_metrics)
+    counts = [len(captions) for captions in reference_words]
+    return Scores(
+        protocol=protocol,
+        corpus=corpus,
+        per_image={
+            image_id: dict(zip(columns, map(float, row), strict=True))
+            for image_id, row in zip(image_ids, zip(*columns.values(), strict=True), strict=True)
+        },
+        references_per_image={"min": min(counts), "mean": statistics.fmean(counts), "max": max(counts)},
+        left_out=left_out,
+        bleu_statistics=bleu_statistics,
+    )
+
+
+def _score_all(words, reference_words, bleu_statistics, protocol, extra_metrics):
+    """({metric: score of the set}, {metric: scores of the photos})."""
+    bleu = compute_bleu(bleu_statistics.sum(axis=0), protocol.brevity_penalty)
+    bleu_per_image = compute_bleu(bleu_statistics, protocol.brevity_penalty)
+    corpus = {f"bleu_{order}": float(bleu[order - 1]) for order in range(1, MAX_ORDER + 1)}
+    columns = {f"bleu_{order}": bleu_per_image[:, order - 1] for order in range(1, MAX_ORDER + 1)}
+
+    cider = Cider(dict(enumerate(reference_words)))
+    columns["rouge_l"] = list(map(compute_rouge_l, words, reference_words))
+    columns["cider_d"] = [cider.score_d(row, tokens) for row, tokens in enumerate(words)]
+    if "cider" in extra_metrics:
+        columns["cider"] = [cider.score(row, tokens) for row, tokens in enumerate(words)]
+    for name in columns.keys() - corpus.keys():
+        corpus[name] = statistics.fmean(columns[name])
+    for name, compute in (("meteor", compute_meteor), ("nltk_meteor", compute_nltk_meteor)):
+        if name in extra_metrics:
+            corpus[name], columns[name] = compute(words, reference_words)
+    return {name: corpus[name] for name in columns}, columns
+
+
+def pair_images(candidates, references, allow_missing=False):
+    """Find the photos that have both a candidate and references, after checking everything that comes in.
+
+    Args:
+        candidates: dict `{image_id: str}`.
+        references: dict `{image_id: [str, ...]}`.
+        allow_missing: bool; True leaves photos out that lack one or the other.
+
+    Returns:
+        (list of image_id in the references' order, int: how many photos were left out).
+
+    Raises:
+        InputError: see `compute_scores`.
+
+    Example:
+        >>> pair_images({1: "a dog"}, {1: ["a dog"], 2: ["a cat"]}, allow_missing=True)
+        ([1], 1)
+    """
+    _check_texts(candidates, references)
+    unknown = [image_id for image_id in candidates if image_id not in references]
+    missing = [image_id for image_id in references if image_id not in candidates]
+    bare = [image_id for image_id, captions in references.items() if not captions]
+    problems = [
+        f"{what}: {_count_and_name(image_ids)}"
+        for what, image_ids in (
+            ("candidates for photos without an entry in the references", unknown),
+            ("photos without a candidate", missing),
+            ("photos with an empty list of references", bare),
+        )
+        if image_ids
+    ]
+    if problems and not allow_missing:
+        raise InputError(f"{'; '.join(problems)}; mend the ids, or score the rest with allow_missing (--allow-missing)")
+    paired = [image_id for image_id, captions in references.items() if captions and image_id in candidates]
+    if not paired:
+        raise InputError(
+            f"no photo has both a candidate and a reference ({len(candidates)} candidates, such as "
+            f"{list(candidates)[:2]!r:.80}; references for {len(references)} photos, such as "
+            f"{list(references)[:2]!r:.80}); both must use the same ids"
+        )
+    return paired, len(unknown) + len({*missing, *bare})
+
+
+def _check_texts(candidates, references):
+    bad = [image_id for image_id, caption in candidates.items() if not isinstance(caption, str)]
+    if bad:
+        raise InputError(f"candidates that are no text: {_count_and_name(bad)}; give one str a photo")
+    bad = [
+        image_id
+        for image_id, captions in references.items()
+        if not isinstance(captions, (list, tuple)) or not all(isinstance(caption, str) for caption in captions)
+    ]
+    if bad:
+        raise InputError(f"references that are no list of texts: {_count_and_name(bad)}; give a list of str a photo")
+
+
+def _count_and_name(image_ids):
+    names = ", ".join(f"{image_id!s:.80}" for image_id in image_ids[:3])
+    return f"{len(image_ids):,} ({names}{', …' if len(image_ids) > 3 else ''})"
+
+
+def _tokenize(image_ids, candidates, references, protocol):
+    """Words of each photo's candidate and of its references; one call, because Java starts slowly."""
+    captions = [candidates[image_id] for image_id in image_ids]
+    for image_id in image_ids:
+        captions.extend(references[image_id])
+    words = tokenize_captions(captions, protocol)
+    rest = iter(words[len(image_ids) :])
+    return words[: len(image_ids)], [[next(rest) for _ in references[image_id]] for image_id in image_ids]
+
+
+def compute_bleu_statistics(candidates, references):
+    """Count, for each photo, all that BLEU needs; sums of these rows give the BLEU of any set of photos.
+
+    The counting is nltk's. What nltk's `corpus_bleu` does differently from coco-caption is put right: a
+    candidate of fewer than n words has no n-grams, and nltk counts one for it.
+
+    Args:
+        candidates: list of n token lists.
+        references: list of n lists of token lists, at least one a photo.
+
+    Returns:
+        int64 `(n, 10)`: matched 1- to 4-grams, the candidate's 1- to 4-grams, the candidate's length, and the
+        length of the reference that is closest to it (the shorter one of two equally close).
+
+    Example:
+        >>> compute_bleu_statistics([["a", "dog"]], [[["a", "dog", "runs"], ["dogs"]]]).tolist()
+        [[2, 1, 0, 0, 2, 1, 0, 0, 2, 1]]
+
+    References:
+        Papineni et al. 2002, BLEU; https://www.nltk.org/api/nltk.translate.bleu_score.html
+    """
+    from nltk.translate.bleu_score import closest_ref_length, modified_precision
+
+    orders = range(1, MAX_ORDER + 1)
+    rows = np.zeros((len(candidates), 2 * MAX_ORDER + 2), np.int64)
+    for row, candidate, captions in zip(rows, candidates, references, strict=True):
+        length = len(candidate)
+        matches = [modified_precision(captions, candidate, order).numerator for order in orders]
+        totals = [max(0, length - order + 1) for order in orders]
+        row[:] = [*matches, *totals, length, closest_ref_length(captions, length)]
+    return rows
+
+
+def compute_bleu(bleu_statistics, brevity_penalty=True):
+    """BLEU-1 to BLEU-4 from counts, as coco-caption computes them.
+
+    Args:
+        bleu_statistics: number `(..., 10)`: rows of `compute_bleu_statistics`, or sums of such rows.
+        brevity_penalty: bool; False leaves the penalty on short captions out.
+
+    Returns:
+        float64 `(..., 4)`, in [0, 1].
+
+    Example:
+        >>> statistics = compute_bleu_statistics([["a", "dog"]], [[["a", "dog", "runs"]]])
+        >>> compute_bleu(statistics.sum(axis=0))[:2].round(3).tolist()  # exp(1 - 3/2): one word short
+        [0.607, 0.607]
+
+    References:
+        Papineni et al. 2002, BLEU; https://github.com/tylin/coco-caption, bleu_scorer.py
+    """
+    counts = np.asarray(bleu_statistics, np.float64)
+    matches, totals = counts[..., :MAX_ORDER], counts[..., MAX_ORDER : 2 * MAX_ORDER]
+    # coco-caption's constants: no match gives almost 0, and no n-gram at all (a short caption) 1e-6.
+    precisions = (matches + 1e-15) / (totals + 1e-9)
+    bleu = np.cumprod(precisions, axis=-1) ** (1 / np.arange(1, MAX_ORDER + 1))  # (..., 4)
+    if brevity_penalty:
+        ratio = (counts[..., -2] + 1e-15) / (counts[..., -1] + 1e-9)
+        bleu = bleu * np.exp(np.minimum(0, 1 - 1 / ratio))[..., None]
+    return bleu
+
+
+def compute_rouge_l(candidate, references):
+    """ROUGE-L of one candidate: the longest common subsequence, best precision and best recall, β = 1.2.
+
+    Args:
+        candidate: token list; it may be empty.
+        references: list of token lists, at least one.
+
+    Returns:
+        float in [0, 1]; as in coco-caption, precision and recall may come from different references, and an
+        empty candidate matches an empty reference.
+
+    Example:
+        >>> format_score(compute_rouge_l(["a", "dog", "runs"], [["a", "brown", "dog", "runs"]]))
+        '83.6'
+
+    References:
+        Lin 2004, ROUGE; https://github.com/tylin/coco-caption, rouge.py
+    """
+    candidate = candidate or [""]  # coco-caption splits "" into one empty word
+    precision = recall = 0.0
+    for reference in references:
+        reference = reference or [""]
+        common = _longest_common_subsequence(candidate, reference)
+        precision = max(precision, common / len(candidate))
+        recall = max(recall, common / len(reference))
+    if not precision or not recall:
+        return 0.0
+    return (1 + ROUGE_BETA**2) * precision * recall / (recall + ROUGE_BETA**2 * precision)
+
+
+def _longest_common_subsequence(first, second):
+    """Its length, one whole row of the usual table at a time.
+
+    Neighbours in a row of the table differ by 0 or 1; a bit of `same` is 1 where they do not differ, and
+    integer arithmetic moves the row on by one word (Hyyrö 2004, Bit-parallel LCS-length computation revisited).
+    """
+    places = {}
+    for place, word in enumerate(first):
+        places[word] = places.get(word, 0) | 1 << place
+    everywhere = same = (1 << len(first)) - 1
+    for word in second:
+        hits = same & places.get(word, 0)
+        same = (same + hits | same - hits) & everywhere
+    return len(first) - same.bit_count()
