@@ -1,0 +1,406 @@
+"""The feature cache: each photo goes through the encoder once, and a run that was killed goes on where it stopped."""
+
+import collections
+import itertools
+import math
+import pickle
+import shutil
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from captioning_utils.errors import InputError
+from captioning_utils.files import atomic_write, read_json, write_json
+from captioning_utils.images import load_image
+
+FORMAT_VERSION = 1
+IMAGES_PER_SHARD = 256  # what a killed run loses at most: some 15 seconds of VGG16 on two cores
+DECODING_THREADS = 2
+_INDEX = "index.json"
+
+
+class FeatureCache:
+    """Features of many photos by image_id, from one pickle or from a folder of memory-mapped shards.
+
+    Attributes:
+        fingerprint: str, the encoder's, see `ImageEncoder`.
+        output_shape: `(feature_dim,)` or `(num_regions, feature_dim)`.
+        image_ids: list of str, in the order of the arrays.
+        skipped: dict of image_id to the reason why its photo could not be read.
+        arrays: list of float16 arrays, one after the other the rows of `image_ids`.
+
+    Example:
+        >>> cache = FeatureCache("toy", (2,), ["a", "b"], {}, [np.eye(2, dtype=np.float16)])
+        >>> cache.get(["b", "a"])
+        array([[0., 1.],
+               [1., 0.]], dtype=float16)
+        >>> "c" in cache, len(cache)
+        (False, 2)
+    """
+
+    def __init__(self, fingerprint, output_shape, image_ids, skipped, arrays):
+        self.fingerprint = fingerprint
+        self.output_shape = tuple(output_shape)
+        self.image_ids = image_ids
+        self.skipped = skipped
+        self.arrays = arrays
+        self._rows = {image_id: row for row, image_id in enumerate(image_ids)}
+        self._starts = np.cumsum([0, *map(len, arrays)])
+
+    def __len__(self):
+        return len(self.image_ids)
+
+    def __contains__(self, image_id):
+        return image_id in self._rows
+
+    def get(self, image_ids):
+        """Features of some photos, in the order asked for.
+
+        Args:
+            image_ids: sequence of image_id; one may come more than once.
+
+        Returns:
+            float16 `(len(image_ids), *output_shape)`, an array of its own.
+
+        Raises:
+            InputError: when one is not in the cache; the message counts them and names the first.
+        """
+        missing = [image_id for image_id in image_ids if image_id not in self._rows]
+        if missing:
+            reason = self.skipped.get(missing[0], "extract its features first")
+            raise InputError(f"no features of {len(missing)} photos, first {missing[0]!r}: {reason}")
+        rows = np.array([self._rows[image_id] for image_id in image_ids], np.int64)
+        shards = np.searchsorted(self._starts, rows, side="right") - 1
+        features = np.empty((len(rows), *self.output_shape), np.float16)
+        for shard in np.unique(shards):
+            wanted = np.flatnonzero(shards == shard)
+            features[wanted] = self.arrays[shard][rows[wanted] - self._starts[shard]]
+        return features
+
+
+def extract_features(image_paths, encoder, cache_path, batch_size=32):
+    """Compute the features of those photos that the cache does not have yet, and give the whole cache.
+
+    Killed in the middle, it goes on where it stopped the next time; with nothing to do, it only loads. Photos
+    that cannot be read are listed in `skipped`, and tried again the next time. A photo is known by its image_id:
+    when you change a photo under the same image_id, delete the cache.
+
+    Args:
+        image_paths: dict of image_id (str) to path, or to anything else that `load_image` takes.
+        encoder: `ImageEncoder`.
+        cache_path: str or `Path`. A name ending in `.pkl` makes one pickle, which is held in memory as a whole
+            (8,000 photos of 512 numbers: 8 MB). Any other name makes a folder of memory-mapped shards: for
+            grids, and for sets larger than the memory.
+        batch_size: int, photos per call of the encoder, at least 1.
+
+    Returns:
+        `FeatureCache` of all that the pickle or folder holds.
+
+    Raises:
+        InputError: when the cache is of another encoder (the message says both fingerprints) or damaged, or when
+            there is not one photo that can be read.
+    """
+    cache_path = Path(cache_path)
+    is_pickle = cache_path.suffix == ".pkl"
+    _check_arguments(image_paths, cache_path, is_pickle, batch_size)
+    folder = cache_path.with_name(f"{cache_path.name}.partial") if is_pickle else cache_path
+    cache = _load_of_encoder(cache_path, encoder)
+    partial = _load_of_encoder(folder, encoder) if is_pickle else cache
+    index = _start_index(folder, encoder, partial or cache)
+    known = [each for each in (cache, partial) if each is not None]
+    skipped_before = dict(index["skipped"])
+    _extract_shards(_pending(image_paths, known, skipped_before), encoder, folder, index, batch_size)
+    if not (index["shards"] or cache):
+        first, reason = next(iter(index["skipped"].items()))
+        raise InputError(f"none of {len(image_paths)} photos can be read, first {first!r}: {reason}")
+    if index["skipped"] != skipped_before:
+        write_json(folder / _INDEX, index)
+    _report_skipped(index["skipped"], image_paths)
+    if is_pickle and folder.is_dir():
+        _move_into_pickle(cache, folder, cache_path)
+    return load_features(cache_path)
+
+
+def load_features(cache_path):
+    """Open a feature cache that `extract_features` made.
+
+    Nothing in the file is trusted: of a pickle only plain values and float16 arrays are read, and no code in it
+    runs.
+
+    Args:
+        cache_path: str or `Path` of the pickle or folder.
+
+    Returns:
+        `FeatureCache`.
+
+    Raises:
+        InputError: when there is none, or it is damaged, of another format version, or no feature cache.
+    """
+    cache_path = Path(cache_path)
+    if cache_path.is_dir():
+        return _load_folder(cache_path)
+    if cache_path.is_file():
+        return _load_pickle(cache_path)
+    raise InputError(f"{cache_path} is not there; extract the features first")
+
+
+# ---- extracting
+
+
+def _check_arguments(image_paths, cache_path, is_pickle, batch_size):
+    if batch_size < 1:
+        raise InputError(f"batch_size is {batch_size}; give 1 or more")
+    if not image_paths:
+        raise InputError("there are no photos to extract features from; give at least one")
+    wrong = [image_id for image_id in image_paths if not isinstance(image_id, str)]
+    if wrong:
+        raise InputError(f"an image_id is text, got {wrong[0]!r}; convert it with str()")
+    if cache_path.is_dir() if is_pickle else cache_path.is_file():
+        raise InputError(f"{cache_path} is in the way; names ending in .pkl are pickles, all others folders of shards")
+
+
+def _load_of_encoder(path, encoder):
+    if not (path / _INDEX).is_file() and not path.is_file():
+        return None
+    cache = load_features(path)
+    if cache.fingerprint != encoder.fingerprint:
+        raise InputError(
+            f"{path} holds features of another encoder: it has {cache.fingerprint!r}, wanted is "
+            f"{encoder.fingerprint!r}; give another path, or delete it to extract again"
+        )
+    return cache
+
+
+def _start_index(folder, encoder, cache):
+    if (folder / _INDEX).is_file():
+        return read_json(folder / _INDEX)
+    return {
+        "format_version": FORMAT_VERSION,
+        "fingerprint": encoder.fingerprint,
+        "output_shape": list(encoder.output_shape),
+        "shards": [],
+        "skipped": dict(cache.skipped) if cache else {},
+    }
+
+
+def _pending(image_paths, known, skipped):
+    """The photos to do, those that failed before at the end: the others fall into the same batches as ever."""
+    todo = [image_id for image_id in image_paths if not any(image_id in cache for cache in known)]
+    todo.sort(key=lambda image_id: image_id in skipped)
+    return [(image_id, image_paths[image_id]) for image_id in todo]
+
+
+def _extract_shards(photos, encoder, folder, index, batch_size):
+    """Encode photos batch by batch, and put every few batches on disk as one shard."""
+    if not photos:
+        return
+    batches_per_shard = max(1, IMAGES_PER_SHARD // batch_size)
+    decoded = _decode_ahead(photos, encoder.image_size, ahead=2 * batch_size)
+    image_ids, features = [], []
+    with tqdm(total=len(photos), desc="features", unit=" images", file=sys.stderr) as bar:
+        for number in itertools.count(1):
+            batch = list(itertools.islice(decoded, batch_size))
+            images = {image_id: image for image_id, image in batch if isinstance(image, np.ndarray)}
+            index["skipped"] |= {image_id: reason for image_id, reason in batch if image_id not in images}
+            if images:
+                image_ids += images
+                features.append(encoder.encode(np.stack(list(images.values()))))
+            if features and (number % batches_per_shard == 0 or not batch):
+                _write_shard(folder, index, image_ids, np.concatenate(features))
+                image_ids, features = [], []
+            bar.update(len(batch))
+            if not batch:
+                return
+
+
+def _decode_ahead(photos, size, ahead):
+    """Yield (image_id, uint8 photo or the reason why not) in order, decoded in threads, `ahead` photos in advance."""
+    with ThreadPoolExecutor(DECODING_THREADS) as pool:
+        waiting = collections.deque()
+        for image_id, source in photos:
+            waiting.append((image_id, pool.submit(_decode, source, size)))
+            if len(waiting) > ahead:
+                image_id, future = waiting.popleft()
+                yield image_id, future.result()
+        for image_id, future in waiting:
+            yield image_id, future.result()
+
+
+def _decode(source, size):
+    try:
+        return load_image(source, size)
+    except InputError as error:
+        return str(error)
+
+
+def _write_shard(folder, index, image_ids, features):
+    """First the shard, then the index that names it: killed in between, the shard is written again."""
+    name = _shard_name(len(index["shards"]))
+    with atomic_write(folder / name) as temporary, open(temporary, "wb") as file:
+        np.save(file, features)
+    index["shards"].append({"file": name, "image_ids": image_ids})
+    for image_id in image_ids:
+        index["skipped"].pop(image_id, None)
+    write_json(folder / _INDEX, index)
+
+
+def _shard_name(number):
+    return f"shard-{number:05d}.npy"
+
+
+def _report_skipped(skipped, image_paths):
+    names = [image_id for image_id in skipped if image_id in image_paths]
+    for image_id in names[:5]:
+        tqdm.write(f"left out: {image_id}: {skipped[image_id]}", file=sys.stderr)
+    if len(names) > 5:
+        tqdm.write(f"left out: {len(names) - 5} more photos that cannot be read", file=sys.stderr)
+
+
+def _move_into_pickle(cache, folder, path):
+    partial = _load_folder(folder)
+    image_ids = list(cache.image_ids) if cache else []
+    new = [image_id for image_id in partial.image_ids if not (cache and image_id in cache)]
+    arrays = [*(cache.arrays if cache else []), partial.get(new)]
+    contents = {
+        "format_version": FORMAT_VERSION,
+        "fingerprint": partial.fingerprint,
+        "output_shape": partial.output_shape,
+        "image_ids": image_ids + new,
+        "skipped": partial.skipped,
+        "features": np.concatenate(arrays),
+    }
+    with atomic_write(path) as temporary, open(temporary, "wb") as file:
+        pickle.dump(contents, file, protocol=4)
+    del partial  # closes the memory maps, which Windows does not remove while they are open
+    shutil.rmtree(folder)
+
+
+# ---- reading, from files that anyone may have made
+
+
+def _load_folder(folder):
+    index = _checked(read_json(_existing(folder / _INDEX)), folder)
+    shards = index.get("shards")
+    if not isinstance(shards, list) or not all(isinstance(shard, dict) for shard in shards):
+        raise _damaged(folder, "it has no list of shards")
+    arrays, image_ids = [], []
+    for number, shard in enumerate(shards):
+        if shard.get("file") != _shard_name(number):  # a name of its own could lead out of the folder
+            raise _damaged(folder, f"shard {number} is named {shard.get('file')!r:.80}")
+        names = _checked_ids(shard.get("image_ids"), folder)
+        arrays.append(_open_shard(folder / shard["file"], (len(names), *index["output_shape"])))
+        image_ids += names
+    return _build_cache(index, image_ids, arrays, folder)
+
+
+def _existing(path):
+    if not path.is_file():
+        raise InputError(f"{path} is not there, so its folder is no feature cache; extract the features first")
+    return path
+
+
+def _open_shard(path, shape):
+    try:
+        array = np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError) as error:
+        raise _damaged(path, " ".join(str(error).split())) from error
+    if array.dtype != np.float16 or array.shape != shape:
+        raise _damaged(path, f"it is {array.dtype} {array.shape}, the index says float16 {shape}")
+    return array
+
+
+def _load_pickle(path):
+    try:
+        with open(path, "rb") as file:
+            contents = _PlainUnpickler(file).load()
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except Exception as error:  # a damaged pickle ends in any kind of error, from EOFError to TypeError
+        raise _damaged(path, " ".join(str(error).split()) or type(error).__name__) from error
+    contents = _checked(contents, path)
+    image_ids = _checked_ids(contents.get("image_ids"), path)
+    features = getattr(contents.get("features"), "array", None)
+    shape = (len(image_ids), *contents["output_shape"])
+    if features is None or features.shape != shape:
+        raise _damaged(path, f"it has no float16 features of shape {shape}")
+    return _build_cache(contents, image_ids, [features], path)
+
+
+class _PickledDtype:
+    """Stands for a numpy dtype while reading; only float16 comes through."""
+
+    def __init__(self, name, *flags):
+        if name != "f2":
+            raise InputError(f"its array is {name!r:.40}, not float16")
+
+    def __setstate__(self, state):
+        if state[1] != "<":
+            raise InputError("its array is not little-endian")
+
+
+class _PickledArray:
+    """Stands for a numpy array while reading, so that no numpy code meets what a stranger put in the file."""
+
+    def __init__(self, *kind_and_empty_shape):
+        self.array = None
+
+    def __setstate__(self, state):
+        _, shape, dtype, is_fortran, data = state
+        if not isinstance(dtype, _PickledDtype) or is_fortran or len(data) != 2 * math.prod(shape):
+            raise InputError("its array is not a plain float16 array")
+        self.array = np.frombuffer(data, "<f2").reshape(shape)
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Reads plain Python values and float16 arrays; every other name in the file is refused, not looked up."""
+
+    NAMES = {  # noqa: RUF012
+        ("numpy", "ndarray"): None,
+        ("numpy", "dtype"): _PickledDtype,
+        ("numpy.core.multiarray", "_reconstruct"): _PickledArray,  # numpy 1
+        ("numpy._core.multiarray", "_reconstruct"): _PickledArray,  # numpy 2
+    }
+
+    def find_class(self, module, name):
+        if (module, name) not in self.NAMES:
+            asked = f"{module}.{name}"
+            raise InputError(f"it asks to run {asked!r:.80}; this is no feature cache, do not open it elsewhere")
+        return self.NAMES[module, name]
+
+
+def _checked(contents, path):
+    """Check what pickle and index have in common: dict with format_version, fingerprint, output_shape, skipped."""
+    if not isinstance(contents, dict) or "format_version" not in contents:
+        raise InputError(f"{path} is no feature cache; give a file or folder that extract_features made")
+    version = contents["format_version"]
+    if version != FORMAT_VERSION:
+        raise InputError(
+            f"{path} has format version {version!r:.20}, this package reads {FORMAT_VERSION}; extract again"
+        )
+    shape, skipped = contents.get("output_shape"), contents.get("skipped")
+    if not isinstance(contents.get("fingerprint"), str):
+        raise _damaged(path, "it has no fingerprint")
+    if not isinstance(shape, list | tuple) or not all(type(size) is int and size > 0 for size in shape):
+        raise _damaged(path, "its output_shape is not a list of positive numbers")
+    if not isinstance(skipped, dict) or not all(isinstance(text, str) for pair in skipped.items() for text in pair):
+        raise _damaged(path, "its list of skipped photos is not text")
+    return contents
+
+
+def _checked_ids(image_ids, path):
+    if not isinstance(image_ids, list) or not all(isinstance(image_id, str) for image_id in image_ids):
+        raise _damaged(path, "its image_ids are not a list of text")
+    return image_ids
+
+
+def _build_cache(contents, image_ids, arrays, path):
+    if len(set(image_ids)) != len(image_ids):
+        raise _damaged(path, "an image_id comes twice")
+    return FeatureCache(contents["fingerprint"], contents["output_shape"], image_ids, contents["skipped"], arrays)
+
+
+def _damaged(path, reason):
+    return InputError(f"{path} is damaged ({reason}); delete it and extract the features again")

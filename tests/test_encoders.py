@@ -1,0 +1,218 @@
+import dataclasses
+import hashlib
+
+import numpy as np
+import pytest
+
+from captioning_utils import encoders, weights
+from captioning_utils.encoders import ENCODERS, build_encoder, compute_weights_hash
+from captioning_utils.errors import InputError
+from captioning_utils.images import resize_image
+from captioning_utils.weights import KerasFile
+
+
+@pytest.fixture(scope="module")
+def photos():
+    """Two photos that differ in colour and in layout: uint8 (2, 224, 224, 3)."""
+    small = np.random.default_rng(0).integers(0, 256, (2, 7, 7, 3), np.uint8)
+    small[1, :3] //= 4
+    return np.stack([resize_image(image, (224, 224)) for image in small])
+
+
+@pytest.fixture(scope="module")
+def keras_map(vgg16_weights, photos):
+    """What keras.applications itself computes, from the same weights: float32 (2, 7, 7, 512)."""
+    import keras
+
+    model = keras.applications.VGG16(include_top=False, weights=vgg16_weights, input_shape=(224, 224, 3))
+    return np.asarray(model(keras.applications.vgg16.preprocess_input(photos.astype("float32"))))
+
+
+def pyramid(features):
+    quarters = [features[:, a, b].max((1, 2)) for a in (slice(0, 4), slice(3, 7)) for b in (slice(0, 4), slice(3, 7))]
+    return np.concatenate([features.mean((1, 2)), *quarters], axis=-1)
+
+
+@pytest.mark.parametrize(
+    ("layer", "summarise"),
+    [
+        ("grid", lambda features: features.reshape(2, 49, 512)),
+        ("avg", lambda features: features.mean((1, 2))),
+        ("avgmax", lambda features: np.concatenate([features.mean((1, 2)), features.max((1, 2))], axis=-1)),
+        ("pyramid", pyramid),
+    ],
+)
+def test_vgg16_equals_keras_applications(photos, keras_map, layer, summarise):
+    encoder = build_encoder("vgg16", layer)
+    features = encoder.encode(photos)
+    expected = summarise(keras_map)
+    assert features.dtype == np.float16
+    assert features.shape[1:] == encoder.output_shape == expected.shape[1:]
+    np.testing.assert_allclose(features, expected, rtol=2e-3, atol=0.05)
+    assert np.abs(features[0].astype(float) - features[1]).max() > 1  # two photos, two features
+
+
+def test_vgg16_14x14_grid_pools_to_the_7x7_grid(photos, keras_map):
+    fine = build_encoder("vgg16", "block5_conv3").encode(photos)
+    assert fine.shape == (2, 196, 512)
+    pooled = fine.reshape(2, 7, 2, 7, 2, 512).max((2, 4))
+    np.testing.assert_allclose(pooled, keras_map, rtol=2e-3, atol=0.05)
+
+
+def test_fc2_comes_from_a_file_with_the_dense_top(tmp_path, vgg16_weights, write_legacy_weights, photos):
+    bias = np.linspace(-1, 1, 4096, dtype=np.float32)
+    layers = weights.load_vgg16_arrays(vgg16_weights)
+    layers |= {"fc1": ((25088, 4096), np.zeros(4096, np.float32)), "fc2": ((4096, 4096), bias)}
+    write_legacy_weights(tmp_path / "top.h5", layers)
+    features = build_encoder("vgg16", "fc2", weights_path=tmp_path / "top.h5").encode(photos[:1])
+    # All-zero kernels leave the rectified bias.
+    assert np.array_equal(features, np.maximum(bias, 0).astype(np.float16)[None])
+
+
+def test_bfloat16_is_close_and_has_a_fingerprint_of_its_own(photos, keras_map):
+    import keras
+
+    encoder = build_encoder("vgg16", "avg", dtype="bfloat16")
+    assert keras.config.dtype_policy().name == "float32"
+    expected = keras_map.mean((1, 2))
+    error = np.linalg.norm(encoder.encode(photos) - expected) / np.linalg.norm(expected)
+    assert 0 < error < 0.02
+    assert encoder.fingerprint.replace("bfloat16", "float32") == build_encoder("vgg16", "avg").fingerprint
+
+
+def test_the_fingerprint_is_the_published_one():
+    # Captioners name it: were this line to change, none would accept its features any more.
+    expected = "vgg16 avg float32 224x224 bilinear caffe weights:a0f3b31f611d6c7a"
+    assert build_encoder("vgg16", "avg").fingerprint == expected
+
+
+def test_fixed_random_weights_are_the_same_each_time_and_not_the_real_ones():
+    first, second = (build_encoder("vgg16", "avg", weights=None) for _ in range(2))
+    assert (
+        first.fingerprint == second.fingerprint == "vgg16 avg float32 224x224 bilinear caffe weights:16c03697a404fc31"
+    )
+
+
+def test_weights_hash_sees_every_number():
+    arrays = [np.zeros(3, np.float32), np.ones((2, 2), np.float32)]
+    changed = [arrays[0], arrays[1] + np.float32(1e-7)]
+    assert compute_weights_hash(arrays) == compute_weights_hash(arrays[::-1])
+    assert compute_weights_hash(arrays) != compute_weights_hash(changed)
+
+
+@pytest.mark.parametrize(
+    ("name", "feature_dim", "regions", "mode"),
+    [
+        ("resnet50", 2048, 49, "caffe"),
+        ("inception_resnet_v2", 1536, 64, "tf"),
+        ("efficientnet_v2_b0", 1280, 49, "torch"),
+    ],
+)
+def test_other_encoders_have_their_own_size_and_preprocessing(name, feature_dim, regions, mode):
+    encoder = build_encoder(name, "grid", weights=None)
+    assert encoder.output_shape == (regions, feature_dim)
+    assert f" {encoder.image_size[0]}x{encoder.image_size[1]} bilinear {mode} " in encoder.fingerprint
+
+
+@pytest.fixture
+def published(tmp_path, monkeypatch, write_legacy_weights, serve_folder):
+    """EfficientNetV2-B0 with random weights, served under Keras's own file name, Keras's cache being empty."""
+    import keras
+
+    model = keras.applications.EfficientNetV2B0(include_top=False, weights=None, input_shape=(224, 224, 3))
+    spec = ENCODERS["efficientnet_v2_b0"]
+    path = tmp_path / "bucket" / spec.weights_file.path
+    path.parent.mkdir(parents=True)
+    write_legacy_weights(path, {layer.name: layer.get_weights() for layer in model.layers})
+    file = KerasFile(spec.weights_file.path, hashlib.md5(path.read_bytes()).hexdigest())
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setitem(ENCODERS, "efficientnet_v2_b0", dataclasses.replace(spec, weights_file=file))
+    url = serve_folder(tmp_path / "bucket")
+    monkeypatch.setattr(encoders, "find_keras_weights", lambda file: weights.find_keras_weights(file, url))
+    return model, path
+
+
+def test_other_encoders_load_what_keras_publishes(published, photos):
+    model, path = published
+    downloaded = build_encoder("efficientnet_v2_b0", "grid")
+    named = build_encoder("efficientnet_v2_b0", "grid", weights_path=path)
+    assert ENCODERS["efficientnet_v2_b0"].weights_file.cached.is_file()
+    assert compute_weights_hash(model.get_weights())[:16] in downloaded.fingerprint
+    assert named.fingerprint == downloaded.fingerprint
+    expected = np.asarray(model(photos.astype("float32"))).reshape(2, 49, 1280)
+    np.testing.assert_allclose(downloaded.encode(photos), expected, rtol=1e-2, atol=1e-4)
+
+
+def test_weights_of_another_network_are_refused(vgg16_weights, tmp_path):
+    (tmp_path / "text.h5").write_text("no weights")
+    for path in (vgg16_weights, tmp_path / "text.h5", tmp_path / "none.h5"):
+        with pytest.raises(InputError, match="does not hold efficientnet_v2_b0's weights"):
+            build_encoder("efficientnet_v2_b0", weights_path=path)
+
+
+class StandIn:
+    """In the place of the Keras model: gives what it is told."""
+
+    output_shape = (None, 3)
+
+    def __init__(self, features):
+        self.features = features
+        self.batches = []
+
+    def get_weights(self):
+        return []
+
+    def predict_on_batch(self, images):
+        self.batches.append(len(images))
+        return np.float32(self.features) * images[:, :1, 0, 0]
+
+
+def test_batches_of_any_size_are_cut_and_padded_without_a_trace():
+    model = StandIn([1, 2, 3])
+    encoder = encoders.ImageEncoder("vgg16", "avg", "float32", model)
+    for number, sizes in {0: [], 1: [1], 3: [4], 32: [32], 37: [32, 8]}.items():
+        model.batches.clear()
+        images = np.zeros((number, 224, 224, 3), np.uint8)
+        images[:, 0, 0, 0] = np.arange(number)
+        features = encoder.encode(images)
+        assert model.batches == sizes
+        assert features.dtype == np.float16
+        assert np.array_equal(features, np.arange(number)[:, None] * [[1, 2, 3]])
+
+
+def test_features_beyond_float16_are_capped(photos):
+    encoder = encoders.ImageEncoder("vgg16", "avg", "float32", StandIn([1e6, -np.inf, 2.5]))
+    ones = np.ones_like(photos)
+    assert encoder.encode(ones).tolist() == [[65504.0, -65504.0, 2.5]] * 2
+    with pytest.raises(InputError, match="not numbers"):
+        encoders.ImageEncoder("vgg16", "avg", "float32", StandIn([np.nan, 0, 0])).encode(photos)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        np.zeros((1, 224, 224, 3), np.float32),
+        np.zeros((224, 224, 3), np.uint8),
+        np.zeros((1, 225, 224, 3), np.uint8),
+        [[1]],
+    ],
+)
+def test_wrong_photos_are_refused(images):
+    encoder = encoders.ImageEncoder("vgg16", "avg", "float32", StandIn([0, 0, 0]))
+    with pytest.raises(InputError, match=r"takes uint8 photos \(batch, 224, 224, 3\), got"):
+        encoder.encode(images)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "vgg19"}, "one of vgg16, resnet50"),
+        ({"layer": "fc1"}, "one of grid, avg, avgmax, pyramid, block5_conv3, fc2"),
+        ({"name": "resnet50", "layer": "fc2"}, "no layer 'fc2'"),
+        ({"dtype": "float16"}, "float32, bfloat16"),
+        ({"weights": "places365"}, "imagenet"),
+    ],
+)
+def test_unknown_choices_are_refused(arguments, message):
+    with pytest.raises(InputError, match=message):
+        build_encoder(**arguments)

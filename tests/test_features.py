@@ -1,0 +1,348 @@
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from captioning_utils import features
+from captioning_utils.errors import InputError
+from captioning_utils.features import extract_features, load_features
+from captioning_utils.files import read_json, write_json
+from captioning_utils.images import find_images, load_image
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+class ToyEncoder:
+    """Gives the mean colour (or each quarter's), counts its photos and dies when told."""
+
+    image_size = (8, 8)
+
+    def __init__(self, is_grid=False, fingerprint="toy", dies_after=None):
+        self.is_grid = is_grid
+        self.fingerprint = fingerprint
+        self.output_shape = (4, 3) if is_grid else (3,)
+        self.dies_after = dies_after
+        self.batches = []
+
+    def encode(self, images):
+        if len(self.batches) == self.dies_after:
+            raise KeyboardInterrupt
+        assert images.dtype == np.uint8
+        assert images.shape[1:] == (8, 8, 3)
+        self.batches.append(len(images))
+        quarters = images.reshape(-1, 2, 4, 2, 4, 3).mean((2, 4)).reshape(-1, 4, 3)
+        return (quarters if self.is_grid else quarters.mean(1)).astype(np.float16)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """50 photos of 50 colours; number 7 is text, number 8 is not there."""
+    paths = {}
+    for number in range(50):
+        paths[f"{number:02}.png"] = tmp_path / "photos" / f"{number:02}.png"
+    (tmp_path / "photos").mkdir()
+    for number, path in enumerate(paths.values()):
+        Image.new("RGB", (8, 8), (number, 2 * number, 3 * number)).save(path)
+    paths["07.png"].write_text("no photo")
+    paths["08.png"].unlink()
+    return paths
+
+
+@pytest.fixture(params=["features.pkl", "grids"])
+def cache_path(request, tmp_path, monkeypatch):
+    monkeypatch.setattr(features, "IMAGES_PER_SHARD", 12)
+    return tmp_path / "caches" / request.param
+
+
+def toy(cache_path, **arguments):
+    return ToyEncoder(is_grid=cache_path.suffix != ".pkl", **arguments)
+
+
+def files_of(path):
+    paths = sorted(path.iterdir()) if path.is_dir() else [path]
+    return {each.name: each.read_bytes() for each in paths}
+
+
+def test_features_come_back_by_image_id(photos, cache_path):
+    encoder = toy(cache_path)
+    cache = extract_features(photos, encoder, cache_path, batch_size=4)
+    assert sum(encoder.batches) == len(cache) == 48
+    assert cache.fingerprint == "toy"
+    assert cache.output_shape == encoder.output_shape
+    assert "07.png" not in cache
+    assert "09.png" in cache
+    wanted = ["33.png", "00.png", "49.png", "33.png"]
+    expected = np.array([[n, 2 * n, 3 * n] for n in (33, 0, 49, 33)], np.float16)
+    found = cache.get(wanted)
+    assert found.dtype == np.float16
+    assert found.shape == (4, *encoder.output_shape)
+    assert np.array_equal(found if found.ndim == 2 else found[:, 2], expected)
+    assert cache.get([]).shape == (0, *encoder.output_shape)
+    again = load_features(str(cache_path))
+    assert again.image_ids == cache.image_ids == [key for key in photos if key not in ("07.png", "08.png")]
+    assert np.array_equal(again.get(cache.image_ids), cache.get(cache.image_ids))
+
+
+def test_unreadable_photos_are_listed_and_tried_again(photos, cache_path, capsys):
+    cache = extract_features(photos, toy(cache_path), cache_path)
+    assert set(cache.skipped) == {"07.png", "08.png"}
+    assert "left out: 07.png: " in capsys.readouterr().err
+    with pytest.raises(InputError, match=r"no features of 2 photos, first '07.png': .* not a photo"):
+        cache.get(["00.png", "07.png", "x"])
+    Image.new("RGB", (8, 8), (7, 14, 21)).save(photos["07.png"])
+    encoder = toy(cache_path)
+    cache = extract_features(photos, encoder, cache_path)
+    assert encoder.batches == [1]
+    assert cache.get(["07.png"]).ravel()[:3].tolist() == [7, 14, 21]
+    assert list(load_features(cache_path).skipped) == ["08.png"]
+
+
+def test_a_complete_cache_is_left_alone(photos, cache_path):
+    extract_features(photos, toy(cache_path), cache_path)
+    before = files_of(cache_path), [path.stat().st_mtime_ns for path in cache_path.parent.rglob("*")]
+    encoder = toy(cache_path)
+    extract_features(dict(list(photos.items())[:20]), encoder, cache_path)
+    extract_features(photos, encoder, cache_path)
+    assert encoder.batches == []
+    assert before == (files_of(cache_path), [path.stat().st_mtime_ns for path in cache_path.parent.rglob("*")])
+
+
+def test_new_photos_are_added(photos, cache_path):
+    some = dict(list(photos.items())[10:30])
+    extract_features(some, toy(cache_path), cache_path)
+    encoder = toy(cache_path)
+    cache = extract_features(photos, encoder, cache_path)
+    assert sum(encoder.batches) == 28
+    assert cache.image_ids[:20] == list(some)
+    colours = cache.get(cache.image_ids).reshape(48, -1)[:, 0]
+    assert colours.tolist() == [int(image_id[:2]) for image_id in cache.image_ids]
+
+
+@pytest.mark.parametrize("dies_after", [0, 2, 3, 7])
+def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(photos, cache_path, dies_after):
+    whole = cache_path.with_name("whole" + cache_path.suffix)
+    extract_features(photos, toy(cache_path), whole, batch_size=4)
+    with pytest.raises(KeyboardInterrupt):
+        extract_features(photos, toy(cache_path, dies_after=dies_after), cache_path, batch_size=4)
+    encoder = toy(cache_path)
+    extract_features(photos, encoder, cache_path, batch_size=4)
+    # Three batches a shard; in the first shard, two of the twelve photos cannot be read.
+    assert sum(encoder.batches) == 48 - {0: 0, 2: 0, 3: 10, 7: 22}[dies_after]
+    assert list(files_of(cache_path).values()) == list(files_of(whole).values())
+    assert sorted(path.name for path in cache_path.parent.iterdir()) == sorted([cache_path.name, whole.name])
+
+
+def test_a_kill_between_shard_and_index_or_pickle_and_clean_up(photos, cache_path, monkeypatch):
+    extract_features(photos, toy(cache_path), cache_path.with_name("whole" + cache_path.suffix), batch_size=4)
+
+    def die(*arguments, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(features, "write_json", die)
+        with pytest.raises(KeyboardInterrupt):
+            extract_features(photos, toy(cache_path), cache_path, batch_size=4)
+    with monkeypatch.context() as patch:
+        patch.setattr(features.shutil, "rmtree", die)
+        if cache_path.suffix == ".pkl":
+            with pytest.raises(KeyboardInterrupt):
+                extract_features(photos, toy(cache_path), cache_path, batch_size=4)
+    extract_features(photos, toy(cache_path), cache_path, batch_size=4)
+    whole = cache_path.with_name("whole" + cache_path.suffix)
+    assert list(files_of(cache_path).values()) == list(files_of(whole).values())
+
+
+def test_features_of_another_encoder_are_refused(photos, cache_path):
+    extract_features(photos, toy(cache_path), cache_path)
+    before = files_of(cache_path)
+    with pytest.raises(InputError, match="it has 'toy', wanted is 'other'"):
+        extract_features(photos, toy(cache_path, fingerprint="other"), cache_path)
+    assert files_of(cache_path) == before
+
+
+def test_not_one_photo(tmp_path, cache_path):
+    with pytest.raises(InputError, match=r"none of 1 photos can be read, first 'a': .* is not there"):
+        extract_features({"a": tmp_path / "a.jpg"}, toy(cache_path), cache_path)
+    assert not cache_path.parent.exists()
+
+
+def test_memory_stays_bounded(photos, cache_path, monkeypatch):
+    """However many photos there are, only a few are decoded ahead of the encoder."""
+    decoded = []
+    monkeypatch.setattr(features, "load_image", lambda path, size: decoded.append(path) or load_image(path, size))
+
+    class Watching(ToyEncoder):
+        def encode(self, images):
+            assert len(decoded) <= sum(self.batches) + 2 + len(images) + 2 * 4 + 1
+            return super().encode(images)
+
+    extract_features(photos, Watching(), cache_path.with_name("f.pkl"), batch_size=4)
+    assert len(decoded) == 50
+
+
+@pytest.mark.parametrize(
+    ("image_paths", "name", "batch_size", "message"),
+    [
+        ({}, "a.pkl", 32, "no photos"),
+        ({1: "a.jpg"}, "a.pkl", 32, "image_id is text, got 1"),
+        ({"a": "a.jpg"}, "a.pkl", 0, "batch_size is 0"),
+        ({"a": "a.jpg"}, "folder.pkl", 32, "in the way"),
+        ({"a": "a.jpg"}, "file", 32, "in the way"),
+    ],
+)
+def test_wrong_arguments_are_refused(tmp_path, image_paths, name, batch_size, message):
+    (tmp_path / "folder.pkl").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=message):
+        extract_features(image_paths, ToyEncoder(), tmp_path / name, batch_size)
+
+
+# ---- files that a stranger made
+
+
+class Runs:
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return Path.touch, (self.marker,)
+
+
+GOOD = {
+    "format_version": 1,
+    "fingerprint": "toy",
+    "output_shape": (2,),
+    "image_ids": ["a"],
+    "skipped": {},
+    "features": np.ones((1, 2), np.float16),
+}
+
+
+def test_a_pickle_cannot_run_code(tmp_path):
+    marker = tmp_path / "ran"
+    for number, contents in enumerate((Runs(marker), GOOD | {"skipped": Runs(marker)})):
+        path = tmp_path / f"{number}.pkl"
+        path.write_bytes(pickle.dumps(contents))
+        with pytest.raises(InputError, match="asks to run"):
+            load_features(path)
+    assert not marker.exists()
+    pickle.loads(path.read_bytes())
+    assert marker.exists()  # the file was a real danger
+
+
+@pytest.mark.parametrize("module", [b"numpy.core.multiarray", b"numpy._core.multiarray"])
+def test_pickles_of_both_numpy_generations_are_read(tmp_path, module):
+    data = pickle.dumps(GOOD, protocol=3)  # this protocol spells names without their lengths
+    ours = b"numpy._core.multiarray" if b"numpy._core" in data else b"numpy.core.multiarray"
+    (tmp_path / "a.pkl").write_bytes(data.replace(ours, module))
+    assert load_features(tmp_path / "a.pkl").get(["a"]).tolist() == [[1.0, 1.0]]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format_version": 2}, "format version 2, this package reads 1"),
+        ({"fingerprint": None}, "no fingerprint"),
+        ({"output_shape": (3,)}, "no float16 features of shape"),
+        ({"output_shape": (-2,)}, "positive numbers"),
+        ({"image_ids": ["a", "b"]}, "no float16 features of shape"),
+        ({"image_ids": [1]}, "image_ids are not"),
+        ({"image_ids": ["a", "a"], "features": np.ones((2, 2), np.float16)}, "comes twice"),
+        ({"skipped": {"b": 1}}, "skipped photos"),
+        ({"features": np.ones((1, 2), np.float32)}, "is 'f4', not float16"),
+        ({"features": np.ones((1, 2), object)}, "is 'O8', not float16"),
+        ({"features": np.ones((1, 2), ">f2")}, "not little-endian"),
+        ({"features": np.asfortranarray(np.ones((2, 2), np.float16))}, "not a plain float16"),
+        ({"features": [[1.0, 2.0]]}, "no float16 features"),
+    ],
+)
+def test_damaged_pickles_are_refused(tmp_path, change, message):
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(GOOD | change, protocol=4))
+    with pytest.raises(InputError, match=message):
+        load_features(tmp_path / "a.pkl")
+
+
+def test_a_pickle_cut_or_changed_anywhere_ends_in_an_input_error(tmp_path):
+    data = pickle.dumps(GOOD, protocol=4)
+    (tmp_path / "good.pkl").write_bytes(data)
+    load_features(tmp_path / "good.pkl")
+    generator, messages = np.random.default_rng(0), []
+    for trial in range(len(data) + 500):
+        changed = bytearray(data[:trial]) if trial < len(data) else bytearray(data)
+        if trial >= len(data):
+            changed[generator.integers(len(data))] = generator.integers(256)
+        (tmp_path / "a.pkl").write_bytes(changed)
+        try:
+            cache = load_features(tmp_path / "a.pkl")
+        except InputError as error:
+            messages.append(str(error))
+            continue
+        assert cache.get(cache.image_ids).shape == (1, 2)
+    assert len(messages) >= len(data)
+    assert not any("\n" in message for message in messages)
+
+
+@pytest.fixture
+def folder(photos, tmp_path):
+    extract_features(photos, ToyEncoder(), tmp_path / "grids")
+    return tmp_path / "grids"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format_version": "1"}, "format version '1'"),
+        ({"output_shape": [4]}, r"the index says float16 \(48, 4\)"),
+        ({"shards": None}, "no list of shards"),
+        ({"shards": [{"file": "../secret.npy", "image_ids": ["a"]}]}, "is named '../secret.npy'"),
+        ({"shards": [{"file": "shard-00000.npy", "image_ids": "a"}]}, "image_ids are not"),
+        ({"shards": [{"file": "shard-00000.npy", "image_ids": ["a"]}]}, r"the index says float16 \(1, 3\)"),
+    ],
+)
+def test_damaged_indexes_are_refused(folder, change, message):
+    np.save(folder.parent / "secret.npy", np.ones((1, 3), np.float16))
+    write_json(folder / "index.json", read_json(folder / "index.json") | change)
+    with pytest.raises(InputError, match=message):
+        load_features(folder)
+
+
+def test_damaged_shards_are_refused(folder):
+    shard = folder / "shard-00000.npy"
+    whole = shard.read_bytes()
+    np.save(shard, np.full((48, 3), None, object), allow_pickle=True)
+    hostile = shard.read_bytes()
+    for contents in (whole[:-1], whole[:40], b"", b"PK\x03\x04", hostile, pickle.dumps(GOOD)):
+        shard.write_bytes(contents)
+        with pytest.raises(InputError, match="is damaged"):
+            load_features(folder)
+    shard.unlink()
+    with pytest.raises(InputError, match="is damaged"):
+        load_features(folder)
+
+
+def test_what_is_no_cache_is_refused(tmp_path):
+    (tmp_path / "list.pkl").write_bytes(pickle.dumps([1, 2]))
+    (tmp_path / "text.pkl").write_text("features")
+    for name, message in {"": "no feature cache", "none": "not there", "list.pkl": "no feature cache"}.items():
+        with pytest.raises(InputError, match=message):
+            load_features(tmp_path / name)
+    with pytest.raises(InputError, match="is damaged"):
+        load_features(tmp_path / "text.pkl")
+
+
+# ---- the real thing
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared photographs")
+def test_real_photographs_through_vgg16(tmp_path, vgg16_weights):
+    from captioning_utils.encoders import build_encoder
+
+    paths = {path.name: path for path in find_images(SHARED / "flickr8k" / "Images")[:6]}
+    encoder = build_encoder("vgg16", "avg", weights_path=vgg16_weights)
+    cache = extract_features(paths, encoder, tmp_path / "features.pkl", batch_size=4)
+    alone = encoder.encode(np.stack([load_image(path, encoder.image_size) for path in paths.values()]))
+    np.testing.assert_allclose(cache.get(list(paths)), alone, rtol=2e-3, atol=0.02)
+    distances = np.linalg.norm(alone[:, None].astype(float) - alone[None], axis=-1)
+    assert distances[np.triu_indices(6, 1)].min() > 10  # different photos, different features

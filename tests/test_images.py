@@ -1,0 +1,214 @@
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from captioning_utils.errors import InputError
+from captioning_utils.images import MAX_PIXELS, find_images, load_image, resize_image
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+# Four quarters, so that a rotation or a swap of channels shows: red, green over blue, white.
+QUARTERS = np.zeros((16, 16, 3), np.uint8)
+QUARTERS[:8, :8] = (255, 0, 0)
+QUARTERS[:8, 8:] = (0, 255, 0)
+QUARTERS[8:, :8] = (0, 0, 255)
+QUARTERS[8:, 8:] = (255, 255, 255)
+
+
+@pytest.mark.parametrize("extension", ["png", "bmp", "tif", "ppm", "tga"])
+def test_lossless_formats_come_back_exactly(tmp_path, extension):
+    Image.fromarray(QUARTERS).save(tmp_path / f"a.{extension}")
+    assert np.array_equal(load_image(tmp_path / f"a.{extension}"), QUARTERS)
+
+
+def test_jpeg_and_webp_come_back_nearly(tmp_path):
+    for name in ("a.jpg", "a.webp"):
+        Image.fromarray(QUARTERS).save(tmp_path / name, quality=95, subsampling=0)
+        centres = (slice(4, None, 8), slice(4, None, 8))
+        assert np.abs(load_image(tmp_path / name)[centres].astype(int) - QUARTERS[centres]).max() < 16
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_camera_rotation_is_undone(tmp_path, orientation):
+    # What a camera stores for each orientation tag, written as array operations, independently of Pillow.
+    stored = {
+        1: lambda a: a,
+        2: lambda a: a[:, ::-1],
+        3: lambda a: a[::-1, ::-1],
+        4: lambda a: a[::-1],
+        5: lambda a: a.transpose(1, 0, 2),
+        6: lambda a: np.rot90(a, 1),
+        7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
+        8: lambda a: np.rot90(a, -1),
+    }[orientation](QUARTERS[:, :12])
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / "a.png", exif=exif)
+    assert np.array_equal(load_image(tmp_path / "a.png"), QUARTERS[:, :12])
+
+
+def test_damaged_camera_notes_do_not_spoil_the_photo(tmp_path):
+    Image.fromarray(QUARTERS).save(tmp_path / "a.png", exif=b"Exif\0\0no such header")
+    assert np.array_equal(load_image(tmp_path / "a.png"), QUARTERS)
+
+
+def test_grey_bilevel_palette_and_cmyk(tmp_path):
+    grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    assert np.array_equal(load_image(tmp_path / "grey.png"), np.stack([grey] * 3, axis=-1))
+    Image.fromarray(grey).convert("1", dither=0).save(tmp_path / "bits.png")
+    assert set(load_image(tmp_path / "bits.png").ravel()) == {0, 255}
+    Image.fromarray(QUARTERS).quantize(8).save(tmp_path / "palette.png")
+    assert np.array_equal(load_image(tmp_path / "palette.png"), QUARTERS)
+    Image.fromarray(QUARTERS).convert("CMYK").save(tmp_path / "cmyk.tif")
+    assert np.array_equal(load_image(tmp_path / "cmyk.tif"), QUARTERS)
+
+
+def test_transparency_is_laid_on_white(tmp_path):
+    rgba = np.dstack([QUARTERS, np.full((16, 16), 255, np.uint8)])
+    rgba[:8, :8, 3] = 0
+    rgba[8:, :8, 3] = 128
+    Image.fromarray(rgba).save(tmp_path / "a.png")
+    image = load_image(tmp_path / "a.png")
+    assert image[0, 0].tolist() == [255, 255, 255]
+    assert image[0, 15].tolist() == [0, 255, 0]
+    assert image[15, 0].tolist() == [127, 127, 255]
+    palette = Image.fromarray(QUARTERS).quantize(8)
+    palette.save(tmp_path / "p.png", transparency=palette.getpixel((0, 0)))
+    assert load_image(tmp_path / "p.png")[0, 0].tolist() == [255, 255, 255]
+
+
+def test_sixteen_bits_are_scaled_not_cut():
+    values = np.array([[0, 128, 129, 257, 32768, 65535]], np.uint16)
+    expected = [0, 0, 1, 1, 128, 255]  # round(value / 257)
+    assert load_image(values)[0, :, 0].tolist() == expected
+    for mode_name in ("png", "tiff"):
+        file = io.BytesIO()
+        Image.fromarray(values).save(file, mode_name)
+        file.seek(0)
+        assert load_image(file)[0, :, 0].tolist() == expected
+    assert load_image(Image.fromarray(values.astype(np.int32)))[0, :, 0].tolist() == expected
+    assert load_image(Image.fromarray(np.array([[0, 0.5, 1]], np.float32)))[0, :, 0].tolist() == [0, 128, 255]
+
+
+def test_first_frame_of_an_animation(tmp_path):
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    assert load_image(tmp_path / "a.gif")[0, 0].tolist() == [255, 0, 0]
+
+
+def test_every_kind_of_source_gives_the_same(tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(QUARTERS).save(path)
+    with open(path, "rb") as file:
+        sources = [path, str(path), file, Image.fromarray(QUARTERS), QUARTERS, np.asfortranarray(QUARTERS)]
+        for source in sources:
+            assert np.array_equal(load_image(source), QUARTERS)
+
+
+def write_png_claiming(path, width, height):
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_hostile_files_are_refused_in_one_line(tmp_path):
+    Image.effect_noise((200, 200), 90).save(tmp_path / "whole.jpg")
+    whole = (tmp_path / "whole.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "text.jpg").write_text("a dog runs")
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "drawing.eps").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
+    write_png_claiming(tmp_path / "large.png", 10_000, 9_000)
+    write_png_claiming(tmp_path / "bomb.png", 60_000, 60_000)
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"\0" * 50)
+    reasons = {
+        "cut.jpg": "cut short",
+        "text.jpg": "not a photo",
+        "empty.jpg": "0 bytes",
+        "drawing.eps": "not a photo",
+        "large.png": f"limit is {MAX_PIXELS}",
+        "bomb.png": f"limit is {MAX_PIXELS}",
+        "broken.png": "broken.png is",
+        "missing.jpg": "not there",
+        "": "is a folder",
+    }
+    for name, reason in reasons.items():
+        with pytest.raises(InputError, match=reason) as caught:
+            load_image(tmp_path / name)
+        assert "\n" not in str(caught.value)
+        assert name in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [3, None, np.zeros((4, 4, 2), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4), np.uint8), np.zeros(4, np.uint8)],
+)
+def test_wrong_sources_are_refused(source):
+    with pytest.raises(InputError, match="got"):
+        load_image(source)
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+def test_a_cut_file_at_any_byte_never_escapes_as_another_error(tmp_path):
+    Image.effect_noise((40, 40), 90).save(tmp_path / "a.tif")
+    Image.effect_noise((40, 40), 90).convert("P").save(tmp_path / "a.gif")
+    for path in (tmp_path / "a.tif", tmp_path / "a.gif"):
+        whole = path.read_bytes()
+        for length in range(1, len(whole), 97):
+            try:
+                image = load_image(io.BytesIO(whole[:length]))
+            except InputError:
+                continue
+            assert image.shape == (40, 40, 3)
+
+
+def test_resize_squashes_to_the_size_and_keeps_equal_sizes():
+    assert resize_image(QUARTERS, (16, 16)) is QUARTERS
+    tall = resize_image(QUARTERS, (64, 8))
+    assert tall.shape == (64, 8, 3)
+    assert tall[0, 0].tolist() == [255, 0, 0]
+    assert tall[-1, -1].tolist() == [255, 255, 255]
+    assert np.array_equal(load_image(QUARTERS, size=(64, 8)), tall)
+    ramp = np.zeros((1, 2, 3), np.uint8)
+    ramp[0, 1] = 200
+    assert resize_image(ramp, (1, 4))[0, :, 0].tolist() == [0, 50, 150, 200]  # bilinear, pixel centres
+
+
+@pytest.mark.parametrize(
+    ("image", "size"),
+    [(QUARTERS, (0, 4)), (QUARTERS.astype(float), (4, 4)), (QUARTERS[..., 0], (4, 4)), ([1], (4, 4))],
+)
+def test_resize_refuses(image, size):
+    with pytest.raises(InputError):
+        resize_image(image, size)
+
+
+def test_find_images(tmp_path):
+    for name in ("b.jpeg", "a.JPG", ".hidden.jpg", "notes.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "c.png").mkdir()
+    assert [path.name for path in find_images(str(tmp_path))] == ["a.JPG", "b.jpeg"]
+    assert find_images(tmp_path / "notes.txt") == [tmp_path / "notes.txt"]
+    with pytest.raises(InputError, match="holds no photo"):
+        find_images(tmp_path / "c.png")
+    with pytest.raises(InputError, match="not there"):
+        find_images(tmp_path / "d")
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared photographs")
+def test_real_photographs():
+    photos = find_images(SHARED / "flickr8k" / "Images")
+    assert len(photos) == 8000
+    image = load_image(photos[0])
+    assert image.shape == (224, 224, 3)
+    assert image.std() > 10
