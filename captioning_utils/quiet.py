@@ -1,0 +1,44 @@
+"""Starting TensorFlow without the lines its C++ parts print before anyone can turn them off."""
+
+import contextlib
+import os
+import sys
+import tempfile
+
+
+def load_backend():
+    """Import Keras and its backend; what they print to the standard error meanwhile is shown only if they fail.
+
+    Without it every command and notebook begins with warnings on CUDA and oneDNN that concern nobody.
+
+    Returns:
+        module, `keras`.
+
+    Example:
+        >>> load_backend().__name__
+        'keras'
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with _held_back_stderr():
+        import keras
+
+        keras.distribution.list_devices()  # the first look for a GPU prints too
+    return keras
+
+
+@contextlib.contextmanager
+def _held_back_stderr():
+    """Send file descriptor 2 to a temporary file; print the file after all when an exception passes."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(saved, held.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)

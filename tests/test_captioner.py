@@ -1,0 +1,234 @@
+import json
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from captioning_utils.captioner import (
+    FORMAT_VERSION,
+    Captioner,
+    load_captioner,
+    predict_alternatives,
+    predict_caption,
+)
+from captioning_utils.decoders import build_decoder
+from captioning_utils.errors import InputError
+from captioning_utils.features import FeatureCache
+from captioning_utils.generation import GenerationConfig
+from captioning_utils.text import TextCleaning, build_vocabulary
+
+ENCODER = "vgg16 avg float32 224x224 bilinear caffe weights:0123456789abcdef"
+
+
+def make_captioner(seed=0):
+    keras.utils.set_random_seed(seed)
+    vocabulary = build_vocabulary(["a dog runs on the grass", "a red ball", "naïve café"], 1)
+    decoder = build_decoder(
+        "merge", vocabulary_size=len(vocabulary), feature_shape=(8,), embedding_dim=8, hidden_dim=16
+    )
+    settings = GenerationConfig(beam_size=2, max_length=7)
+    return Captioner(decoder, vocabulary, TextCleaning(), ENCODER, settings, {"dataset": "toy"})
+
+
+@pytest.fixture
+def saved(tmp_path):
+    captioner = make_captioner()
+    path = tmp_path / "image_caption_model.h5"
+    captioner.save(path)
+    return captioner, path
+
+
+FEATURES = np.random.default_rng(0).random((5, 8)).astype("float16")
+
+
+def test_saved_and_loaded_captioners_are_equal(saved):
+    captioner, path = saved
+    opened = load_captioner(path)
+    assert opened.caption_features(FEATURES, num_captions=2) == captioner.caption_features(FEATURES, num_captions=2)
+    assert opened.vocabulary == captioner.vocabulary
+    assert opened.generation == captioner.generation
+    assert opened.training == {"dataset": "toy"}
+    assert opened.fingerprint == captioner.fingerprint
+
+
+def test_fingerprint_follows_weights_and_settings(saved):
+    captioner, _ = saved
+    assert make_captioner(seed=0).fingerprint == captioner.fingerprint
+    assert make_captioner(seed=1).fingerprint != captioner.fingerprint
+    captioner.generation = GenerationConfig(beam_size=3)
+    assert make_captioner(seed=0).fingerprint != captioner.fingerprint
+
+
+def test_half_precision_file_is_half_as_large_and_nearly_equal(saved, tmp_path):
+    captioner, _ = saved
+    captioner.save(tmp_path / "half.h5", dtype="float16")
+    opened = load_captioner(tmp_path / "half.h5")
+    for ours, theirs in zip(captioner.decoder.get_weights(), opened.decoder.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_a_word_limit_and_a_setting_reach_the_generation(saved):
+    captioner, _ = saved
+    assert all(len(best[0].caption.split()) <= 2 for best in captioner.caption_features(FEATURES, max_length=2))
+    with pytest.raises(InputError, match="unknown setting 'beams'"):
+        captioner.caption_features(FEATURES, beams=3)
+
+
+def test_features_of_another_encoder_are_refused_by_both_names(saved):
+    captioner, _ = saved
+    other = ENCODER.replace("avg", "grid")
+    with pytest.raises(InputError) as error:
+        captioner.check_features(FeatureCache(other, (8,), [], {}, []))
+    assert ENCODER in str(error.value)
+    assert other in str(error.value)
+
+
+def test_features_of_another_shape_are_refused(saved):
+    captioner, _ = saved
+    with pytest.raises(InputError, match=r"\(9,\).*\(8,\)"):
+        captioner.caption_features(np.zeros((1, 9), "float16"))
+
+
+def change(path, edit):
+    with h5py.File(path, "r+") as file:
+        edit(file)
+
+
+def edit_document(**changes):
+    def edit(file):
+        document = json.loads(file["documents/captioner"][()].tobytes())
+        for name, value in changes.items():
+            document[name] = value(document[name])
+        del file["documents/captioner"]
+        file["documents/captioner"] = np.frombuffer(json.dumps(document).encode(), "uint8")
+
+    return edit
+
+
+def replace_array(name, array):
+    def edit(file):
+        key = next(key for key in file["arrays"] if name in key)
+        del file["arrays"][key]
+        file["arrays"].create_dataset(key, **array)
+
+    return edit
+
+
+def huge(config):
+    return config | {"hidden_dim": 10**9}
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda file: file.attrs.__setitem__("format_version", FORMAT_VERSION + 1), "format version 2"),
+        (lambda file: file.attrs.__setitem__("kind", "training checkpoint"), "not a captioner"),
+        (lambda file: file.attrs.__delitem__("kind"), "not a captioner"),
+        (lambda file: file.__delitem__("documents/captioner"), "incomplete"),
+        (edit_document(decoder=lambda name: "lambda"), "unknown decoder"),
+        (edit_document(decoder_config=huge), "wide"),
+        (edit_document(decoder_config=lambda config: config | {"hidden_dim": "x"}), "damaged"),
+        (edit_document(decoder_config=lambda config: config | {"hidden_dim": 15}), "should have shape"),
+        (edit_document(vocabulary=lambda words: {"words": words["words"][:-1]}), "words for a decoder"),
+        (edit_document(generation=lambda settings: settings | {"beam_size": 0}), "beam_size is 0"),
+        (replace_array("logits bias", {"data": np.full(16, np.nan, "float32")}), "NaN|should have shape"),
+        (replace_array("logits bias", {"shape": (2**30,), "dtype": "f4", "chunks": (2**10,)}), "plain array"),
+        (replace_array("logits bias", {"data": [b"text"]}), "plain array"),
+        (lambda file: file.__setitem__("arrays/more", np.zeros(3)), "arrays"),
+        (lambda file: file.__setitem__("arrays/out", h5py.ExternalLink("/etc/passwd", "/")), "link"),
+        (lambda file: file.__setitem__("arrays/loop", h5py.SoftLink("/arrays")), "link"),
+    ],
+)
+def test_damaged_and_hostile_files_are_refused(saved, edit, message):
+    _, path = saved
+    change(path, edit)
+    with pytest.raises(InputError, match=message):
+        load_captioner(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"not HDF5", b"\x89HDF\r\n\x1a\n" + b"\x00" * 50])
+def test_other_files_are_refused(tmp_path, content):
+    path = tmp_path / "model.h5"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="no readable HDF5"):
+        load_captioner(path)
+
+
+def test_cut_files_are_refused(saved, tmp_path):
+    _, path = saved
+    whole = path.read_bytes()
+    for size in range(0, len(whole), max(1, len(whole) // 40)):
+        (tmp_path / "cut.h5").write_bytes(whole[:size])
+        with pytest.raises(InputError):
+            load_captioner(tmp_path / "cut.h5")
+
+
+def test_a_missing_file_says_so(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        load_captioner(tmp_path / "none.h5")
+
+
+# ---- the shipped captioner, on real VGG16 weights
+
+
+@pytest.fixture(scope="module")
+def shipped(vgg16_weights):
+    return load_captioner()
+
+
+def picture(colour, size=(300, 200)):
+    image = Image.new("RGB", size, colour)
+    image.paste("white", (20, 20, 90, 90))
+    return image
+
+
+def test_predict_caption_of_a_path_an_image_and_an_array_agree(shipped, tmp_path):
+    image = picture("green")
+    image.save(tmp_path / "photo.png")
+    caption = predict_caption(tmp_path / "photo.png")
+    assert (
+        caption
+        == predict_caption(image)
+        == predict_caption(np.asarray(image))
+        == predict_caption(str(tmp_path / "photo.png"))
+    )
+    assert len(caption.split()) >= 2
+    assert not {"startseq", "endseq", "<unk>", "<pad>"} & set(caption.split())
+
+
+def test_several_photos_at_once_equal_one_by_one(shipped):
+    images = [picture(colour) for colour in ("green", "navy", "white")]
+    assert predict_caption(images) == [predict_caption(image) for image in images]
+
+
+def test_different_photos_get_different_features_and_captions(shipped, tmp_path):
+    from captioning_utils.scenes import draw_scene, generate_scene
+
+    images = [np.asarray(draw_scene(generate_scene(seed))) for seed in range(12)]
+    features = shipped.image_encoder().encode(np.stack(images))
+    assert len({feature.tobytes() for feature in features}) == 12
+    assert len(set(predict_caption(images))) > 3
+
+
+def test_alternatives_come_best_first_with_scores(shipped):
+    (alternatives,) = predict_alternatives([picture("green")], num_captions=4)
+    scores = [each.score for each in alternatives]
+    assert scores == sorted(scores, reverse=True)
+    assert len({each.caption for each in alternatives}) == 4
+
+
+def test_settings_reach_the_shipped_captioner(shipped):
+    image = picture("green")
+    assert len(predict_caption(image, max_length=3).split()) <= 3
+    sampled = {predict_caption(image, temperature=1.5, seed=seed) for seed in range(5)}
+    assert len(sampled) > 1
+    with pytest.raises(InputError, match="temperature"):
+        predict_caption(image, temperature=-1.0)
+
+
+def test_a_captioner_of_ones_own_by_path(saved):
+    _, path = saved
+    with pytest.raises(InputError, match="trained on"):  # its made-up encoder fingerprint is nobody's
+        predict_caption(picture("green"), captioner=path)
