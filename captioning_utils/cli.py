@@ -5,6 +5,7 @@ import csv
 import dataclasses
 import hashlib
 import io
+import math
 import sys
 from pathlib import Path
 
@@ -17,6 +18,7 @@ OK, PARTLY, REFUSED = 0, 1, 2
 EXIT_CODES = "exit codes: 0 done; 1 done, but some photos could not be read; 2 nothing done, the message says why"
 DRAWN = Path("data/drawn")
 PHOTOS_AT_ONCE = 32
+LARGEST_PICKLE = 10**9  # bytes of features that are held in memory as a whole
 
 
 def run_command(main, arguments=None):
@@ -127,7 +129,7 @@ def add_data_options(parser):
         f"{DRAWN} is drawn when it is not there",
     )
     parser.add_argument("--encoder", default="vgg16", help="vgg16, resnet50, inception_resnet_v2, efficientnet_v2_b0")
-    parser.add_argument("--layer", default="avg", help="what is taken from the encoder: avg, avgmax, pyramid, grid, …")
+    parser.add_argument("--layer", default="grid", help="what is taken from the encoder: grid, avg, avgmax, pyramid, …")
     parser.add_argument("--dtype", default="float32", help="float32, or bfloat16 on processors that have it")
     parser.add_argument("--weights", help="file with the encoder's weights; found or downloaded by itself otherwise")
     parser.add_argument("--features", help="feature cache to use or make; a name ending in .pkl is one pickle")
@@ -169,12 +171,13 @@ def open_features(dataset, options):
 
 
 def default_features_path(dataset, data_path, encoder):
-    """Where the features of a dataset are kept: a pickle for pooled features, a folder for grids.
+    """Where the features of a dataset are kept: one pickle, or a folder of shards where that would fill the memory.
 
     The name holds a hash of the dataset's place, so that two datasets of the same name stay apart.
     """
     place = hashlib.sha256(str(Path(data_path).resolve()).encode()).hexdigest()[:8]
-    suffix = ".pkl" if len(encoder.output_shape) == 1 else ""
+    num_bytes = 2 * len(dataset.image_paths) * math.prod(encoder.output_shape)  # float16
+    suffix = ".pkl" if num_bytes < LARGEST_PICKLE else ""
     dtype = encoder.fingerprint.split()[2]
     return Path("data/features") / f"{dataset.name}-{place}-{encoder.name}-{encoder.layer}-{dtype}{suffix}"
 

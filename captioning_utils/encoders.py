@@ -11,7 +11,7 @@ from captioning_utils.errors import InputError
 from captioning_utils.weights import KerasFile, find_keras_weights, find_vgg16_weights, load_vgg16_arrays
 
 DEFAULT_ENCODER = "vgg16"
-DEFAULT_LAYER = "avg"
+DEFAULT_LAYER = "grid"
 DTYPES = ("float32", "bfloat16")
 LARGEST_BATCH = 32  # photos per call of the model; more at once is no faster on a CPU
 _FLOAT16_MAX = 65504.0

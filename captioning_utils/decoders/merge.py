@@ -16,6 +16,7 @@ class MergeConfig:
     feature_shape: tuple  # (feature_dim,) of a pooled encoder or (num_regions, feature_dim) of a grid
     embedding_dim: int = 256  # numbers per word
     hidden_dim: int = 256  # width of the LSTM and of the merged vector
+    num_heads: int = 4  # a grid only: how many weighted averages of its regions are taken
     dropout: float = 0.5  # share of the image features and of the embedded words that is dropped in training
 
     def __post_init__(self):
@@ -24,7 +25,7 @@ class MergeConfig:
             raise InputError(
                 f"feature_shape is {self.feature_shape}; give (feature_dim,) or (num_regions, feature_dim)"
             )
-        for name in ("vocabulary_size", "embedding_dim", "hidden_dim"):
+        for name in ("vocabulary_size", "embedding_dim", "hidden_dim", "num_heads"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; give 1 or more")
         if not 0 <= self.dropout < 1:
@@ -38,9 +39,9 @@ class MergeDecoder(keras.Model):
                                                              + → dense → logits
     words: embedding → dropout → LSTM                        ┘
 
-    The photo never enters the LSTM, so the LSTM is a language model and may be small. A grid of regions is first
-    averaged with learned weights (the weights depend on the regions, not on the words). Layer normalisation takes
-    the scale out of the features: those of other encoders are up to a hundred times larger.
+    The photo never enters the LSTM, so the LSTM is a language model and may be small. Of a grid of regions, a few
+    averages are taken first, each with weights of its own, which depend on the regions and not on the words. Layer
+    normalisation takes the scale out of the features: those of other encoders are up to a hundred times larger.
 
     Args:
         config: `MergeConfig`.
@@ -65,7 +66,8 @@ class MergeDecoder(keras.Model):
         super().__init__(**kwargs)
         self.config = config
         self.normalise = keras.layers.LayerNormalization(name="normalise")
-        self.region_scores = keras.layers.Dense(1, name="region_scores")
+        self.region_keys = keras.layers.Dense(config.hidden_dim, activation="tanh", name="region_keys")
+        self.region_scores = keras.layers.Dense(config.num_heads, name="region_scores")
         self.drop_image = keras.layers.Dropout(config.dropout, name="drop_image")
         self.image = keras.layers.Dense(config.hidden_dim, activation="relu", name="image")
         self.embed = keras.layers.Embedding(config.vocabulary_size, config.embedding_dim, name="embed")
@@ -77,11 +79,13 @@ class MergeDecoder(keras.Model):
 
     def build(self, input_shape=None):
         """Create the variables; all their shapes follow from the configuration."""
-        features, hidden = (None, self.config.feature_shape[-1]), (None, self.config.hidden_dim)
-        self.normalise.build(features)
-        if len(self.config.feature_shape) == 2:
-            self.region_scores.build(features)
-        self.image.build(features)
+        is_grid, feature_dim = len(self.config.feature_shape) == 2, self.config.feature_shape[-1]
+        hidden = (None, self.config.hidden_dim)
+        self.normalise.build((None, feature_dim))
+        if is_grid:
+            self.region_keys.build((None, feature_dim))
+            self.region_scores.build(hidden)
+        self.image.build((None, feature_dim * (self.config.num_heads if is_grid else 1)))
         self.embed.build((None, None))
         self.lstm.build((None, None, self.config.embedding_dim))
         self.merged.build(hidden)
@@ -108,9 +112,15 @@ class MergeDecoder(keras.Model):
     def _image_vector(self, features, training):
         features = self.normalise(ops.cast(features, "float32"))
         if len(self.config.feature_shape) == 2:
-            weights = ops.softmax(self.region_scores(features), axis=1)  # (batch, num_regions, 1)
-            features = ops.sum(weights * features, axis=1)  # (batch, feature_dim)
+            features = self._summarise(self.drop_image(features, training=training))
         return self.image(self.drop_image(features, training=training))
+
+    def _summarise(self, regions):
+        """(batch, num_regions, feature_dim) → weighted averages, one a head: (batch, num_heads * feature_dim)."""
+        scores = self.region_scores(self.region_keys(regions))  # (batch, num_regions, num_heads)
+        weights = ops.transpose(ops.softmax(scores, axis=1), (0, 2, 1))  # (batch, num_heads, num_regions)
+        averages = ops.matmul(weights, regions)  # (batch, num_heads, feature_dim)
+        return ops.reshape(averages, (-1, averages.shape[1] * averages.shape[2]))
 
     def _merge(self, image, words):
         return self.logits(self.merged(image + words))
