@@ -1,0 +1,296 @@
+"""The figures hold the right words and numbers, whatever the captions and the reader's settings."""
+
+import base64
+import io
+import math
+import re
+import xml.etree.ElementTree as ElementTree
+
+import matplotlib
+import matplotlib.style
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from PIL import Image
+
+from captioning_utils.errors import InputError
+from captioning_utils.plots import (
+    SERIES_COLOURS,
+    DescribedFigure,
+    compare_word_use,
+    plot_caption_lengths,
+    plot_confusion,
+    plot_feature_channels,
+    plot_losses,
+    plot_photos,
+    plot_score_by_length,
+    plot_scores,
+    plot_word_frequencies,
+    plot_word_use,
+    printable,
+)
+
+PHOTO = np.full((30, 40, 3), 128, np.uint8)
+HISTORY = [
+    {"epoch": 1, "loss": 5.0, "nats_per_token": 4.5, "val_nats_per_token": 4.0},
+    {"epoch": 2, "loss": 4.0, "nats_per_token": 3.5, "val_nats_per_token": 3.25},
+    {"epoch": 3, "loss": 3.5, "nats_per_token": 3.0, "val_nats_per_token": 3.5},
+]
+CAPTIONS = ["a dog runs", "a dog runs on the grass", "a cat"]
+REFERENCES = [["a brown dog runs", "the dog"], ["a puppy runs"], ["a cat sits", "the cat"]]
+HOSTILE = "<script>$x & ]]> --> \x00\x1b \ud800 \uffff $\\frac{ дом 犬"
+
+
+def all_figures(word="dog"):
+    """Every kind of figure, with `word` wherever a stranger's text can stand."""
+    captions = [f"a {word} runs", f"a {word}", "a cat"]
+    return {
+        "photos": plot_photos([PHOTO] * 3, captions, REFERENCES),
+        "losses": plot_losses(HISTORY),
+        "lengths": plot_caption_lengths(captions),
+        "frequencies": plot_word_frequencies(captions, min_count=2),
+        "scores": plot_scores({word: {"bleu_4": 0.2}, "other": {"bleu_4": 0.1}}, title=word),
+        "by length": plot_score_by_length([3, 2, 2], [0.1, 0.2, 0.3]),
+        "word use": plot_word_use(captions, REFERENCES),
+        "confusion": plot_confusion([word, "cat"], [[3, 1], [0, 2]], word),
+        "channels": plot_feature_channels(PHOTO, np.arange(98.0).reshape(49, 2)),
+    }
+
+
+def texts(figure):
+    """All the words that stand on a figure."""
+    return [text.get_text() for text in figure.findobj(matplotlib.text.Text)]
+
+
+@pytest.mark.filterwarnings("ignore:Glyph")
+@pytest.mark.parametrize("word", ["dog", HOSTILE])
+def test_every_figure_can_be_drawn_and_is_described(word):
+    for name, figure in all_figures(word).items():
+        assert isinstance(figure, DescribedFigure)
+        assert len(figure.alt_text) > 20, name
+        figure.alt_text.encode("utf-8")  # no half characters
+        media_type, content = figure.encode()
+        if name in ("photos", "channels"):
+            assert media_type == "image/jpeg"
+        else:
+            assert media_type == "image/svg+xml"
+            ElementTree.fromstring(base64.b64decode(content))  # well-formed, whatever the words
+
+
+def test_every_plot_names_its_axes():
+    for name, figure in all_figures().items():
+        if name not in ("photos", "channels", "frequencies", "word use", "scores"):
+            assert figure.axes[0].get_xlabel(), name
+            assert figure.axes[0].get_ylabel(), name
+    frequencies, coverage = all_figures()["frequencies"].axes
+    assert (frequencies.get_xlabel(), coverage.get_ylabel()) == ("times written", "share of the text (%)")
+
+
+@pytest.mark.parametrize("settings", [{"text.color": "white", "font.size": 30}, {"axes.facecolor": "black"}])
+def test_a_readers_settings_neither_change_a_figure_nor_are_changed(settings):
+    usual = {name: figure.encode("png") for name, figure in all_figures().items()}
+    with matplotlib.rc_context(settings):
+        before = dict(matplotlib.rcParams)
+        unusual = {name: figure.encode("png") for name, figure in all_figures().items()}
+        assert dict(matplotlib.rcParams) == before
+    assert usual == unusual
+
+
+def test_the_same_data_give_the_same_svg():
+    assert plot_losses(HISTORY).encode() == plot_losses(HISTORY).encode()
+
+
+def test_a_notebook_shows_the_figure_without_pyplot():
+    from IPython.core.formatters import DisplayFormatter
+
+    figure = plot_losses(HISTORY)
+    data, metadata = DisplayFormatter().format(figure)
+    picture = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
+    assert picture.size == (1080, 604)  # 7.5 by 4.2 inches
+    assert data["text/plain"] == figure.alt_text
+    assert metadata["image/png"] == {"width": 720, "height": 403, "alt": figure.alt_text}
+
+
+def test_series_colours_differ_in_lightness_on_the_paper():
+    """At least 2:1 against the light ground, so that every series is seen."""
+
+    def luminance(colour):
+        channels = np.array(matplotlib.colors.to_rgb(colour))
+        linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+        return linear @ [0.2126, 0.7152, 0.0722]
+
+    assert len(set(SERIES_COLOURS)) == len(SERIES_COLOURS)
+    assert all(1.03 / (luminance(colour) + 0.05) > 2 for colour in SERIES_COLOURS)
+
+
+def test_printable_keeps_text_and_drops_what_no_page_can_hold():
+    assert printable("über 犬 👩‍🚒\ta\ud800b\x9f") == "über 犬 👩‍🚒 a b "
+
+
+def test_photos_have_their_captions_and_references():
+    figure = plot_photos([PHOTO] * 3, ["a dog", "a cat " * 10, "a bird"], [["one"], [], ["two", "three"]], columns=2)
+    assert len(figure.axes) == 3
+    assert all(len(axes.images) == 1 for axes in figure.axes)
+    assert " ".join(texts(figure)).count("a cat") == 10  # wrapped, nothing lost
+    assert {"a dog", "· one", "· two", "· three"} <= set(texts(figure))
+    assert figure.alt_text.startswith('3 photos with their captions: "a dog"; ')
+    first, second, third = (axes.get_position() for axes in figure.axes)
+    assert first.y0 == second.y0 > third.y0  # two columns
+    assert all(text.get_position()[1] > 0 for text in figure.texts)  # the last row's words are on the paper
+
+
+def test_photos_of_a_text_longer_than_a_line_stay_in_their_column():
+    figure = plot_photos([PHOTO, PHOTO], ["two brown dogs run" * 20, "a dog"])
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    next_column = figure.axes[1].get_window_extent(renderer).x0
+    lines = [text for text in figure.texts if text.get_text() != "a dog"]
+    assert len(lines) > 10
+    assert all(text.get_window_extent(renderer).x1 < next_column for text in lines)
+
+
+def test_losses_mark_the_best_epoch():
+    figure = plot_losses(HISTORY)
+    axes, perplexity = figure.axes
+    train, validation, best = axes.get_lines()
+    assert train.get_ydata().tolist() == [4.5, 3.5, 3.0]
+    assert validation.get_ydata().tolist() == [4.0, 3.25, 3.5]
+    assert (list(best.get_xdata()), list(best.get_ydata())) == ([2], [3.25])
+    assert axes.get_ylabel() == "nats per token"
+    assert perplexity.get_ylabel() == "perplexity"
+    assert perplexity.yaxis.get_major_formatter()(math.log(30)) == "30"
+    figure.encode("png")
+    assert perplexity.get_ylim() == axes.get_ylim()
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 1e6])
+def test_losses_of_a_diverged_run_are_drawn(value):
+    figure = plot_losses([HISTORY[0], HISTORY[1] | {"nats_per_token": value, "val_nats_per_token": value}])
+    assert "best validation 4.00 in epoch 1" in figure.alt_text
+    figure.encode("png")
+    plot_losses([HISTORY[0] | {"nats_per_token": value, "val_nats_per_token": value}]).encode("png")
+
+
+def test_losses_of_one_epoch_have_whole_epochs_on_the_axis():
+    figure = plot_losses(HISTORY[:1])
+    figure.encode("png")
+    assert [tick for tick in figure.axes[0].get_xticks() if 0.5 <= tick <= 1.5] == [1]
+
+
+def test_caption_lengths_are_counted():
+    axes = plot_caption_lengths([*CAPTIONS, "a cat", "word " * 70]).axes[0]
+    bars = {round(bar.get_x() + bar.get_width() / 2): bar.get_height() for bar in axes.patches if bar.get_height()}
+    assert bars == {2: 2, 3: 1, 6: 1, 50: 1}
+    assert "and more" in texts(axes)
+    assert "median: 3 words" in texts(axes)
+
+
+def test_word_frequencies_show_the_top_and_the_coverage():
+    figure = plot_word_frequencies(CAPTIONS, top=2, min_count=2)
+    left, right = figure.axes
+    assert [bar.get_width() for bar in left.patches] == [3, 2]
+    assert [label.get_text() for label in left.get_yticklabels()] == ["a", "dog"]
+    curve, vocabulary = right.get_lines()
+    assert len(curve.get_xdata()) == 7
+    assert curve.get_ydata()[-1] == pytest.approx(100)
+    assert vocabulary.get_xdata()[0] == 3
+    assert vocabulary.get_ydata()[0] == pytest.approx(100 * 7 / 11)
+    assert any("3 of 7 words" in text for text in texts(figure))
+
+
+def test_scores_are_bars_times_100_with_whiskers():
+    scores = {"merge": {"bleu_1": 0.6, "cider_d": 0.49}, "people": {"bleu_1": 0.58, "cider_d": 0.85}}
+    intervals = {"merge": {"cider_d": {"low": 0.46, "high": 0.52, "confidence": 0.95}}}
+    figure = plot_scores(scores, intervals, title="Test split")
+    axes = figure.axes[0]
+    assert [bar.get_height() for bar in axes.patches] == pytest.approx([60, 49, 58, 85])
+    (whisker,) = axes.containers[1].lines[2]
+    assert whisker.get_segments()[0][:, 1].tolist() == pytest.approx([46, 52])
+    assert {"BLEU-1", "CIDEr-D", "60.0", "85.0", "merge", "people", "Test split"} <= set(texts(figure))
+    assert figure.alt_text == (
+        "Test split, times 100. merge: BLEU-1 60.0, CIDEr-D 49.0. people: BLEU-1 58.0, CIDEr-D 85.0."
+    )
+
+
+def test_scores_leave_a_gap_where_a_captioner_has_no_score():
+    axes = plot_scores({"merge": {"bleu_4": 0.2}, "people": {"bleu_4": 0.3, "meteor": 0.2}}).axes[0]
+    assert len(axes.patches) == 3
+
+
+def test_score_by_length_shows_every_photo_and_the_means():
+    figure = plot_score_by_length([7] * 5 + [9] * 5 + [12], [0.1, 0.2, 0.3, 0.4, 0.5] + [1.0] * 5 + [0.5])
+    points, means = figure.axes[0].get_lines()
+    assert len(points.get_xdata()) == 11
+    assert np.abs(points.get_xdata() - ([7] * 5 + [9] * 5 + [12])).max() < 0.5  # no point in another column
+    assert (list(means.get_xdata()), list(means.get_ydata())) == ([7, 9], pytest.approx([30, 100]))
+    assert "7 words: 30.0 (5 captions); 9 words: 100.0 (5 captions)" in figure.alt_text
+
+
+def test_compare_word_use_ranks_by_evidence():
+    """G² by hand: 10 of 20 words against 10 of 80."""
+    use = compare_word_use(["x " * 10 + "y " * 10], [["x " * 10 + "z " * 70]])
+    by_word = {entry.word: entry for entry in use}
+    assert by_word["x"].candidate_rate == 500
+    assert by_word["x"].reference_rate == 125
+    assert by_word["x"].evidence == pytest.approx(2 * (10 * math.log(10 / 4) + 10 * math.log(10 / 16)))
+    assert [entry.word for entry in use] == ["y", "z", "x"]
+
+
+def test_word_use_names_over_and_under_used_words():
+    figure = plot_word_use(["a dog", "a dog"], [["the dog runs", "the dog"], ["a puppy"]], top=2)
+    over, under = figure.axes
+    assert [label.get_text() for label in over.get_yticklabels()] == ["a", "dog"]
+    assert [label.get_text() for label in under.get_yticklabels()] == ["the", "puppy"]
+    people, captioner = over.get_lines()
+    assert list(captioner.get_xdata()) == [500, 500]
+    assert list(people.get_xdata()) == pytest.approx([1000 / 7, 2000 / 7])
+
+
+def test_word_use_of_equal_texts_is_drawn():
+    figure = plot_word_use(["a dog"], [["a dog"]])
+    assert figure.alt_text.endswith("than people: none; less often: none.")
+    figure.encode("png")
+
+
+def test_confusion_shows_counts_and_the_worst_mistake():
+    figure = plot_confusion(["red", "blue", "none"], np.array([[8, 2, 0], [5, 1, 0], [0, 0, 0]]), "Colours")
+    axes = figure.axes[0]
+    assert [text.get_text() for text in axes.texts] == ["8", "2", "5", "1"]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("the caption says", "the picture shows")
+    assert figure.alt_text == "Colours: 9 of 16 right. Most frequent mistake: red for blue (5 times)."
+
+
+def test_feature_channels_stand_region_by_region():
+    grid = np.zeros((49, 5), np.float16)
+    grid[8, 3], grid[48, 1] = 2.0, 1.0
+    figure = plot_feature_channels(PHOTO, grid, [3, 1])
+    pictures = [axes.images[0].get_array() for axes in figure.axes if axes.images]
+    assert [picture.shape for picture in pictures] == [(224, 224, 3), (7, 7), (7, 7)]
+    assert pictures[1][1, 1] == 2.0  # region 8 is row 1, column 1, counted from 0
+    assert "Channel 3 is highest, 2.0, in row 2, column 2. Channel 1 is highest, 1.0, in row 7" in figure.alt_text
+    assert len(re.findall("Channel", plot_feature_channels(PHOTO, grid).alt_text)) == 4
+
+
+@pytest.mark.parametrize(
+    ("plot", "arguments", "message"),
+    [
+        (plot_photos, ([PHOTO], []), "1 images, 0 captions"),
+        (plot_photos, ([], []), "at least one image"),
+        (plot_photos, (["missing.jpg"], ["a dog"]), "missing.jpg is not there"),
+        (plot_losses, ([],), "is empty"),
+        (plot_losses, ([{"epoch": 1}],), "nats_per_token"),
+        (plot_caption_lengths, ([],), "no captions"),
+        (plot_word_frequencies, (["", " "],), "0 words"),
+        (plot_word_frequencies, (["a dog"], 0), "top=0"),
+        (plot_scores, ({},), "no scores"),
+        (plot_score_by_length, ([1, 2], [0.1]), "2 lengths and 1 scores"),
+        (plot_word_use, ([""], [["a dog"]]), "0 words of a captioner"),
+        (plot_confusion, (["red"], [[1, 2]], "x"), r"\(1, 2\) for 1 labels"),
+        (plot_confusion, (["red"], [[0.5]], "x"), "float64"),
+        (plot_feature_channels, (PHOTO, np.zeros((50, 8))), r"\(50, 8\)"),
+        (plot_feature_channels, (PHOTO, np.zeros((49, 8)), [8]), "from 0 to 7"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_in_one_line(plot, arguments, message):
+    with pytest.raises(InputError, match=message) as caught:
+        plot(*arguments)
+    assert "\n" not in str(caught.value)
