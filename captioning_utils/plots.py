@@ -255,7 +255,8 @@ def plot_losses(history):
     _add_perplexity_axis(axes)
     figure.alt_text = (
         f"Losses of epochs {epochs[0]} to {epochs[-1]}, in nats per token: train from {train[0]:.2f} to "
-        f"{train[-1]:.2f}, validation from {val[0]:.2f} to {val[-1]:.2f}; best validation {val[best]:.2f} in epoch {epochs[best]}."
+        f"{train[-1]:.2f}, validation from {val[0]:.2f} to {val[-1]:.2f}; best validation {val[best]:.2f} in epoch "
+        f"{epochs[best]}."
     )
     return figure
 
