@@ -8,10 +8,14 @@ import io
 import math
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+from captioning_utils.datasets import SPLITS
 from captioning_utils.errors import InputError
 from captioning_utils.files import write_json, write_text
 from captioning_utils.images import find_images
+from captioning_utils.metrics import EXTRA_METRICS
+from captioning_utils.protocols import PROTOCOLS
 from captioning_utils.quiet import load_backend
 
 OK, PARTLY, REFUSED = 0, 1, 2
@@ -101,7 +105,7 @@ def _train_parser():
     add_data_options(parser)
     parser.add_argument("--model_path", default="image_caption_model.h5", help="where the captioner is written")
     parser.add_argument("--decoder", default="merge", help="the kind of decoder")
-    parser.add_argument("--epochs", type=int, default=20, help="passes over the captions, at the most")
+    parser.add_argument("--epochs", type=int, default=12, help="passes over the captions, at the most")
     parser.add_argument("--batch_size", type=int, default=160, help="captions per step")
     parser.add_argument("--learning_rate", type=float, default=1e-3, help="of Adam")
     parser.add_argument("--label_smoothing", type=float, help="share of each target spread over the vocabulary")
@@ -307,3 +311,148 @@ def write_captions(path, rows):
     writer.writeheader()
     writer.writerows(rows)
     write_text(path, table.getvalue())
+
+
+# ---- evaluate
+
+
+def evaluate_main(arguments=None):
+    """`evaluate.py`: scores of captioners on a split, or of captions from files. Returns the exit code."""
+    parser = _evaluate_parser()
+    options = parser.parse_args(arguments)
+    if bool(options.references) != bool(options.candidates) and not (options.references and options.compare):
+        parser.error("--references and --candidates belong together")
+    from captioning_utils.evaluation import build_document, evaluate
+    from captioning_utils.evaluation_report import build_report, format_evaluation
+    from captioning_utils.metrics import compute_scores
+
+    compute_scores({"": "a"}, {"": ["a"]}, options.protocol, options.metrics)  # says now, not later, if Java is missing
+    candidate_sets, data = _read_candidates(options) if options.references else _caption_split(options)
+    compare = options.compare is not None
+    evaluation = evaluate(candidate_sets, data, options.protocol, options.metrics, options.allow_missing, compare)
+    print(format_evaluation(evaluation))
+    folder = _evaluation_folder(evaluation)
+    out, page = options.out or folder / "results.json", options.report or folder / "report.html"
+    write_json(out, build_document(evaluation))
+    build_report(evaluation, "none" if options.photos == "no" else options.photos).write(page)
+    print(f"\n{out} holds every caption and score; {page} shows them (open it in a browser)")
+    return PARTLY if evaluation.left_out else OK
+
+
+def _evaluate_parser():
+    parser = build_parser(
+        "evaluate.py",
+        "Score a captioner on a split of a dataset, beside baselines and people, with the captioner's own encoder.\n"
+        "Several --model_path (the same training with several seeds) are shown with mean and range; --compare says\n"
+        "whether the second captioner is better than the first. Captions that others wrote need no captioner:\n"
+        "python evaluate.py --references refs.json --candidates cands.json",
+        "python evaluate.py --data_path data/flickr8k --split test --photos link",
+    )
+    add_data_options(parser)
+    parser.set_defaults(encoder=None, layer=None, dtype=None)  # the captioner's own
+    parser.add_argument("--model_path", nargs="+", help="captioner files; the one shipped with the package otherwise")
+    parser.add_argument("--compare", nargs=2, metavar=("A", "B"), help="two captioners (or files with candidates)")
+    parser.add_argument("--references", help="what people wrote: COCO's captions, {id: [caption, ...]}, or a CSV")
+    parser.add_argument(
+        "--candidates", nargs="+", help="captions to score: COCO's results, {id: caption}, CSV, JSON lines"
+    )
+    parser.add_argument("--split", default="test", choices=SPLITS, help="the photos to caption")
+    parser.add_argument("--protocol", default="standard", choices=PROTOCOLS, help="how words are compared")
+    parser.add_argument("--metrics", nargs="+", default=(), choices=EXTRA_METRICS, help="to be computed as well")
+    parser.add_argument("--max_length", type=int, help="words at the most")
+    parser.add_argument("--beam_size", type=int, help="sentences kept in mind at once; 1 is greedy")
+    parser.add_argument("--temperature", type=float, help="sample instead of searching: 0.5 careful, 1 free")
+    parser.add_argument("--top_p", type=float, help="sampling: only the likeliest words of this probability together")
+    parser.add_argument("--num_captions", type=int, help="captions for each photo, for measures of their diversity")
+    parser.add_argument("--seed", type=int, help="of the sampling")
+    parser.add_argument("--no_nearest", action="store_true", help="leave out the baseline that needs train photos")
+    parser.add_argument(
+        "--allow_missing", "--allow-missing", action="store_true", help="score the rest, count the gaps"
+    )
+    parser.add_argument("--out", type=Path, help="results file; under runs/evaluate otherwise")
+    parser.add_argument("--report", type=Path, help="page to look at; beside the results in runs/evaluate otherwise")
+    parser.add_argument("--photos", default="no", choices=("link", "embed", "no"), help="photos in the page")
+    return parser
+
+
+def _read_candidates(options):
+    """Candidates and references from files; neither Keras nor a captioner is needed."""
+    from captioning_utils.evaluation import CandidateSet, EvaluationData
+    from captioning_utils.score_files import load_candidates, load_references
+
+    paths = options.compare or options.candidates
+    data = EvaluationData(Path(options.references).stem, load_references(options.references))
+    found = [{image_id: [caption] for image_id, caption in load_candidates(path).items()} for path in paths]
+    return [CandidateSet(name, captions) for name, captions in zip(_name_each(paths), found, strict=True)], data
+
+
+def _caption_split(options):
+    """Captions of each captioner for a split, and what they are judged by."""
+    load_backend()
+    from captioning_utils.captioner import DEFAULT_CAPTIONER, load_captioner
+    from captioning_utils.evaluation import CandidateSet, build_evaluation_data, caption_split, describe_captioner
+    from captioning_utils.text import RESERVED_WORDS
+    from captioning_utils.truth_summary import load_facts
+
+    dataset = open_dataset(options.data_path)
+    print(dataset.summary())
+    image_ids = dataset.require_split(options.split)
+    wanted = dict.fromkeys(image_ids + ([] if options.no_nearest else dataset.splits["train"]))
+    paths = options.compare or options.model_path or [DEFAULT_CAPTIONER]
+    candidate_sets, first_features = [], None
+    for name, captioner in zip(_name_each(paths), map(load_captioner, paths), strict=True):
+        features = _captioner_features(captioner, dataset, wanted, options)
+        first_features = first_features or features
+        settings = _generation_settings(captioner, options)
+        captions = caption_split(captioner, features, image_ids, settings, options.allow_missing)
+        known_words = captioner.vocabulary.words[len(RESERVED_WORDS) :]
+        candidate_sets.append(CandidateSet(name, captions, known_words, describe_captioner(captioner, settings)))
+    path = Path(options.data_path)
+    facts = load_facts((path if path.is_dir() else path.parent) / "facts.json")
+    return candidate_sets, build_evaluation_data(
+        dataset, options.split, None if options.no_nearest else first_features, facts
+    )
+
+
+def _captioner_features(captioner, dataset, image_ids, options):
+    """The features that a captioner reads; the encoder is built only where some are not cached yet."""
+    from captioning_utils.encoders import build_encoder
+    from captioning_utils.features import extract_features, load_features
+
+    name, layer, dtype = captioner.encoder.split()[:3]
+    own = SimpleNamespace(
+        name=name,
+        layer=layer,
+        fingerprint=captioner.encoder,
+        output_shape=captioner.decoder.config.feature_shape,
+    )
+    path = Path(options.features or default_features_path(dataset, options.data_path, own))
+    if path.exists():
+        features = load_features(path)
+        captioner.check_features(features)
+        if all(image_id in features for image_id in image_ids):
+            return features
+    encoder = build_encoder(options.encoder or name, options.layer or layer, options.dtype or dtype, options.weights)
+    captioner.check_features(encoder)
+    return extract_features({image_id: dataset.image_paths[image_id] for image_id in image_ids}, encoder, path)
+
+
+def _generation_settings(captioner, options):
+    """The fields of `GenerationConfig` that the options name; a search keeps as many beams as captions are wanted."""
+    names = ("max_length", "beam_size", "temperature", "top_p", "num_captions", "seed")
+    settings = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    if settings.get("num_captions", 1) > settings.get("beam_size", captioner.generation.beam_size):
+        settings["beam_size"] = settings["num_captions"]
+    return settings
+
+
+def _name_each(paths):
+    """Short names of files: without folder and suffix, as long as they differ."""
+    names = [Path(path).stem for path in paths]
+    return names if len(set(names)) == len(names) else list(map(str, paths))
+
+
+def _evaluation_folder(evaluation):
+    first, *others = [Path(line.name).name for line in evaluation.captioners]
+    parts = [evaluation.data.name, evaluation.data.split, first, f"and-{len(others)}-more" if others else None]
+    return Path("runs/evaluate") / "-".join(filter(None, parts))

@@ -29,9 +29,10 @@ class TrainingConfig:
 
     decoder: str = "merge"  # a name of captioning_utils.decoders.DECODERS
     decoder_settings: dict = dataclasses.field(default_factory=dict)  # fields of the decoder's configuration
-    epochs: int = 20  # at the most; early stopping may end sooner
+    epochs: int = 12  # at the most; early stopping may end sooner
     batch_size: int = 160  # captions a step; 160 are about 32 photos with five captions each
-    learning_rate: float = 1e-3  # Adam's, after the warm-up
+    learning_rate: float = 1e-3  # Adam's highest; it rises over the first steps and falls to 0 along a cosine
+    warmup: float = 0.05  # share of all steps over which the learning rate rises
     clip_norm: float = 5.0  # the gradient of a step is shortened to this norm
     label_smoothing: float = 0.0  # share of each target's probability that is spread over the vocabulary
     patience: int = 3  # epochs without a better validation loss before training stops
@@ -159,7 +160,7 @@ def train_captioner(dataset, features, model_path, config=TrainingConfig(), **op
     """Train a captioner on a dataset's train split and write it to one file.
 
     A checkpoint stands beside the model (`<model_path>.checkpoint`). Called again with the same settings, training
-    goes on from it, exactly as if it had never stopped; more `epochs` than before are added.
+    goes on from it, exactly as if it had never stopped.
 
     Args:
         dataset: `CaptionDataset` with a train and a val split.
@@ -227,7 +228,8 @@ def fit_decoder(decoder, train_batches, val_batches, config, model_path, log_dir
         `RunState`: history, best epoch and loss, seconds.
     """
     run = RunState(f"{model_path}.checkpoint", config)
-    optimizer = keras.optimizers.Adam(config.learning_rate, global_clipnorm=config.clip_norm)
+    schedule = build_schedule(config, len(train_batches))
+    optimizer = keras.optimizers.Adam(schedule, global_clipnorm=config.clip_norm)
     decoder.compile(
         optimizer=optimizer,
         loss=lambda targets, logits: masked_cross_entropy(targets, logits, config.label_smoothing),
@@ -251,6 +253,27 @@ def fit_decoder(decoder, train_batches, val_batches, config, model_path, log_dir
         )
     run.restore_best()
     return run
+
+
+def build_schedule(config, steps_per_epoch):
+    """The learning rate of every step: a linear rise to `learning_rate`, then half a cosine down to 0.
+
+    Example:
+        >>> schedule = build_schedule(TrainingConfig(epochs=10, learning_rate=1e-3, warmup=0.1), steps_per_epoch=100)
+        >>> [round(float(schedule(step)), 5) for step in (0, 50, 100, 550, 1000)]
+        [0.0, 0.0005, 0.001, 0.0005, 0.0]
+
+    References:
+        Loshchilov and Hutter 2017, SGDR (arXiv:1608.03983), without restarts.
+    """
+    steps = config.epochs * steps_per_epoch
+    warmup_steps = round(config.warmup * steps)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0 if warmup_steps else config.learning_rate,
+        steps - warmup_steps,
+        warmup_target=config.learning_rate if warmup_steps else None,
+        warmup_steps=warmup_steps,
+    )
 
 
 class RunState(keras.callbacks.Callback):
@@ -312,7 +335,7 @@ class RunState(keras.callbacks.Callback):
     def _settings(self):
         """What must agree between a checkpoint and the run that goes on from it."""
         settings = dataclasses.asdict(self.config) | {"decoder_config": dataclasses.asdict(self.decoder.config)}
-        free = ("epochs", "patience", "save_every")  # these may change without changing any step
+        free = ("patience", "save_every")  # these may change without changing any step
         return json.loads(json.dumps({name: value for name, value in settings.items() if name not in free}))
 
     def _variables(self):

@@ -1,0 +1,28 @@
+"""`python -m captioning_utils COMMAND`: the commands, also without a clone of the repository."""
+
+import sys
+
+from captioning_utils.cli import REFUSED, evaluate_main, generate_main, run_command, train_main
+from captioning_utils.quickstart import quickstart_main
+
+COMMANDS = {
+    "quickstart": (quickstart_main, "the whole way on the drawn dataset, in a few minutes"),
+    "train": (train_main, "train a captioner on a dataset"),
+    "generate": (generate_main, "describe photos"),
+    "evaluate": (evaluate_main, "score a captioner, or captions that others wrote"),
+}
+
+
+def main(arguments):
+    """Call the command that the first argument names; returns the exit code."""
+    if arguments and arguments[0] in COMMANDS:
+        return run_command(COMMANDS[arguments[0]][0], arguments[1:])
+    print("usage: python -m captioning_utils COMMAND [options]\n")
+    for name, (_, purpose) in COMMANDS.items():
+        print(f"  {name:<12}{purpose}")
+    print("\nEach command explains its options: python -m captioning_utils COMMAND --help")
+    return 0 if arguments in ([], ["--help"], ["-h"]) else REFUSED
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
