@@ -318,10 +318,9 @@ def write_captions(path, rows):
 
 def evaluate_main(arguments=None):
     """`evaluate.py`: scores of captioners on a split, or of captions from files. Returns the exit code."""
-    parser = _evaluate_parser()
-    options = parser.parse_args(arguments)
+    options = _evaluate_parser().parse_args(arguments)
     if bool(options.references) != bool(options.candidates) and not (options.references and options.compare):
-        parser.error("--references and --candidates belong together")
+        raise InputError("--references and --candidates belong together; give both, or a captioner with --model_path")
     from captioning_utils.evaluation import build_document, evaluate
     from captioning_utils.evaluation_report import build_report, format_evaluation
     from captioning_utils.metrics import compute_scores
@@ -400,7 +399,7 @@ def _caption_split(options):
     wanted = dict.fromkeys(image_ids + ([] if options.no_nearest else dataset.splits["train"]))
     paths = options.compare or options.model_path or [DEFAULT_CAPTIONER]
     candidate_sets, first_features = [], None
-    for name, captioner in zip(_name_each(paths), map(load_captioner, paths), strict=True):
+    for name, captioner in zip(_name_each(paths), [load_captioner(path) for path in paths], strict=True):
         features = _captioner_features(captioner, dataset, wanted, options)
         first_features = first_features or features
         settings = _generation_settings(captioner, options)
@@ -420,11 +419,13 @@ def _captioner_features(captioner, dataset, image_ids, options):
     from captioning_utils.features import extract_features, load_features
 
     name, layer, dtype = captioner.encoder.split()[:3]
+    asked = options.encoder or name, options.layer or layer, options.dtype or dtype
+    if asked != (name, layer, dtype):
+        raise InputError(
+            f"the captioner was trained on '{captioner.encoder}', not on {' '.join(asked)}; ask for no other"
+        )
     own = SimpleNamespace(
-        name=name,
-        layer=layer,
-        fingerprint=captioner.encoder,
-        output_shape=captioner.decoder.config.feature_shape,
+        name=name, layer=layer, fingerprint=captioner.encoder, output_shape=captioner.decoder.config.feature_shape
     )
     path = Path(options.features or default_features_path(dataset, options.data_path, own))
     if path.exists():
@@ -432,7 +433,7 @@ def _captioner_features(captioner, dataset, image_ids, options):
         captioner.check_features(features)
         if all(image_id in features for image_id in image_ids):
             return features
-    encoder = build_encoder(options.encoder or name, options.layer or layer, options.dtype or dtype, options.weights)
+    encoder = build_encoder(name, layer, dtype, options.weights)
     captioner.check_features(encoder)
     return extract_features({image_id: dataset.image_paths[image_id] for image_id in image_ids}, encoder, path)
 

@@ -34,7 +34,7 @@ class TrainingConfig:
     learning_rate: float = 1e-3  # Adam's highest; it rises over the first steps and falls to 0 along a cosine
     warmup: float = 0.05  # share of all steps over which the learning rate rises
     clip_norm: float = 5.0  # the gradient of a step is shortened to this norm
-    label_smoothing: float = 0.0  # share of each target's probability that is spread over the vocabulary
+    label_smoothing: float = 0.1  # share of each target's probability that is spread over the vocabulary
     patience: int = 3  # epochs without a better validation loss before training stops
     min_count: int = 5  # a word that occurs less often in the train split is unknown
     max_words: int = 40  # longer captions are cut in training

@@ -15,9 +15,10 @@ class MergeConfig:
     vocabulary_size: int  # rows of the embedding and of the softmax, the four special tokens included
     feature_shape: tuple  # (feature_dim,) of a pooled encoder or (num_regions, feature_dim) of a grid
     embedding_dim: int = 256  # numbers per word
-    hidden_dim: int = 256  # width of the LSTM and of the merged vector
+    hidden_dim: int = 512  # width of the LSTM and of the merged vector
     num_heads: int = 4  # a grid only: how many weighted averages of its regions are taken
     dropout: float = 0.5  # share of the image features and of the embedded words that is dropped in training
+    hidden_dropout: float = 0.3  # share of the LSTM's output and of the merged vector that is dropped in training
 
     def __post_init__(self):
         object.__setattr__(self, "feature_shape", tuple(int(size) for size in self.feature_shape))
@@ -28,8 +29,9 @@ class MergeConfig:
         for name in ("vocabulary_size", "embedding_dim", "hidden_dim", "num_heads"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; give 1 or more")
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"dropout is {self.dropout}; give a share from 0 up to, not including, 1")
+        for name in ("dropout", "hidden_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; give a share from 0 up to, not including, 1")
 
 
 class MergeDecoder(keras.Model):
@@ -73,6 +75,7 @@ class MergeDecoder(keras.Model):
         self.embed = keras.layers.Embedding(config.vocabulary_size, config.embedding_dim, name="embed")
         self.drop_words = keras.layers.Dropout(config.dropout, name="drop_words")
         self.lstm = keras.layers.LSTM(config.hidden_dim, return_sequences=True, name="lstm")
+        self.drop_hidden = keras.layers.Dropout(config.hidden_dropout, name="drop_hidden")
         self.merged = keras.layers.Dense(config.hidden_dim, activation="relu", name="merged")
         self.logits = keras.layers.Dense(config.vocabulary_size, name="logits")
         self.build()
@@ -97,7 +100,7 @@ class MergeDecoder(keras.Model):
         image = self._image_vector(features, training)  # (batch, hidden_dim)
         words = self.drop_words(self.embed(input_tokens), training=training)  # (batch, length, embedding_dim)
         words = self.lstm(words, training=training)  # (batch, length, hidden_dim)
-        return self._merge(image[:, None, :], words)  # (batch, length, vocabulary_size)
+        return self._merge(image[:, None, :], words, training)  # (batch, length, vocabulary_size)
 
     def initial_state(self, features):
         """State before the first word, from features `(batch, *feature_shape)`: a dict of `(batch, hidden_dim)`."""
@@ -107,7 +110,11 @@ class MergeDecoder(keras.Model):
     def step(self, tokens, state):
         """One more word: tokens int32 `(batch,)` and state → logits `(batch, vocabulary_size)` and the new state."""
         word, (hidden, cell) = self.lstm.cell(self.embed(tokens), [state["hidden"], state["cell"]])
-        return self._merge(state["image"], word), {"image": state["image"], "hidden": hidden, "cell": cell}
+        return self._merge(state["image"], word, training=False), {
+            "image": state["image"],
+            "hidden": hidden,
+            "cell": cell,
+        }
 
     def _image_vector(self, features, training):
         features = self.normalise(ops.cast(features, "float32"))
@@ -122,5 +129,6 @@ class MergeDecoder(keras.Model):
         averages = ops.matmul(weights, regions)  # (batch, num_heads, feature_dim)
         return ops.reshape(averages, (-1, averages.shape[1] * averages.shape[2]))
 
-    def _merge(self, image, words):
-        return self.logits(self.merged(image + words))
+    def _merge(self, image, words, training):
+        merged = self.merged(image + self.drop_hidden(words, training=training))
+        return self.logits(self.drop_hidden(merged, training=training))
