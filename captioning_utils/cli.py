@@ -325,10 +325,11 @@ def evaluate_main(arguments=None):
     from captioning_utils.evaluation_report import build_report, format_evaluation
     from captioning_utils.metrics import compute_scores
 
-    compute_scores({"": "a"}, {"": ["a"]}, options.protocol, options.metrics)  # says now, not later, if Java is missing
+    metrics = options.metrics or ()
+    compute_scores({"": "a"}, {"": ["a"]}, options.protocol, metrics)  # says now, not later, that Java is missing
     candidate_sets, data = _read_candidates(options) if options.references else _caption_split(options)
     compare = options.compare is not None
-    evaluation = evaluate(candidate_sets, data, options.protocol, options.metrics, options.allow_missing, compare)
+    evaluation = evaluate(candidate_sets, data, options.protocol, metrics, options.allow_missing, compare)
     print(format_evaluation(evaluation))
     folder = _evaluation_folder(evaluation)
     out, page = options.out or folder / "results.json", options.report or folder / "report.html"
@@ -357,7 +358,7 @@ def _evaluate_parser():
     )
     parser.add_argument("--split", default="test", choices=SPLITS, help="the photos to caption")
     parser.add_argument("--protocol", default="standard", choices=PROTOCOLS, help="how words are compared")
-    parser.add_argument("--metrics", nargs="+", default=(), choices=EXTRA_METRICS, help="to be computed as well")
+    parser.add_argument("--metrics", nargs="+", choices=EXTRA_METRICS, help="to be computed as well")
     parser.add_argument("--max_length", type=int, help="words at the most")
     parser.add_argument("--beam_size", type=int, help="sentences kept in mind at once; 1 is greedy")
     parser.add_argument("--temperature", type=float, help="sample instead of searching: 0.5 careful, 1 free")
@@ -428,7 +429,7 @@ def _captioner_features(captioner, dataset, image_ids, options):
         name=name, layer=layer, fingerprint=captioner.encoder, output_shape=captioner.decoder.config.feature_shape
     )
     path = Path(options.features or default_features_path(dataset, options.data_path, own))
-    if path.exists():
+    if path.is_file() or (path / "index.json").is_file():
         features = load_features(path)
         captioner.check_features(features)
         if all(image_id in features for image_id in image_ids):

@@ -1,0 +1,216 @@
+"""Captions and references from files that anyone wrote, so that captions of any captioner can be scored.
+
+The layout is recognised by looking, never by the file's name:
+
+- a JSON object `{id: caption}` (candidates) or `{id: [caption, ...]}` (references);
+- a JSON list of objects with an image and a caption, such as COCO's results `[{"image_id": 1, "caption": "..."}]`;
+- JSON lines, one such object a line;
+- COCO's captions, an object with lists called `images` and `annotations` (references);
+- a table with a first line that names an image and a caption column, separated by commas, semicolons or tabs.
+
+Ids compare as text: 42 and "42" are the same photo.
+"""
+
+import collections
+import csv
+import json
+import re
+from pathlib import Path
+
+from captioning_utils.datasets import CAPTION_COLUMNS, IMAGE_COLUMNS
+from captioning_utils.errors import InputError
+
+_IMAGE_NAMES = ("image_id", *IMAGE_COLUMNS)  # where a file has both ids and names, as COCO's, ids are meant
+_ADVICE = "give {id: text}, objects or a table with image_id and caption, or COCO's captions (references only)"
+
+
+def load_candidates(path):
+    """Read one caption a photo.
+
+    Args:
+        path: str or `Path`; the module's first lines say which layouts are read.
+
+    Returns:
+        dict of image_id (str) to caption, in the file's order. A caption that is no text stays as it is:
+        `metrics.compute_scores` counts and names these together.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        InputError: when it is none of these layouts, is damaged, or has an id twice; the message counts and names.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "results.json"
+        >>> _ = path.write_text('[{"image_id": 42, "caption": "a dog"}, {"image_id": 7, "caption": "a cat"}]')
+        >>> load_candidates(path)
+        {'42': 'a dog', '7': 'a cat'}
+    """
+    content = _read(path)
+    pairs = list(content.items()) if isinstance(content, dict) else content
+    ids = [_clean_id(image_id) for image_id, _ in pairs]
+    twice = [image_id for image_id, count in collections.Counter(ids).items() if count > 1]
+    if twice:
+        raise InputError(f"{path} has several captions for {_count_and_name(twice)}; give one a photo")
+    return {image_id: _clean_text(caption) for image_id, (_, caption) in zip(ids, pairs, strict=True)}
+
+
+def load_references(path):
+    """Read what people wrote, any number of captions a photo.
+
+    Args:
+        path: str or `Path`; the module's first lines say which layouts are read.
+
+    Returns:
+        dict of image_id (str) to list of captions, in the file's order. Empty lists and captions that are no text
+        stay as they are: `metrics.compute_scores` counts and names these together.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        InputError: when it is none of these layouts, or is damaged.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "references.csv"
+        >>> _ = path.write_text("image,caption\\n1.jpg,A dog .\\n1.jpg,A brown dog .\\n")
+        >>> load_references(path)
+        {'1.jpg': ['A dog .', 'A brown dog .']}
+    """
+    content = _read(path)
+    if isinstance(content, dict) and isinstance(content.get("annotations"), list):
+        return _group(_records(content["annotations"], path), _coco_ids(content.get("images"), path))
+    if isinstance(content, dict):
+        return {
+            _clean_id(image_id): [_clean_text(caption) for caption in captions]
+            if isinstance(captions, list)
+            else captions
+            for image_id, captions in content.items()
+        }
+    return _group(content)
+
+
+def _group(pairs, image_ids=()):
+    """{image_id: [caption, ...]}, with an empty list for a photo that is listed and has none."""
+    references = {image_id: [] for image_id in image_ids}
+    for image_id, caption in pairs:
+        references.setdefault(_clean_id(image_id), []).append(_clean_text(caption))
+    return references
+
+
+def _coco_ids(images, path):
+    if images is None:
+        return []
+    ids = [image.get("id") if isinstance(image, dict) else None for image in images] if type(images) is list else [None]
+    if not all(map(_is_id, ids)):
+        raise InputError(f'{path}: its "images" is no list of objects with an id; {_ADVICE}')
+    return list(map(_clean_id, ids))
+
+
+def _read(path):
+    """The file's content: a dict as it is, anything else as a list of (image_id, caption)."""
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not text in UTF-8 ({error.reason}); save it as UTF-8") from error
+    content = _parse_json(text, path) if text.lstrip()[:1] in ("{", "[") else _parse_table(text, path)
+    if not content:
+        raise InputError(f"{path} holds no caption; {_ADVICE}")
+    if isinstance(content, dict) and _fields(content) is None:
+        return content
+    return _records(content if isinstance(content, list) else [content], path)
+
+
+def _parse_json(text, path):
+    """One JSON value, or a list of those on the lines of the text."""
+    try:
+        try:
+            return json.loads(text, object_pairs_hook=_unique)
+        except json.JSONDecodeError as error:
+            if error.msg != "Extra data":
+                raise
+            return [json.loads(line, object_pairs_hook=_unique) for line in text.split("\n") if line.strip()]
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is neither JSON nor JSON lines ({error}); {_ADVICE}") from error
+
+
+def _unique(pairs):
+    """A JSON object as a dict; of a key that comes twice JSON would drop the first value without a word."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = [key for key, count in collections.Counter(key for key, _ in pairs).items() if count > 1]
+        raise InputError(f"an object has several values for {_count_and_name(twice)}; give one each")
+    return found
+
+
+def _parse_table(text, path):
+    """The rows of a table as dicts."""
+    lines = text.splitlines(keepends=True)
+    delimiter = next((mark for mark in ",;\t" if lines and _header_fields(lines[0], mark)), None)
+    if delimiter is None:
+        first = "".join(lines[:1]).strip()
+        raise InputError(f"{path} is no JSON, and its first line {first!r:.120} names no image and caption; {_ADVICE}")
+    rows, bad = [], []
+    reader = csv.reader(lines, delimiter=delimiter)
+    try:
+        header = _normalise(next(reader))
+        for row in filter(any, reader):
+            if header[-1] in CAPTION_COLUMNS and len(row) > len(header):  # the separator without quotation marks
+                row = [*row[: len(header) - 1], delimiter.join(row[len(header) - 1 :])]
+            bad += [f"line {reader.line_num}"] if len(row) != len(header) else []
+            rows.append(dict(zip(header, row, strict=False)))
+    except csv.Error as error:
+        raise InputError(f"{path} is not a readable table ({error}); check its quotation marks") from error
+    if bad:
+        raise InputError(
+            f"{path} has not {len(header)} columns as its first line in {_count_and_name(bad)}; put captions that "
+            f"hold the separator {delimiter!r} in double quotation marks"
+        )
+    return rows
+
+
+def _header_fields(line, delimiter):
+    return _fields(_normalise(next(csv.reader([line], delimiter=delimiter), [])))
+
+
+def _normalise(header):
+    return [re.sub(r"[\s-]+", "_", cell.strip().lower()) for cell in header]
+
+
+def _fields(names):
+    """The names of the image and of the caption among some names, or None."""
+    image = next((name for name in _IMAGE_NAMES if name in names), None)
+    caption = next((name for name in CAPTION_COLUMNS if name in names), None)
+    return None if image is None or caption is None else (image, caption)
+
+
+def _records(records, path):
+    """(image_id, caption) of each object in a list."""
+    pairs, bad = [], []
+    for number, record in enumerate(records):
+        fields = _fields(record) if isinstance(record, dict) else None
+        image_id = record[fields[0]] if fields else None
+        if _is_id(image_id):
+            pairs.append((image_id, record[fields[1]]))
+        else:
+            bad.append(f"entry {number + 1}: {record!r:.60}")
+    if bad:
+        raise InputError(f"{path} has no image_id and caption in {_count_and_name(bad)}; {_ADVICE}")
+    return pairs
+
+
+def _is_id(value):
+    return type(value) is int or (isinstance(value, str) and value.strip() != "")
+
+
+def _clean_id(image_id):
+    return _clean_text(str(image_id)).strip()
+
+
+def _clean_text(caption):
+    """JSON can hold half characters that no file can be written with: they become "?". What is no text stays."""
+    return caption.encode("utf-8", "replace").decode() if isinstance(caption, str) else caption
+
+
+def _count_and_name(names):
+    return f"{len(names):,} ({', '.join(map(str, names[:3]))}{', …' if len(names) > 3 else ''})"

@@ -1,0 +1,250 @@
+"""The command evaluate.py on a tiny dataset of coloured squares, with captioners trained in a second."""
+
+import json
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from captioning_utils import cli
+from captioning_utils.datasets import load_dataset
+from captioning_utils.features import load_features
+from captioning_utils.scenes import draw_dataset
+
+COLOURS = ("red", "green", "blue", "white")
+ENCODER = "vgg16 avg float32 224x224 made up for a test"
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """A folder with a dataset, its features, and two captioners: a good one and a useless one."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    names = [f"{number}.png" for number in range(60)]
+    (folder / "squares" / "Images").mkdir(parents=True)
+    rows = ["image,caption,split"]
+    for number, name in enumerate(names):
+        colour = COLOURS[number % 4]
+        Image.new("RGB", (40, 40), colour).save(folder / "squares" / "Images" / name)
+        split = "train" if number < 30 else "val" if number < 36 else "test"
+        for caption in (f"A {colour} square .", f"This is a {colour} square .", f"{colour} on every side"):
+            rows.append(f"{name},{caption},{split}")
+    (folder / "squares" / "captions.csv").write_text("\n".join(rows) + "\n")
+    noise = np.random.default_rng(0).normal(0, 0.1, (60, 8))
+    save_features(folder / "features.pkl", names, np.eye(8)[[number % 4 for number in range(60)]] + noise)
+    dataset = load_dataset(folder / "squares")
+    train(dataset, folder / "features.pkl", folder / "good.h5", epochs=40)
+    train(dataset, folder / "features.pkl", folder / "useless.h5", epochs=1)
+    return folder
+
+
+def save_features(path, names, rows, skipped=None):
+    contents = {
+        "format_version": 1,
+        "fingerprint": ENCODER,
+        "output_shape": rows.shape[1:],
+        "image_ids": list(names),
+        "skipped": skipped or {},
+        "features": rows.astype("float16"),
+    }
+    path.write_bytes(pickle.dumps(contents, protocol=4))
+
+
+def train(dataset, features, path, epochs):
+    from captioning_utils.training import TrainingConfig, train_captioner
+
+    config = TrainingConfig(
+        decoder_settings={"embedding_dim": 8, "hidden_dim": 16}, epochs=epochs, batch_size=10, min_count=1,
+        learning_rate=2e-2, patience=epochs,
+        save_every=epochs,
+    )  # fmt: skip
+    train_captioner(dataset, load_features(features), path, config, verbose=0)
+
+
+@pytest.fixture
+def run(workplace, tmp_path, monkeypatch, capsys):
+    """A function that runs evaluate.py in an empty folder: (exit code, what it printed, its errors)."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments, data=workplace / "squares", features=workplace / "features.pkl"):
+        common = ["--data_path", data, "--features", features] if data else []
+        code = cli.run_command(cli.evaluate_main, [str(argument) for argument in [*common, *arguments]])
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def test_one_captioner_beside_baselines_and_people(run, workplace, tmp_path):
+    code, text, _ = run("--model_path", workplace / "good.h5")
+    assert code == cli.OK
+    names = [line.split("  ")[0] for line in text.splitlines()]
+    for name in ("good", "most common train caption", "nearest train photo", "people (2 references)"):
+        assert name in names
+    folder = tmp_path / "runs" / "evaluate" / "squares-test-good"
+    document = json.loads((folder / "results.json").read_text())
+    assert document["captioner"]["encoder"] == ENCODER
+    assert document["captioner"]["trained_on"] == "squares"
+    assert document["decoding"]["beam_size"] == 5
+    assert document["num_images"] == len(document["photos"]) == 24
+    right = [COLOURS[int(name[:-4]) % 4] in photo["caption"].split() for name, photo in document["photos"].items()]
+    assert np.mean(right) > 0.9
+    assert document["baselines"]["nearest train photo"]["scores"]["bleu_1"]["value"] == 1
+    assert "keras" in document["packages"]
+    page = (folder / "report.html").read_text()
+    assert "<h2>Best photos</h2>" in page
+    assert ".png" in page
+    assert '<img src="data:image/jpeg' not in page  # no photos unless asked for
+    assert "Images/" not in page
+
+
+def test_the_same_command_writes_the_same_file(run, workplace, tmp_path):
+    settings = ["--temperature", 1, "--seed", 3, "--max_length", 6, "--split", "val", "--no_nearest"]
+    for name in ("a", "b"):
+        code, text, _ = run(
+            "--model_path", workplace / "good.h5", *settings, "--out", f"{name}.json", "--report", "x.html"
+        )
+        assert code == cli.OK
+    assert "nearest" not in text
+    assert "sampled at temperature 1" in text
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+    assert not (tmp_path / "runs").exists()
+    document = json.loads((tmp_path / "a.json").read_text())
+    assert (document["split"], document["num_images"], document["decoding"]["seed"]) == ("val", 6, 3)
+
+
+@pytest.mark.parametrize(("choice", "mark"), [("embed", "data:image/jpeg;base64"), ("link", "squares/Images/")])
+def test_photos_are_in_the_page_at_the_users_wish(run, workplace, tmp_path, choice, mark):
+    assert run("--model_path", workplace / "good.h5", "--photos", choice, "--report", "page.html")[0] == cli.OK
+    assert mark in (tmp_path / "page.html").read_text()
+
+
+def test_compare_says_whether_the_difference_is_real(run, workplace, tmp_path):
+    good, useless = workplace / "good.h5", workplace / "useless.h5"
+    code, text, _ = run("--compare", useless, good, "--out", "out.json")
+    assert code == cli.OK
+    assert "good is better than useless by" in text
+    assert "the difference is real" in text
+    document = json.loads((tmp_path / "out.json").read_text())
+    assert [each["name"] for each in document["captioners"]] == ["useless", "good"]
+    assert document["comparison"][0]["real"] is True
+    copy = shutil.copy(good, tmp_path / "copy.h5")
+    _, text, _ = run("--compare", good, copy)
+    assert text.count("no real difference shown") == 4
+
+
+def test_several_seeds_are_shown_with_mean_and_range(run, workplace):
+    code, text, _ = run("--model_path", workplace / "useless.h5", workplace / "good.h5", "--num_captions", 6)
+    assert code == cli.OK
+    assert "mean of 2" in text
+    assert "lowest–highest" in text
+    assert "self-CIDEr" in text
+    assert "beam search with 6 beams" in text
+
+
+def test_captioners_of_the_same_file_name_are_told_apart(run, workplace, tmp_path):
+    other = tmp_path / "good.h5"
+    shutil.copy(workplace / "useless.h5", other)
+    _, text, _ = run("--compare", workplace / "good.h5", other)
+    assert f"{workplace / 'good.h5'} is better than {other} by" in text
+
+
+class ToyEncoder:
+    """Stands for VGG16 where photos without features must be extracted."""
+
+    fingerprint, output_shape, image_size, name, layer = ENCODER, (8,), (16, 16), "vgg16", "avg"
+
+    def encode(self, images):
+        return np.zeros((len(images), 8), "float16")
+
+
+def test_unreadable_photos_stop_or_are_left_out_and_counted(run, workplace, tmp_path, monkeypatch):
+    monkeypatch.setattr("captioning_utils.encoders.build_encoder", lambda *arguments: ToyEncoder())
+    data = shutil.copytree(workplace / "squares", tmp_path / "squares")
+    (data / "Images" / "59.png").write_bytes(b"torn")
+    full = load_features(workplace / "features.pkl")
+    save_features(tmp_path / "some.pkl", full.image_ids[:58], full.get(full.image_ids[:58]))
+    arguments = ["--model_path", workplace / "good.h5"]
+    code, _, errors = run(*arguments, data=data, features=tmp_path / "some.pkl")
+    assert code == cli.REFUSED
+    assert "1 of 24 photos have no features, first ['59.png']" in errors.splitlines()[-1]
+    code, text, _ = run(*arguments, "--allow-missing", data=data, features=tmp_path / "some.pkl")
+    assert code == cli.PARTLY
+    assert "23 photos (1 left out)" in text
+
+
+def test_features_of_another_encoder_are_refused(run, workplace, tmp_path):
+    content = pickle.loads((workplace / "features.pkl").read_bytes()) | {"fingerprint": "vgg16 grid14 float32"}
+    (tmp_path / "other.pkl").write_bytes(pickle.dumps(content, protocol=4))
+    code, _, errors = run("--model_path", workplace / "good.h5", features=tmp_path / "other.pkl")
+    assert code == cli.REFUSED
+    assert "vgg16 grid14 float32" in errors
+    assert ENCODER in errors
+    code, _, errors = run("--model_path", workplace / "good.h5", "--layer", "grid14")
+    assert code == cli.REFUSED
+    assert "not on vgg16 grid14 float32" in errors
+
+
+def test_drawn_scenes_are_checked_for_truth(run, workplace, tmp_path):
+    draw_dataset(tmp_path / "drawn", num_scenes=30)
+    names = [f"scene_{number:04}.jpg" for number in range(1, 31)]
+    save_features(tmp_path / "drawn.pkl", names, np.random.default_rng(0).normal(size=(30, 8)))
+    train(load_dataset(tmp_path / "drawn"), tmp_path / "drawn.pkl", tmp_path / "drawn.h5", epochs=4)
+    code, text, _ = run("--model_path", "drawn.h5", data=tmp_path / "drawn", features=tmp_path / "drawn.pkl")
+    assert code == cli.OK
+    people = next(line for line in text.splitlines() if line.startswith("captions without a mistake")).split("  ")[-1]
+    assert people.strip() == "100.0 %"
+    folder = tmp_path / "runs" / "evaluate" / "drawn-test-drawn"
+    assert "confusion" in json.loads((folder / "results.json").read_text())["truth"]["kinds"]["objects"]
+    assert "<h2>Truth</h2>" in (folder / "report.html").read_text()
+
+
+def test_files_of_other_captioners(run, tmp_path):
+    references = {str(number): [f"a {COLOURS[number % 4]} ball", "a ball"] for number in range(8)}
+    (tmp_path / "refs.json").write_text(json.dumps(references))
+    (tmp_path / "cands.json").write_text(json.dumps({key: several[0] for key, several in references.items()}))
+    few = [
+        {"image_id": 1, "caption": "a ball"},
+        {"image_id": 2, "caption": "the sky"},
+        {"image_id": 77, "caption": "x"},
+    ]
+    (tmp_path / "few.json").write_text(json.dumps(few))
+    code, text, _ = run("--references", "refs.json", "--candidates", "cands.json", data=None)
+    assert code == cli.OK
+    assert "people (1 reference)" in text
+    code, _, errors = run("--references", "refs.json", "--candidates", "few.json", data=None)
+    assert code == cli.REFUSED
+    assert "1 (77)" in errors
+    assert "6 (0, 3, 4, …)" in errors
+    for option in ("--allow-missing", "--allow_missing"):
+        code, text, _ = run("--references", "refs.json", "--candidates", "few.json", option, data=None)
+        assert code == cli.PARTLY
+        assert "2 photos (7 left out)" in text
+    code, text, _ = run("--references", "refs.json", "--compare", "few.json", "cands.json", option, data=None)
+    assert code == cli.PARTLY
+    assert "BLEU-1 points" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--references", "refs.json"], "--references and --candidates belong together"),
+        (["--candidates", "cands.json"], "--references and --candidates belong together"),
+        (["--references", "nothing.json", "--candidates", "nothing.json"], "nothing.json"),
+        (["--model_path", "nothing.h5"], "nothing.h5"),
+        (["--data_path", "nowhere"], "nowhere"),
+    ],
+)
+def test_bad_input_gets_one_line(run, arguments, message):
+    code, _, errors = run(*arguments)
+    assert code == cli.REFUSED
+    assert message in errors
+    assert errors.count("\n") == 1
+
+
+def test_a_metric_that_cannot_be_computed_is_refused_before_the_work(run, workplace, monkeypatch):
+    monkeypatch.setenv("PATH", "")  # no Java
+    code, text, errors = run("--model_path", workplace / "good.h5", "--metrics", "meteor")
+    assert code == cli.REFUSED
+    assert text == ""
+    assert "Java" in errors or "pycocoevalcap" in errors

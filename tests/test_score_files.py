@@ -1,0 +1,175 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from captioning_utils.errors import InputError
+from captioning_utils.metrics import compute_scores
+from captioning_utils.score_files import load_candidates, load_references
+
+CANDIDATES = {"1": "a dog runs", "22": 'a man, "smiling"', "3": ""}
+REFERENCES = {"1": ["A dog runs .", "A brown dog ."], "22": ["A man smiles ."], "3": ["Nothing here .", "Empty ."]}
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+def as_results(captions):
+    return json.dumps([{"image_id": int(image_id), "caption": text} for image_id, text in captions.items()])
+
+
+def as_csv(captions, mark=","):
+    def quote(text):
+        return '"' + text.replace('"', '""') + '"'
+
+    return f"Image{mark}Caption\r\n" + "".join(f"{key}{mark}{quote(text)}\r\n" for key, text in captions.items())
+
+
+def as_lines(captions):
+    lines = [json.dumps({"image": key, "caption": text, "score": -1.5}) for key, text in captions.items()]
+    return "\n".join(lines) + "\n"
+
+
+def save(folder, text, name="file"):
+    path = folder / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(CANDIDATES),
+        "\ufeff" + json.dumps(CANDIDATES),
+        as_results(CANDIDATES),
+        as_csv(CANDIDATES),
+        as_csv(CANDIDATES, ";"),
+        as_csv(CANDIDATES, "\t"),
+        as_lines(CANDIDATES),
+    ],
+    ids=["object", "byte-order mark", "results", "commas", "semicolons", "tabs", "lines"],
+)
+def test_every_layout_gives_the_same_candidates(tmp_path, text):
+    assert load_candidates(save(tmp_path, text)) == CANDIDATES
+
+
+def test_every_layout_gives_the_same_references(tmp_path):
+    rows = [(key, text) for key, several in REFERENCES.items() for text in several]
+    coco = {
+        "images": [{"id": int(key), "file_name": f"{key}.jpg"} for key in REFERENCES],
+        "annotations": [{"id": n, "image_id": int(key), "caption": text} for n, (key, text) in enumerate(rows)],
+    }
+    table = "image,caption\n" + "".join(f"{key},{text}\n" for key, text in rows)
+    lines = "".join(json.dumps({"image_id": key, "caption": text}) + "\n" for key, text in rows)
+    for text in (json.dumps(REFERENCES), json.dumps(coco), table, lines):
+        assert load_references(save(tmp_path, text)) == REFERENCES
+
+
+def test_a_single_json_line_is_a_record(tmp_path):
+    assert load_candidates(save(tmp_path, '{"image_id": 7, "caption": "a dog"}\n')) == {"7": "a dog"}
+
+
+def test_a_comma_without_quotation_marks_belongs_to_the_caption_at_the_end(tmp_path):
+    assert load_candidates(save(tmp_path, "image,caption\n1.jpg,a dog, running\n")) == {"1.jpg": "a dog, running"}
+
+
+def test_coco_ids_and_names_side_by_side_mean_the_ids(tmp_path):
+    text = "file_name,image_id,caption\nx.jpg,5,a dog\n"
+    assert load_candidates(save(tmp_path, text)) == {"5": "a dog"}
+
+
+def test_photos_without_captions_and_captions_that_are_no_text_reach_the_scorer(tmp_path):
+    coco = {"images": [{"id": 1}, {"id": 2}], "annotations": [{"image_id": 1, "caption": "a dog"}]}
+    references = load_references(save(tmp_path, json.dumps(coco)))
+    assert references == {"1": ["a dog"], "2": []}
+    with pytest.raises(InputError, match=r"photos with an empty list of references: 1 \(2\)"):
+        compute_scores({"1": "a dog", "2": "a cat"}, references)
+    candidates = load_candidates(save(tmp_path, '{"1": "a dog", "2": 5, "3": null}'))
+    with pytest.raises(InputError, match=r"no text: 2 \(2, 3\)"):
+        compute_scores(candidates, references)
+    references = load_references(save(tmp_path, '{"1": "a dog", "2": ["a cat", 5], "3": ["a cow"]}'))
+    with pytest.raises(InputError, match=r"no list of texts: 2 \(1, 2\)"):
+        compute_scores({"1": "a dog"}, references)
+
+
+def test_unknown_and_missing_photos_are_counted_and_can_be_left_out(tmp_path):
+    candidates = load_candidates(save(tmp_path, '{"1": "a dog runs", "8": "x", "9": "y"}'))
+    references = load_references(save(tmp_path, json.dumps(REFERENCES)))
+    with pytest.raises(InputError, match=r"without an entry in the references: 2 \(8, 9\); .*candidate: 2 \(22, 3\)"):
+        compute_scores(candidates, references)
+    scores = compute_scores(candidates, references, allow_missing=True)
+    assert (scores.num_images, scores.left_out) == (1, 4)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[{"image_id": 1, "caption": "a"}, {"image_id": "1", "caption": "b"}, {"image_id": 2, "caption": "c"}]',
+        '{"1": "a", "1": "b", "2": "c"}',
+        "image,caption\n1,a\n1,b\n2,c\n",
+        '{"image_id": 1, "caption": "a"}\n{"image_id": 1, "caption": "b"}\n',
+    ],
+)
+def test_an_id_that_comes_twice_is_refused(tmp_path, text):
+    with pytest.raises(InputError, match=r"several .* 1 \(1\)"):
+        load_candidates(save(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "names no image and caption"),
+        ("{}", "holds no caption"),
+        ("[]", "holds no caption"),
+        ("image,caption\n", "holds no caption"),
+        ("a dog runs\na cat sits\n", "'a dog runs' names no image and caption"),
+        ("image,words\n1,a dog\n", "names no image and caption"),
+        ("image,caption,split\n1,a,b,test\n2,c\n3,d,test\n", r"in 2 \(line 2, line 3\)"),
+        ('{"1": "a dog"', "neither JSON nor JSON lines"),
+        ('{"image_id": 1, "caption": "a"}\n{"image_id": 2,\n', "neither JSON nor JSON lines"),
+        ("[" * 100_000, "neither JSON nor JSON lines"),
+        ("[" + "1" * 5000 + "]", "neither JSON nor JSON lines"),
+        ('[{"image_id": 1}, 5, {"caption": "a"}, {"image_id": null, "caption": "a"}]', r"in 4 \(entry 1: .*, …\)"),
+        ('[{"image_id": 1.5, "caption": "a"}]', r"in 1 \(entry 1"),
+        ('[{"image_id": true, "caption": "a"}]', r"in 1 \(entry 1"),
+        (b"image,caption\n1,caf\xe9\n", "not text in UTF-8"),
+        ('image,caption\n1,"' + "x" * 200_000, "not a readable table"),
+        ('{"images": 5, "annotations": []}', "no list of objects with an id"),
+        ('{"images": [5], "annotations": []}', "no list of objects with an id"),
+    ],
+)
+def test_what_is_no_score_file_is_refused_in_one_line(tmp_path, text, message):
+    with pytest.raises(InputError, match=message) as error:
+        load_references(save(tmp_path, text))
+    assert len(str(error.value)) < 500
+
+
+def test_half_characters_can_be_written_again(tmp_path):
+    candidates = load_candidates(save(tmp_path, '{"\\ud800": "a \\udfff dog"}'))
+    assert candidates == {"?": "a ? dog"}
+
+
+def test_scoring_files_needs_no_keras(tmp_path):
+    save(tmp_path, json.dumps(REFERENCES), "refs.json")
+    save(tmp_path, as_csv(CANDIDATES), "cands.csv")
+    code = (
+        "import sys; from captioning_utils.cli import evaluate_main; "
+        "code = evaluate_main(['--references', 'refs.json', '--candidates', 'cands.csv', '--out', 'out.json']); "
+        "sys.exit(code or any(name in sys.modules for name in ('keras', 'tensorflow', 'jax', 'torch')))"
+    )
+    root = str(Path(__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {root!r}); {code}"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "cands" in done.stdout
+    assert json.loads((tmp_path / "out.json").read_text())["photos"]["22"]["caption"] == CANDIDATES["22"]
+
+
+@pytest.mark.skipif(not (SHARED / "coco_mini").is_dir(), reason="the real COCO sample is not on this machine")
+def test_real_coco_captions():
+    references = load_references(SHARED / "coco_mini" / "annotations" / "captions_train2017.json")
+    assert min(map(len, references.values())) >= 5
+    first = {image_id: captions[0] for image_id, captions in references.items()}
+    assert compute_scores(first, references).corpus["bleu_4"] == pytest.approx(1)
