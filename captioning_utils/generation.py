@@ -2,7 +2,8 @@
 
 All that is asked of a decoder is `initial_state(features) -> state` and `step(tokens, state) -> (logits, state)`, where
 a state is a flat dict of tensors whose first axis is the batch. The state is carried from word to word, so a word costs
-one step, however long the sentence already is.
+one step, however long the sentence already is. Entries whose name begins with "photo" depend on the photo alone: all
+beams of a photo share them, so they are not sorted with the beams.
 """
 
 import dataclasses
@@ -129,7 +130,10 @@ class _Generator(keras.Model):
             log_probs=log_prob,
             lengths=ops.take_along_axis(loop.lengths, beam, axis=1) + ops.cast(~finished, "float32"),
             finished=ops.logical_or(finished, word == END_ID),
-            state={name: ops.take(value, rows, axis=0) for name, value in state.items()},
+            state={
+                name: value if name.startswith("photo") else ops.take(value, rows, axis=0)
+                for name, value in state.items()
+            },
         )
 
 

@@ -15,6 +15,9 @@ SMALL = {"embedding_dim": 8, "hidden_dim": 16}
 CASES = {
     "merge-pooled": ("merge", (12,), SMALL),
     "merge-grid": ("merge", (5, 12), SMALL),
+    "attention-gru": ("attention", (5, 12), SMALL | {"attention_dim": 8}),
+    "attention-lstm": ("attention", (5, 12), SMALL | {"attention_dim": 8, "cell": "lstm"}),
+    "transformer": ("transformer", (5, 12), {"hidden_dim": 16, "num_heads": 2, "feedforward_dim": 32}),
 }
 
 
@@ -125,7 +128,8 @@ def test_dropout_acts_in_training(case):
 
 
 def test_overfits_one_batch(case):
-    decoder = make(case, dropout=0.0, hidden_dropout=0.0)
+    dropouts = ("dropout", "hidden_dropout") if case[0] == "merge" else ("dropout",)
+    decoder = make(case, **dict.fromkeys(dropouts, 0.0))
     features, tokens = make_inputs(case)
     inputs, targets = tokens[:, :-1], tokens[:, 1:]
     decoder.compile(optimizer=keras.optimizers.Adam(2e-2), loss=masked_cross_entropy)

@@ -159,9 +159,31 @@ def test_batches_of_any_size_give_the_same_sentences():
         np.testing.assert_allclose(together.scores[numbers.index(photo)], alone.scores[0], atol=1e-5)
 
 
-def test_carrying_the_state_equals_running_every_prefix_again():
+def beam_scores_of_prefixes(decoder, feature, tokens):
+    """The log-probability of a sentence from a full pass, in plain numpy."""
+    logits = ops.convert_to_numpy(decoder((feature[None], np.array([[1, *tokens[:-1]]]))))[0].astype("float64")
+    logits[:, [0, 1, 3]] = -np.inf
+    logits[0, END] = -np.inf
+    log_probs = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+    return log_probs[np.arange(len(tokens)), tokens].sum()
+
+
+@pytest.mark.parametrize("name", ["merge", "attention", "transformer"])
+def test_beams_carry_the_state_that_belongs_to_them(name):
     keras.utils.set_random_seed(1)
-    decoder = build_decoder("merge", vocabulary_size=30, feature_shape=(6, 8), embedding_dim=8, hidden_dim=16)
+    decoder = build_decoder(name, vocabulary_size=30, feature_shape=(6, 8), hidden_dim=16)
+    features = np.random.default_rng(0).random((3, 6, 8)).astype("float16")
+    generated = CaptionGenerator(decoder).generate(features, config(beam_size=4, max_length=8, num_captions=4))
+    for feature, rows, log_probs in zip(features, generated.token_ids, generated.log_probs, strict=True):
+        for row, log_prob in zip(rows, log_probs, strict=True):
+            expected = beam_scores_of_prefixes(decoder, feature, list(sentence_of(row)))
+            np.testing.assert_allclose(log_prob, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["merge", "attention", "transformer"])
+def test_carrying_the_state_equals_running_every_prefix_again(name):
+    keras.utils.set_random_seed(1)
+    decoder = build_decoder(name, vocabulary_size=30, feature_shape=(6, 8), hidden_dim=16)
     features = np.random.default_rng(0).random((3, 6, 8)).astype("float16")
     generated = CaptionGenerator(decoder).generate(features, config(beam_size=1, max_length=8))
     for feature, row in zip(features, generated.token_ids[:, 0], strict=True):

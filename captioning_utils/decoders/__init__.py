@@ -2,10 +2,16 @@
 
 import dataclasses
 
+from captioning_utils.decoders.attention import AttentionConfig, AttentionDecoder
 from captioning_utils.decoders.merge import MergeConfig, MergeDecoder
+from captioning_utils.decoders.transformer import TransformerConfig, TransformerDecoder
 from captioning_utils.errors import InputError
 
-DECODERS = {"merge": (MergeDecoder, MergeConfig)}
+DECODERS = {
+    "merge": (MergeDecoder, MergeConfig),
+    "attention": (AttentionDecoder, AttentionConfig),
+    "transformer": (TransformerDecoder, TransformerConfig),
+}
 
 
 def build_decoder(name, **settings):

@@ -105,13 +105,13 @@ class MergeDecoder(keras.Model):
     def initial_state(self, features):
         """State before the first word, from features `(batch, *feature_shape)`: a dict of `(batch, hidden_dim)`."""
         image = self._image_vector(features, training=False)
-        return {"image": image, "hidden": ops.zeros_like(image), "cell": ops.zeros_like(image)}
+        return {"photo": image, "hidden": ops.zeros_like(image), "cell": ops.zeros_like(image)}
 
     def step(self, tokens, state):
         """One more word: tokens int32 `(batch,)` and state → logits `(batch, vocabulary_size)` and the new state."""
         word, (hidden, cell) = self.lstm.cell(self.embed(tokens), [state["hidden"], state["cell"]])
-        return self._merge(state["image"], word, training=False), {
-            "image": state["image"],
+        return self._merge(state["photo"], word, training=False), {
+            "photo": state["photo"],
             "hidden": hidden,
             "cell": cell,
         }

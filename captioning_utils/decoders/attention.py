@@ -1,0 +1,171 @@
+"""The attention decoder: a recurrent network that looks at the photo anew before every word."""
+
+import dataclasses
+
+import keras
+from keras import ops
+
+from captioning_utils.errors import InputError
+
+CELLS = {"gru": keras.layers.GRUCell, "lstm": keras.layers.LSTMCell}
+
+
+@dataclasses.dataclass(frozen=True)
+class AttentionConfig:
+    """Sizes of an `AttentionDecoder`; everything that is needed to build it again."""
+
+    vocabulary_size: int  # rows of the embedding and of the softmax, the four special tokens included
+    feature_shape: tuple  # (num_regions, feature_dim) of a grid
+    cell: str = "gru"  # the recurrent cell: "gru" or "lstm"
+    embedding_dim: int = 256  # numbers per word
+    hidden_dim: int = 512  # width of the recurrent cell
+    attention_dim: int = 256  # width in which regions and words are compared
+    dropout: float = 0.5  # share of photo, embedded words and output that is dropped in training
+
+    def __post_init__(self):
+        object.__setattr__(self, "feature_shape", tuple(int(size) for size in self.feature_shape))
+        if len(self.feature_shape) != 2:
+            raise InputError(f"feature_shape is {self.feature_shape}; attention reads a grid: --layer grid")
+        if self.cell not in CELLS:
+            raise InputError(f"cell is {self.cell!r:.80}; give one of {', '.join(CELLS)}")
+        for name in ("vocabulary_size", "embedding_dim", "hidden_dim", "attention_dim"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; give 1 or more")
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"dropout is {self.dropout}; give a share from 0 up to, not including, 1")
+
+
+class AttentionCell(keras.layers.Layer):
+    """One step: compare the recurrent state with every region, average the regions, update the state.
+
+    The regions ride along as states that never change, because that is how `keras.layers.RNN` hands constants on.
+
+    References:
+        Bahdanau et al. 2015, additive attention (arXiv:1409.0473); the gate on the context: Xu et al. 2015, Show,
+        Attend and Tell, section 4.2.1 (arXiv:1502.03044).
+    """
+
+    def __init__(self, config, **kwargs):
+        super().__init__(**kwargs)
+        self.config = config
+        self.cell = CELLS[config.cell](config.hidden_dim, name="cell")
+        self.query = keras.layers.Dense(config.attention_dim, name="query")
+        self.score = keras.layers.Dense(1, use_bias=False, name="score")
+        self.gate = keras.layers.Dense(config.embedding_dim, activation="sigmoid", name="gate")
+        num_regions = config.feature_shape[0]
+        recurrent = [config.hidden_dim] * (2 if config.cell == "lstm" else 1)
+        self.state_size = [*recurrent, (num_regions, config.attention_dim), (num_regions, config.embedding_dim)]
+        self.output_size = config.hidden_dim + config.embedding_dim + num_regions
+
+    def build(self, input_shape=None):
+        """Create the variables; all their shapes follow from the configuration."""
+        hidden = (None, self.config.hidden_dim)
+        self.cell.build((None, 2 * self.config.embedding_dim))
+        self.query.build(hidden)
+        self.score.build((None, None, self.config.attention_dim))
+        self.gate.build(hidden)
+        self.built = True
+
+    def call(self, words, states, training=False):
+        """words `(batch, embedding_dim)` and states → output `(batch, output_size)` and the new states."""
+        *recurrent, keys, regions = states
+        scores = self.score(ops.tanh(keys + self.query(recurrent[0])[:, None, :]))  # (batch, num_regions, 1)
+        weights = ops.softmax(scores, axis=1)
+        context = self.gate(recurrent[0]) * ops.sum(weights * regions, axis=1)  # (batch, embedding_dim)
+        hidden, recurrent = self.cell(ops.concatenate([words, context], axis=-1), recurrent)
+        recurrent = list(recurrent) if isinstance(recurrent, (list, tuple)) else [recurrent]
+        return ops.concatenate([hidden, context, weights[:, :, 0]], axis=-1), [*recurrent, keys, regions]
+
+
+class AttentionDecoder(keras.Model):
+    """Next-word logits from a grid of regions and the words so far, with a look at the photo for every word.
+
+    Args:
+        config: `AttentionConfig`.
+
+    Call arguments:
+        inputs: tuple `(features, input_tokens)`: float `(batch, num_regions, feature_dim)` and int32
+            `(batch, sequence_length)`.
+        training: bool, whether dropout is on.
+
+    Returns:
+        float32 logits `(batch, sequence_length, vocabulary_size)`; position `i` predicts token `i + 1`.
+
+    Example:
+        >>> decoder = AttentionDecoder(AttentionConfig(vocabulary_size=9, feature_shape=(49, 512)))
+        >>> decoder((ops.zeros((2, 49, 512)), ops.ones((2, 5), "int32"))).shape
+        TensorShape([2, 5, 9])
+
+    References:
+        Xu et al. 2015, Show, Attend and Tell (arXiv:1502.03044).
+    """
+
+    def __init__(self, config, **kwargs):
+        super().__init__(**kwargs)
+        self.config = config
+        self.normalise = keras.layers.LayerNormalization(name="normalise")
+        self.project = keras.layers.Dense(config.embedding_dim, activation="relu", name="project")
+        self.keys = keras.layers.Dense(config.attention_dim, name="keys")
+        states = 2 if config.cell == "lstm" else 1
+        self.first_state = keras.layers.Dense(states * config.hidden_dim, activation="tanh", name="first_state")
+        self.embed = keras.layers.Embedding(config.vocabulary_size, config.embedding_dim, name="embed")
+        self.cell = AttentionCell(config, name="attention_cell")
+        self.rnn = keras.layers.RNN(self.cell, return_sequences=True, name="rnn")
+        self.dropout = keras.layers.Dropout(config.dropout, name="dropout")
+        self.merged = keras.layers.Dense(config.embedding_dim, activation="tanh", name="merged")
+        self.logits = keras.layers.Dense(config.vocabulary_size, name="logits")
+        self.build()
+
+    def build(self, input_shape=None):
+        """Create the variables; all their shapes follow from the configuration."""
+        width = self.config.embedding_dim
+        self.normalise.build((None, *self.config.feature_shape))
+        self.project.build((None, *self.config.feature_shape))
+        for layer in (self.keys, self.first_state):
+            layer.build((None, width))
+        self.embed.build((None, None))
+        self.cell.build()
+        self.rnn.built = True
+        self.merged.build((None, self.config.hidden_dim + 2 * width))
+        self.logits.build((None, width))
+        self.built = True
+
+    def call(self, inputs, training=False):
+        features, input_tokens = inputs
+        words = self.dropout(self.embed(input_tokens), training=training)  # (batch, length, embedding_dim)
+        outputs = self.rnn(words, initial_state=self._start(features, training), training=training)
+        logits, _ = self._read(outputs, words, training)
+        return logits
+
+    def initial_state(self, features):
+        """State before the first word, from features `(batch, num_regions, feature_dim)`."""
+        *recurrent, keys, regions = self._start(features, training=False)
+        return {f"recurrent_{i}": each for i, each in enumerate(recurrent)} | {
+            "photo_keys": keys,
+            "photo_regions": regions,
+        }
+
+    def step(self, tokens, state):
+        """One more word: tokens int32 `(batch,)` and state → logits `(batch, vocabulary_size)` and the new state."""
+        logits, state, _ = self.step_with_attention(tokens, state)
+        return logits, state
+
+    def step_with_attention(self, tokens, state):
+        """As `step`, and the weights over the regions that were looked at: `(batch, num_regions)`."""
+        words = self.embed(tokens)
+        output, values = self.cell(words, list(state.values()))
+        logits, weights = self._read(output, words, training=False)
+        return logits, dict(zip(state, values, strict=True)), weights
+
+    def _start(self, features, training):
+        """The recurrent state from the mean region, then the keys and the regions themselves."""
+        regions = self.project(self.dropout(self.normalise(ops.cast(features, "float32")), training=training))
+        first = self.first_state(ops.mean(regions, axis=1))  # (batch, states * hidden_dim)
+        return [*ops.split(first, first.shape[-1] // self.config.hidden_dim, axis=-1), self.keys(regions), regions]
+
+    def _read(self, output, words, training):
+        """Logits and attention weights from the cell's output, with or without an axis for the words."""
+        hidden, context = self.config.hidden_dim, self.config.embedding_dim
+        state_and_context, weights = output[..., : hidden + context], output[..., hidden + context :]
+        merged = ops.concatenate([self.dropout(state_and_context, training=training), words], axis=-1)
+        return self.logits(self.dropout(self.merged(merged), training=training)), weights

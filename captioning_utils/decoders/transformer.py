@@ -1,0 +1,249 @@
+"""The transformer decoder: every word attends to the words before it and to the regions of the photo."""
+
+import dataclasses
+
+import keras
+from keras import ops
+
+from captioning_utils.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class TransformerConfig:
+    """Sizes of a `TransformerDecoder`; everything that is needed to build it again."""
+
+    vocabulary_size: int  # rows of the embedding and of the softmax, the four special tokens included
+    feature_shape: tuple  # (num_regions, feature_dim) of a grid
+    hidden_dim: int = 256  # width of all layers; a multiple of num_heads
+    num_layers: int = 2
+    num_heads: int = 8  # of each attention
+    feedforward_dim: int = 1024  # width inside each layer's feed-forward block
+    max_positions: int = 64  # input tokens at the most
+    dropout: float = 0.3  # share dropped of embeddings, photo and every block's output in training
+
+    def __post_init__(self):
+        object.__setattr__(self, "feature_shape", tuple(int(size) for size in self.feature_shape))
+        if len(self.feature_shape) != 2:
+            raise InputError(f"feature_shape is {self.feature_shape}; a transformer reads a grid: --layer grid")
+        for name in ("vocabulary_size", "hidden_dim", "num_layers", "num_heads", "feedforward_dim", "max_positions"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; give 1 or more")
+        if self.hidden_dim % self.num_heads:
+            raise InputError(f"hidden_dim is {self.hidden_dim}; give a multiple of num_heads, {self.num_heads}")
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"dropout is {self.dropout}; give a share from 0 up to, not including, 1")
+
+
+class Attention(keras.layers.Layer):
+    """Multi-head scaled dot-product attention whose keys and values can be computed once and kept.
+
+    Args:
+        hidden_dim: int, width of queries and output.
+        num_heads: int.
+
+    References:
+        Vaswani et al. 2017, section 3.2 (arXiv:1706.03762).
+    """
+
+    def __init__(self, hidden_dim, num_heads, **kwargs):
+        super().__init__(**kwargs)
+        self.num_heads = num_heads
+        self.query = keras.layers.Dense(hidden_dim, name="query")
+        self.key_value = keras.layers.Dense(2 * hidden_dim, name="key_value")
+        self.output_dense = keras.layers.Dense(hidden_dim, name="output")
+        self.scale = (hidden_dim // num_heads) ** -0.5
+
+    def build(self, query_shape, memory_shape):
+        """Create the variables for queries and memory of these shapes."""
+        self.query.build(query_shape)
+        self.key_value.build(memory_shape)
+        self.output_dense.build((None, None, self.query.units))
+        self.built = True
+
+    def remember(self, memory):
+        """Keys and values of a memory `(batch, length, dim)`: two tensors `(batch, length, hidden_dim)`."""
+        return ops.split(self.key_value(memory), 2, axis=-1)
+
+    def call(self, hidden, keys, values, mask=None):
+        """Attend from hidden `(batch, queries, hidden_dim)`; mask is True where attention is allowed.
+
+        Returns:
+            tuple of output `(batch, queries, hidden_dim)` and weights `(batch, num_heads, queries, length)`.
+        """
+        query, keys, values = (self._split(each) for each in (self.query(hidden), keys, values))
+        scores = ops.matmul(query, ops.transpose(keys, (0, 1, 3, 2))) * self.scale  # (batch, heads, queries, length)
+        if mask is not None:
+            scores = ops.where(mask, scores, -1e9)
+        weights = ops.softmax(scores, axis=-1)
+        attended = ops.transpose(ops.matmul(weights, values), (0, 2, 1, 3))  # (batch, queries, heads, head_dim)
+        attended = ops.reshape(attended, (ops.shape(hidden)[0], -1, self.query.units))
+        return self.output_dense(attended), weights
+
+    def _split(self, tensor):
+        """(batch, length, hidden_dim) → (batch, num_heads, length, head_dim)."""
+        head_dim = self.query.units // self.num_heads
+        tensor = ops.reshape(tensor, (ops.shape(tensor)[0], -1, self.num_heads, head_dim))
+        return ops.transpose(tensor, (0, 2, 1, 3))
+
+
+class DecoderLayer(keras.layers.Layer):
+    """Self-attention, attention to the photo, feed-forward; each on normalised input, added to what came in.
+
+    References:
+        Normalising first: Xiong et al. 2020 (arXiv:2002.04745).
+    """
+
+    def __init__(self, config, **kwargs):
+        super().__init__(**kwargs)
+        self.norms = [keras.layers.LayerNormalization(name=f"norm_{i}") for i in range(3)]
+        self.self_attention = Attention(config.hidden_dim, config.num_heads, name="self_attention")
+        self.cross_attention = Attention(config.hidden_dim, config.num_heads, name="cross_attention")
+        self.widen = keras.layers.Dense(config.feedforward_dim, activation="gelu", name="widen")
+        self.narrow = keras.layers.Dense(config.hidden_dim, name="narrow")
+        self.dropout = keras.layers.Dropout(config.dropout)
+
+    def build(self, hidden_shape):
+        """Create the variables; `hidden_shape` is (batch, length, hidden_dim)."""
+        for norm in self.norms:
+            norm.build(hidden_shape)
+        self.self_attention.build(hidden_shape, hidden_shape)
+        self.cross_attention.build(hidden_shape, hidden_shape)
+        self.widen.build(hidden_shape)
+        self.narrow.build((*hidden_shape[:-1], self.widen.units))
+        self.built = True
+
+    def call(self, hidden, photo, mask, past=None, training=False):
+        """One layer.
+
+        Args:
+            hidden: `(batch, queries, hidden_dim)`.
+            photo: keys and values of the regions, from `cross_attention.remember`.
+            mask: bool, broadcast to `(batch, num_heads, queries, length)`.
+            past: function from (keys, values) of the queries' own words to those of all words so far, or None where
+                the queries are all words.
+            training: bool, whether dropout is on.
+
+        Returns:
+            tuple of hidden `(batch, queries, hidden_dim)`, keys, values, and weights over the regions.
+        """
+        normed = self.norms[0](hidden)
+        keys, values = self.self_attention.remember(normed)
+        if past is not None:
+            keys, values = past(keys, values)
+        attended, _ = self.self_attention(normed, keys, values, mask)
+        hidden = hidden + self.dropout(attended, training=training)
+        attended, weights = self.cross_attention(self.norms[1](hidden), *photo)
+        hidden = hidden + self.dropout(attended, training=training)
+        forward = self.narrow(self.widen(self.norms[2](hidden)))
+        return hidden + self.dropout(forward, training=training), keys, values, weights
+
+
+class TransformerDecoder(keras.Model):
+    """Next-word logits from the words so far and a grid of regions, by attention alone.
+
+    The regions are normalised, projected to `hidden_dim` and given learned positions. The embedding of the words is
+    also the last layer's matrix (tied), which on small data saves parameters and overfits less.
+
+    Args:
+        config: `TransformerConfig`.
+
+    Call arguments:
+        inputs: tuple `(features, input_tokens)`: float `(batch, num_regions, feature_dim)` and int32
+            `(batch, sequence_length)`, at most `max_positions` long.
+        training: bool, whether dropout is on.
+
+    Returns:
+        float32 logits `(batch, sequence_length, vocabulary_size)`; position `i` predicts token `i + 1`.
+
+    Example:
+        >>> decoder = TransformerDecoder(TransformerConfig(vocabulary_size=9, feature_shape=(49, 512)))
+        >>> decoder((ops.zeros((2, 49, 512)), ops.ones((2, 5), "int32"))).shape
+        TensorShape([2, 5, 9])
+
+    References:
+        Vaswani et al. 2017 (arXiv:1706.03762); tying: Press and Wolf 2017 (arXiv:1608.05859).
+    """
+
+    def __init__(self, config, **kwargs):
+        super().__init__(**kwargs)
+        self.config = config
+        self.normalise = keras.layers.LayerNormalization(name="normalise")
+        self.project = keras.layers.Dense(config.hidden_dim, name="project")
+        self.regions = keras.layers.Embedding(config.feature_shape[0], config.hidden_dim, name="regions")
+        self.embed = keras.layers.Embedding(config.vocabulary_size, config.hidden_dim, name="embed")
+        self.positions = keras.layers.Embedding(config.max_positions, config.hidden_dim, name="positions")
+        self.dropout = keras.layers.Dropout(config.dropout, name="dropout")
+        self.blocks = [DecoderLayer(config, name=f"layer_{index}") for index in range(config.num_layers)]
+        self.final_norm = keras.layers.LayerNormalization(name="final_norm")
+        self.build()
+
+    def build(self, input_shape=None):
+        """Create the variables; all their shapes follow from the configuration."""
+        hidden = (None, None, self.config.hidden_dim)
+        self.normalise.build((None, *self.config.feature_shape))
+        self.project.build((None, *self.config.feature_shape))
+        for layer in (self.regions, self.embed, self.positions):
+            layer.build((None,))
+        for block in self.blocks:
+            block.build(hidden)
+        self.final_norm.build(hidden)
+        self.bias = self.add_weight(shape=(self.config.vocabulary_size,), initializer="zeros", name="bias")
+        self.built = True
+
+    def call(self, inputs, training=False):
+        features, input_tokens = inputs
+        photo = self._photo(features, training)
+        length = ops.shape(input_tokens)[1]
+        places = ops.arange(length)
+        causal = places[:, None] >= places[None, :]  # (queries, length): a word sees itself and those before it
+        hidden = self.dropout(self._embed(input_tokens, places), training=training)
+        for block, memory in zip(self.blocks, photo, strict=True):
+            hidden, *_ = block(hidden, memory, causal, training=training)
+        return self._logits(hidden)
+
+    def initial_state(self, features):
+        """State before the first word: per layer the photo's keys and values, and empty ones for the words."""
+        state = {"position": ops.zeros((features.shape[0],), "int32")}
+        empty = ops.zeros((features.shape[0], self.config.max_positions, self.config.hidden_dim), "float32")
+        for index, (keys, values) in enumerate(self._photo(features, training=False)):
+            state |= {f"photo_keys_{index}": keys, f"photo_values_{index}": values}
+            state |= {f"word_keys_{index}": empty, f"word_values_{index}": empty}
+        return state
+
+    def step(self, tokens, state):
+        """One more word: tokens int32 `(batch,)` and state → logits `(batch, vocabulary_size)` and the new state."""
+        logits, state, _ = self.step_with_attention(tokens, state)
+        return logits, state
+
+    def step_with_attention(self, tokens, state):
+        """As `step`, and the last layer's weights over the regions, mean of the heads: `(batch, num_regions)`."""
+        position = state["position"][0]  # all rows are at the same word
+        places = ops.arange(self.config.max_positions)
+        here = (places == position)[None, :, None]  # (1, max_positions, 1)
+        hidden = self._embed(tokens[:, None], ops.reshape(position, (1,)))  # (batch, 1, hidden_dim)
+        state = state | {"position": state["position"] + 1}
+        for index, block in enumerate(self.blocks):
+            names = (f"word_keys_{index}", f"word_values_{index}")
+            before = [state[name] for name in names]
+            hidden, keys, values, weights = block(
+                hidden,
+                (state[f"photo_keys_{index}"], state[f"photo_values_{index}"]),
+                places <= position,
+                past=lambda *new, before=before: [ops.where(here, *pair) for pair in zip(new, before, strict=True)],
+            )
+            state |= dict(zip(names, (keys, values), strict=True))
+        return self._logits(hidden)[:, 0], state, ops.mean(weights, axis=1)[:, 0]
+
+    def _photo(self, features, training):
+        """Each layer's keys and values of the regions."""
+        regions = self.project(self.normalise(ops.cast(features, "float32")))
+        regions = regions + self.regions(ops.arange(self.config.feature_shape[0]))
+        regions = self.dropout(regions, training=training)  # (batch, num_regions, hidden_dim)
+        return [block.cross_attention.remember(regions) for block in self.blocks]
+
+    def _embed(self, tokens, places):
+        """Tokens (batch, length) at places (length,) → (batch, length, hidden_dim)."""
+        return self.embed(tokens) * self.config.hidden_dim**0.5 + self.positions(places)
+
+    def _logits(self, hidden):
+        return ops.matmul(self.final_norm(hidden), ops.transpose(self.embed.embeddings)) + self.bias
