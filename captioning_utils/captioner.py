@@ -21,7 +21,8 @@ FILE_KIND = "captioner"
 FORMAT_VERSION = 1
 PRETRAINED = Path(__file__).parent / "pretrained"
 DEFAULT_CAPTIONER = PRETRAINED / "flickr8k_merge.h5"
-MAX_LAYER_WIDTH = 4096  # bounds the memory that a hostile file can ask for
+MAX_LAYER_WIDTH = 4096  # this and the next bound the memory that a hostile file can ask for
+MAX_FEATURE_SIZE = 65_536
 
 
 class ScoredCaption(NamedTuple):
@@ -192,10 +193,16 @@ def _check_sizes(path, config, vocabulary, arrays):
     """Refuse a description that asks for far more memory than its file has arrays for."""
     if config["vocabulary_size"] != len(vocabulary):
         raise InputError(f"{path}: {len(vocabulary)} words for a decoder of {config['vocabulary_size']!r:.80}")
-    widths = [value for name, value in config.items() if name.endswith("_dim")]
     stored = sum(array.size for array in arrays.values())
-    if max(widths) > MAX_LAYER_WIDTH or len(vocabulary) * min(widths) > stored:
-        raise InputError(f"{path}: the decoder's layers are {widths} wide; its {stored} stored numbers do not fit that")
+    limits = {"num_layers": len(arrays), "vocabulary_size": stored, "feature_shape": MAX_FEATURE_SIZE}
+    for name, value in config.items():
+        sizes = [size for size in (value if isinstance(value, list) else [value]) if isinstance(size, int)]
+        if max(sizes, default=0) > limits.get(name, MAX_LAYER_WIDTH):
+            raise InputError(
+                f"{path}: the decoder's {name} is {value!r:.80}, too large for the file's {stored} numbers"
+            )
+    if len(vocabulary) * min(value for name, value in config.items() if name.endswith("_dim")) > stored:
+        raise InputError(f"{path}: {len(vocabulary)} words do not fit the file's {stored} numbers")
 
 
 @functools.cache

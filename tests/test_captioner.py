@@ -128,7 +128,7 @@ def huge(config):
         (lambda file: file.attrs.__delitem__("kind"), "not a captioner"),
         (lambda file: file.__delitem__("documents/captioner"), "incomplete"),
         (edit_document(decoder=lambda name: "lambda"), "unknown decoder"),
-        (edit_document(decoder_config=huge), "wide"),
+        (edit_document(decoder_config=huge), "hidden_dim is 1000000000, too large"),
         (edit_document(decoder_config=lambda config: config | {"hidden_dim": "x"}), "damaged"),
         (edit_document(decoder_config=lambda config: config | {"hidden_dim": 15}), "should have shape"),
         (edit_document(vocabulary=lambda words: {"words": words["words"][:-1]}), "words for a decoder"),
