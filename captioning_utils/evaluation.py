@@ -107,6 +107,11 @@ class Evaluation:
         """The `Protocol` of every score in here."""
         return self.captioners[0].scores.protocol
 
+    @property
+    def packages(self):
+        """Versions of the packages that captions and scores were made with; dict of str to str."""
+        return self.captioners[0].settings.get("packages", {}) | package_versions("numpy", "nltk")
+
 
 def evaluate(candidate_sets, data, protocol="standard", extra_metrics=(), allow_missing=False, compare=False):
     """Score the captions of one or more captioners, the baselines and people on the same photos.
@@ -421,7 +426,7 @@ def _document(evaluation, captioner):
         "protocol": protocol.name,
         "protocol_description": PROTOCOLS[protocol.name].description,
         **captioner.settings,
-        "packages": captioner.settings.get("packages", {}) | package_versions("numpy", "nltk"),
+        "packages": evaluation.packages,
         "interval": {"confidence": CONFIDENCE, "resamples": RESAMPLES, "of": "photos, percentile bootstrap"},
         **_findings(captioner),
         "baselines": {line.name: _findings(line) for line in evaluation.baselines},

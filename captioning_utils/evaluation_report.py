@@ -164,11 +164,12 @@ def describe_evaluation(evaluation):
         f"{_count_references(evaluation.captioners[0].references)} each; "
         f"protocol {protocol.name} ({protocol.description})"
     ]
-    return lines + [
+    lines += [
         f"{line.name}: captioner {line.settings['captioner']['fingerprint']}, {_decoding(line.settings['decoding'])}"
         for line in evaluation.captioners
         if "captioner" in line.settings
     ]
+    return [*lines, ", ".join(f"{name} {version}" for name, version in evaluation.packages.items())]
 
 
 def _decoding(decoding):

@@ -150,7 +150,9 @@ def test_allow_missing_scores_the_photos_that_all_captioners_have():
     kept = data.references.keys() - {"3.jpg", "4.jpg"}
     for line in evaluation.captioners + evaluation.baselines:
         assert line.captions.keys() == kept
-    assert "28 photos (3 left out)" in format_evaluation(evaluation)
+    text = format_evaluation(evaluation)
+    assert "28 photos (3 left out), 5 references each; protocol standard" in text
+    assert f"numpy {np.__version__}" in text
 
 
 def test_captioners_without_a_common_photo_are_refused():
