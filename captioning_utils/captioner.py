@@ -179,7 +179,7 @@ def load_captioner(path=None):
             decoder,
             vocabulary,
             TextCleaning.from_dict(parts["cleaning"]),
-            str(parts["encoder"]),
+            _check_encoder(path, parts["encoder"]),
             GenerationConfig(**parts["generation"]),
             dict(documents["training"]),
         )
@@ -187,6 +187,13 @@ def load_captioner(path=None):
         raise InputError(f"{path}: the captioner's description is incomplete or damaged ({error!r:.200})") from error
     assign_variables(path, decoder.weights, arrays)
     return captioner
+
+
+def _check_encoder(path, fingerprint):
+    """A fingerprint begins with name, layer and dtype; `build_encoder` checks what they are."""
+    if not isinstance(fingerprint, str) or len(fingerprint.split()) < 3:
+        raise InputError(f"{path}: {fingerprint!r:.80} is no encoder's fingerprint; the file is damaged")
+    return fingerprint
 
 
 def _check_sizes(path, config, vocabulary, arrays):

@@ -213,10 +213,7 @@ def generate_main(arguments=None):
     from captioning_utils.captioner import load_captioner
 
     captioner = load_captioner(options.model_path)
-    names = ("max_length", "beam_size", "temperature", "top_p", "num_captions", "seed")
-    settings = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    if options.num_captions > settings.get("beam_size", captioner.generation.beam_size):
-        settings["beam_size"] = options.num_captions
+    settings = _generation_settings(captioner, options)
     rows, failures = caption_photos(captioner, photos, settings, show_progress=len(photos) > PHOTOS_AT_ONCE)
     if options.out:
         write_captions(options.out, rows)

@@ -58,9 +58,8 @@ def _train(dataset):
     _announce("2/6 VGG16 features, each picture once, kept in a pickle")
     encoder = build_encoder("vgg16", "grid")
     features = extract_features(dataset.image_paths, encoder, RUN / "features.pkl")
-    print(
-        f"{RUN / 'features.pkl'}: {len(features)} pictures, {features.output_shape[0]} regions of {features.output_shape[1]} numbers each"
-    )
+    regions, numbers = features.output_shape
+    print(f"{RUN / 'features.pkl'}: {len(features)} pictures, {regions} regions of {numbers} numbers each")
     _announce("3/6 Captions, cleaned")
     raw = dataset.captions[dataset.splits["train"][0]][0]
     print(f"{raw!r} becomes {add_boundaries(clean_caption(raw))!r}")

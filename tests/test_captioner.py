@@ -132,6 +132,8 @@ def huge(config):
         (edit_document(decoder_config=lambda config: config | {"hidden_dim": "x"}), "damaged"),
         (edit_document(decoder_config=lambda config: config | {"hidden_dim": 15}), "should have shape"),
         (edit_document(vocabulary=lambda words: {"words": words["words"][:-1]}), "words for a decoder"),
+        (edit_document(encoder=lambda fingerprint: "vgg16"), "no encoder's fingerprint"),
+        (edit_document(encoder=lambda fingerprint: 3), "no encoder's fingerprint"),
         (edit_document(generation=lambda settings: settings | {"beam_size": 0}), "beam_size is 0"),
         (replace_array("logits bias", {"data": np.full(16, np.nan, "float32")}), "NaN|should have shape"),
         (replace_array("logits bias", {"shape": (2**30,), "dtype": "f4", "chunks": (2**10,)}), "plain array"),

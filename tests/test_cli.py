@@ -112,8 +112,9 @@ def tiny_dataset(tmp_path):
 def test_train_then_generate(tiny_dataset, vgg16_weights, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     arguments = ["--data_path", tiny_dataset, "--epochs", 2, "--min_count", 1, "--model_path", "model.h5"]
-    assert run(cli.train_main, *arguments) == cli.OK
+    assert run(cli.train_main, *arguments, "--log_dir", "logs") == cli.OK
     assert "model.h5: best after epoch" in capsys.readouterr().out
+    assert list((tmp_path / "logs").rglob("events.out.tfevents.*"))  # TensorBoard's
     assert (tmp_path / "model.h5").is_file()
     assert list((tmp_path / "data" / "features").glob("tiny-*-vgg16-*.pkl"))
     assert run(cli.generate_main, "--image_path", tiny_dataset / "images", "--model_path", "model.h5") == cli.OK
@@ -146,7 +147,7 @@ def test_features_of_another_encoder_are_refused(tiny_dataset, vgg16_weights, tm
     capsys.readouterr()
     assert run(cli.train_main, *arguments, "--layer", "avgmax", "--model_path", "other.h5") == cli.REFUSED
     errors = capsys.readouterr().err
-    assert "vgg16 avg " in errors
+    assert "vgg16 grid " in errors
     assert "vgg16 avgmax " in errors
     assert not (tmp_path / "other.h5").exists()
 
