@@ -1,0 +1,163 @@
+"""Run all notebooks and keep their outputs, stamped, so that a test can tell stale outputs from fresh ones.
+
+    python notebooks/execute.py
+
+The notebooks run one after the other in a fresh copy of the repository, where the drawn dataset is the only one:
+no output can depend on what lies in your folders, and none can show a photo of somebody else's. Takes some minutes.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from captioning_utils.files import atomic_write
+
+STAMP = "captioning_utils"  # the key in a notebook's metadata
+SECONDS_PER_CELL = 600
+MOST_BYTES = 1_000_000  # of a notebook file
+ABSOLUTE_PATH = re.compile(r"(?<![\w./])/(home|root|tmp|Users|work|usr|opt|var|mnt|content)/|\b[A-Z]:\\")
+_COLOUR_CODES = re.compile(r"\x1b\[[0-9;]*m")
+_LOG_LINE = re.compile(r"[IWEF]\d{4} [\d:.]+ +\d+ \S+:\d+\] ")  # of TensorFlow's C++ parts; other in every run
+
+
+def find_notebooks(folder=ROOT / "notebooks"):
+    """The notebooks in the order of their numbers: list of `Path`."""
+    return sorted(Path(folder).glob("[0-9][0-9]_*.ipynb"))
+
+
+def copy_repository(destination):
+    """Copy what the notebooks need, and no data, into a new folder; returns the notebooks in it."""
+    ignore = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
+    for folder in ("captioning_utils", "notebooks"):
+        shutil.copytree(ROOT / folder, Path(destination) / folder, ignore=ignore)
+    return find_notebooks(Path(destination) / "notebooks")
+
+
+def execute_notebook(path, smoke=False):
+    """Run a notebook from top to bottom in a kernel of its own.
+
+    Args:
+        path: `Path` of the notebook; it is only read.
+        smoke: bool, whether it runs at the tests' tiny sizes.
+
+    Returns:
+        The notebook with clean outputs and their stamp.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: where a cell fails.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(
+        notebook,
+        timeout=SECONDS_PER_CELL,
+        kernel_name="python3",
+        coalesce_streams=True,  # progress bars as they looked at the end
+        record_timing=False,  # the same run should give the same file
+        extra_arguments=["--log-level=ERROR"],
+        resources={"metadata": {"path": str(path.parent)}},
+    )
+    with tempfile.TemporaryDirectory() as profile:  # nobody's IPython start-up files
+        client.execute(env=os.environ | {"CAPTIONING_SMOKE": "1" if smoke else "0", "IPYTHONDIR": profile})
+    for cell in code_cells(notebook):
+        cell.outputs = [output for output in map(_clean, cell.outputs) if _text(output).strip() or "data" in output]
+    notebook.metadata.pop("widgets", None)
+    notebook.metadata[STAMP] = compute_stamp(notebook)
+    return notebook
+
+
+def code_cells(notebook):
+    """The code cells of a notebook: list."""
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def compute_stamp(notebook):
+    """Hashes of a notebook's code and of its outputs: dict of two str."""
+    cells = code_cells(notebook)
+    return {
+        "code": _hash([cell.source for cell in cells]),
+        "outputs": _hash([cell.outputs for cell in cells]),
+    }
+
+
+def find_faults(notebook):
+    """What is wrong with an executed notebook that is about to be committed.
+
+    Args:
+        notebook: notebook node, as `nbformat.read` gives it.
+
+    Returns:
+        list of str, one readable sentence a fault; empty for a good one.
+    """
+    cells = code_cells(notebook)
+    outputs = [output for cell in cells for output in cell.outputs]
+    texts = [cell.source for cell in notebook.cells] + [_text(output) for output in outputs]
+    counts = [cell.execution_count for cell in cells]
+    stamp, fresh = notebook.metadata.get(STAMP, {}), compute_stamp(notebook)
+    paths = [found[0] for found in map(ABSOLUTE_PATH.search, texts) if found]
+    faults = {
+        "an output is an error": any(output.output_type == "error" for output in outputs),
+        "the cells were not run from top to bottom": counts != list(range(1, 1 + len(cells))),
+        "the outputs are older than the code": stamp.get("code") != fresh["code"],
+        "the outputs were not made by execute.py": stamp.get("outputs") != fresh["outputs"],
+        f"it holds an absolute path, such as {paths[:1]}": paths,
+        "an output is a widget": any("application/vnd.jupyter.widget-view+json" in o.get("data", {}) for o in outputs),
+        f"it is larger than {MOST_BYTES:,} bytes": len(nbformat.writes(notebook).encode()) > MOST_BYTES,
+    }
+    return [f"{fault}; run: python notebooks/execute.py" for fault, is_there in faults.items() if is_there]
+
+
+def main():
+    """Execute and stamp all notebooks."""
+    with tempfile.TemporaryDirectory() as folder:
+        for copy in copy_repository(folder):
+            started, processor = time.monotonic(), _processor_seconds()
+            notebook = execute_notebook(copy)
+            seconds, processor = time.monotonic() - started, _processor_seconds() - processor
+            with atomic_write(ROOT / "notebooks" / copy.name) as temporary:
+                nbformat.write(notebook, temporary)
+            size = len(nbformat.writes(notebook).encode()) / 1000
+            print(f"{copy.name}: {seconds:.0f} s ({processor:.0f} s of processor time), {size:.0f} kB", flush=True)
+            for fault in find_faults(notebook):
+                print(f"  {fault}", file=sys.stderr)
+
+
+def _clean(output):
+    """Without colour codes and log lines of the machine."""
+    if output.output_type == "stream":
+        lines = output.text.splitlines(keepends=True)
+        output.text = _COLOUR_CODES.sub("", "".join(line for line in lines if not _LOG_LINE.match(line)))
+    return output
+
+
+def _text(output):
+    if output.output_type == "stream":
+        return output.text
+    return "\n".join(str(value) for kind, value in output.get("data", {}).items() if not kind.startswith("image/"))
+
+
+def _hash(value):
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _processor_seconds():
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        main()

@@ -1,0 +1,122 @@
+"""The notebooks run from top to bottom, and what is committed is what their code gives."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+
+_spec = importlib.util.spec_from_file_location("execute_notebooks", NOTEBOOKS / "execute.py")
+execute = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(execute)
+
+COMMITTED = execute.find_notebooks()
+TEMPLATE = ("What you will learn", "What you need", "Time.", "pipeline", "## Set-up", "## Configuration", "## Check",
+            "## What is saved", "## Limits", "## Exercises", "## References", "## Solutions")  # fmt: skip
+
+
+@pytest.fixture(params=COMMITTED, ids=lambda path: path.stem)
+def committed(request):
+    """One committed notebook."""
+    return nbformat.read(request.param, as_version=4)
+
+
+@pytest.mark.usefixtures("vgg16_weights")
+def test_all_run_in_order_with_their_checks_and_solutions(tmp_path):
+    before = {path: path.read_bytes() for path in NOTEBOOKS.iterdir() if path.is_file()}
+    for copy in execute.copy_repository(tmp_path):
+        notebook = execute.execute_notebook(copy, smoke=True)
+        assert execute.find_faults(notebook) == []
+    saved = {path.name for path in (tmp_path / "runs/notebooks/drawn_smoke").iterdir()}
+    assert saved >= {"text.json", "features.pkl", "image_caption_model.h5", "evaluation.json", "captions.csv"}
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_committed_outputs_are_fresh_and_clean(committed):
+    assert execute.find_faults(committed) == []
+
+
+def test_committed_outputs_show_drawn_pictures_only(committed):
+    # Made by execute.py (see find_faults), which has no other photos than those that this line draws.
+    configuration = next(cell.source for cell in committed.cells if "configuration" in cell.metadata.get("tags", []))
+    assert re.search(r'^DATA = "(.+?)"', configuration, flags=re.M)[1] == "data/drawn"
+    assert "PHOTOS =" not in configuration or re.search(r"^PHOTOS = None\b", configuration, flags=re.M)
+
+
+def test_committed_notebook_follows_the_template(committed):
+    text = "\n".join(cell.source for cell in committed.cells if cell.cell_type == "markdown")
+    places = [text.find(part) for part in TEMPLATE]
+    assert -1 not in places
+    assert places == sorted(places)
+    exercises = text.partition("## Exercises")[2].partition("## References")[0]
+    solutions = [cell for cell in committed.cells if "solution" in cell.metadata.get("tags", [])]
+    assert 3 <= len(solutions) <= 5
+    assert len(re.findall(r"^\d\. ", exercises, flags=re.M)) == len(solutions)
+    assert "CAPTIONING_SMOKE" in "".join(cell.source for cell in execute.code_cells(committed))
+
+
+def test_index_names_every_notebook():
+    index = (NOTEBOOKS / "README.md").read_text(encoding="utf-8")
+    assert len(COMMITTED) >= 5
+    assert [path.name for path in COMMITTED if f"({path.name})" not in index] == []
+
+
+@pytest.fixture
+def sound():
+    """A small notebook as execute.py leaves it."""
+    notebook = new_notebook(cells=[new_code_cell("1 + 1", execution_count=1)])
+    notebook.cells[0].outputs = [new_output("stream", text="2\n")]
+    notebook.metadata[execute.STAMP] = execute.compute_stamp(notebook)
+    assert execute.find_faults(notebook) == []
+    return notebook
+
+
+def change_code(notebook):
+    notebook.cells[0].source = "1 + 2"
+
+
+def change_output(notebook):
+    notebook.cells[0].outputs[0].text = "3\n"
+
+
+def run_out_of_order(notebook):
+    notebook.cells[0].execution_count = 2
+
+
+def restamped(output):
+    def tamper(notebook):
+        notebook.cells[0].outputs = [output]
+        notebook.metadata[execute.STAMP] = execute.compute_stamp(notebook)
+
+    return tamper
+
+
+@pytest.mark.parametrize(
+    ("tamper", "fault"),
+    [
+        (change_code, "older than the code"),
+        (change_output, "not made by execute.py"),
+        (run_out_of_order, "not run from top to bottom"),
+        (restamped(new_output("error", ename="ValueError", evalue="no", traceback=[])), "is an error"),
+        (restamped(new_output("stream", text="saved to /home/ann/photos")), "absolute path"),
+        (restamped(new_output("stream", text=r"saved to C:\photos")), "absolute path"),
+        (restamped(new_output("display_data", {"image/png": "A" * 1_000_000})), "larger than"),
+        (restamped(new_output("display_data", {"application/vnd.jupyter.widget-view+json": {}})), "widget"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_faults_are_found(sound, tamper, fault):
+    tamper(sound)
+    assert any(fault in found for found in execute.find_faults(sound))
+
+
+def test_progress_bars_keep_their_last_state_only(tmp_path):
+    code = 'import sys\nsys.stderr.write("1 of 2\\r2 of 2\\n")\nprint("\\x1b[31mred\\x1b[0m")'
+    path = tmp_path / "bar.ipynb"
+    nbformat.write(new_notebook(cells=[new_code_cell(code)]), path)
+    (cell,) = execute.execute_notebook(path).cells
+    assert {output.name: output.text for output in cell.outputs} == {"stderr": "2 of 2\n", "stdout": "red\n"}
