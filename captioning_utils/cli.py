@@ -104,7 +104,7 @@ def _train_parser():
     )
     add_data_options(parser)
     parser.add_argument("--model_path", default="image_caption_model.h5", help="where the captioner is written")
-    parser.add_argument("--decoder", default="merge", help="the kind of decoder")
+    parser.add_argument("--decoder", default="merge", help="merge, attention or transformer")
     parser.add_argument("--epochs", type=int, default=12, help="passes over the captions, at the most")
     parser.add_argument("--batch_size", type=int, default=160, help="captions per step")
     parser.add_argument("--learning_rate", type=float, default=1e-3, help="of Adam")
@@ -113,6 +113,9 @@ def _train_parser():
     parser.add_argument("--min_count", type=int, help="rarer words are unknown to the captioner")
     parser.add_argument("--save_every", type=int, default=1, help="epochs between checkpoints")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same run")
+    parser.add_argument(
+        "--jit_compile", action="store_true", help="compile the step with XLA: transformers train faster, start later"
+    )
     parser.add_argument("--log_dir", help="folder for TensorBoard's event files")
     return parser
 

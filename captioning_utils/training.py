@@ -40,6 +40,7 @@ class TrainingConfig:
     max_words: int = 40  # longer captions are cut in training
     save_every: int = 1  # epochs between two checkpoints
     seed: int = 0  # initial weights, order of the batches, dropout
+    jit_compile: bool = False  # compile the step with XLA on TensorFlow: transformers train faster, but start later
 
     def __post_init__(self):
         for name in ("epochs", "batch_size", "patience", "min_count", "max_words", "save_every"):
@@ -234,6 +235,7 @@ def fit_decoder(decoder, train_batches, val_batches, config, model_path, log_dir
         optimizer=optimizer,
         loss=lambda targets, logits: masked_cross_entropy(targets, logits, config.label_smoothing),
         metrics=[NatsPerToken()],
+        jit_compile=config.jit_compile or "auto",
     )
     optimizer.build(decoder.trainable_variables)
     run.attach(decoder)
@@ -335,7 +337,7 @@ class RunState(keras.callbacks.Callback):
     def _settings(self):
         """What must agree between a checkpoint and the run that goes on from it."""
         settings = dataclasses.asdict(self.config) | {"decoder_config": dataclasses.asdict(self.decoder.config)}
-        free = ("patience", "save_every")  # these may change without changing any step
+        free = ("patience", "save_every", "jit_compile")  # these may change without changing any step
         return json.loads(json.dumps({name: value for name, value in settings.items() if name not in free}))
 
     def _variables(self):
