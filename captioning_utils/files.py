@@ -3,7 +3,7 @@
 import contextlib
 import json
 import os
-import tempfile
+import secrets
 from pathlib import Path
 
 from captioning_utils.errors import InputError
@@ -20,6 +20,7 @@ def atomic_write(path):
         `Path` of a temporary file in the same folder. On an exception it is removed; `path` stays as it was.
 
     Example:
+        >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
         >>> with atomic_write(folder / "note.txt") as temporary:
         ...     _ = temporary.write_text("done")
@@ -28,16 +29,12 @@ def atomic_write(path):
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary.touch(0o666, exist_ok=False)  # as open() would make it: tempfile's files are for their owner alone
     try:
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp makes private files; results are meant to be shared
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -46,20 +43,25 @@ def atomic_write(path):
 def write_text(path, text):
     """Write `text` (str) as UTF-8 to `path`, whole or not at all.
 
+    What UTF-8 cannot hold, such as the bytes of a file name in Latin-1, becomes a backslash and a number, which in a
+    JSON file reads back as it was: a strange name must not cost the work that is being written.
+
     Example:
+        >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "a.txt"
         >>> write_text(path, "a man on a horse")
         >>> path.read_text(encoding="utf-8")
         'a man on a horse'
     """
     with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def write_json(path, value, indent=1):
     """Write a JSON-serialisable `value` to `path`, whole or not at all.
 
     Example:
+        >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "a.json"
         >>> write_json(path, {"bleu": 0.25})
         >>> read_json(path)

@@ -29,8 +29,13 @@ def load_backend():
 @contextlib.contextmanager
 def _held_back_stderr():
     """Send file descriptor 2 to a temporary file; print the file after all when an exception passes."""
-    sys.stderr.flush()
-    saved = os.dup(2)
+    try:
+        saved = os.dup(2)
+    except OSError:  # closed: a process without a console, such as a service
+        yield
+        return
+    if sys.stderr is not None:
+        sys.stderr.flush()
     with tempfile.TemporaryFile() as held:
         os.dup2(held.fileno(), 2)
         try:

@@ -1,0 +1,33 @@
+import os
+import sys
+
+import pytest
+
+from captioning_utils.files import atomic_write, read_json, write_json, write_text
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such permissions")
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_a_file_is_as_private_as_the_user_wants_it(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        write_text(tmp_path / "a.txt", "a")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_a_failure_leaves_the_file_as_it_was_and_nothing_beside_it(tmp_path):
+    write_text(tmp_path / "a.txt", "before")
+    with pytest.raises(RuntimeError, match="stop"), atomic_write(tmp_path / "a.txt") as temporary:
+        temporary.write_text("half")
+        raise RuntimeError("stop")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.txt", "before")]
+
+
+def test_a_file_name_that_is_no_utf_8_does_not_lose_the_work(tmp_path):
+    name = b"caf\xe9.jpg".decode("utf-8", "surrogateescape")  # as Linux gives a name in Latin-1
+    write_json(tmp_path / "a.json", {name: "a dog"})
+    assert read_json(tmp_path / "a.json") == {name: "a dog"}
+    write_text(tmp_path / "a.csv", f"{name},é\n")
+    assert (tmp_path / "a.csv").read_text(encoding="utf-8") == "caf\\udce9.jpg,é\n"

@@ -1,0 +1,21 @@
+import subprocess
+import sys
+
+import pytest
+
+NOISE = "import os; from captioning_utils.quiet import _held_back_stderr\nwith _held_back_stderr():\n    "
+
+
+def run(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+
+
+def test_what_is_printed_meanwhile_is_held_back_and_shown_after_a_failure():
+    assert run(NOISE + "os.write(2, b'noise')").stderr == ""
+    assert "noise" in run(NOISE + "os.write(2, b'noise'); raise OSError").stderr
+
+
+@pytest.mark.parametrize("loss", ["sys.stderr = None", "sys.stderr = None; os.close(2)"])
+def test_without_a_standard_error_it_works_as_well(loss):
+    result = run(f"import os, sys\n{loss}\n{NOISE}pass\nprint('done')")
+    assert (result.stdout, result.returncode) == ("done\n", 0)
