@@ -13,7 +13,6 @@ captions, arXiv:1504.00325); Karpathy and Li 2015 (splits, arXiv:1412.2306).
 """
 
 import contextlib
-import csv
 import dataclasses
 import hashlib
 import itertools
@@ -21,8 +20,10 @@ import os
 import re
 from pathlib import Path
 
-from captioning_utils.errors import InputError
+from captioning_utils.errors import InputError, count_and_name, name_some
 from captioning_utils.files import read_json
+from captioning_utils.images import is_photo_name
+from captioning_utils.tables import CAPTION_COLUMNS, IMAGE_COLUMNS, read_header, read_rows
 
 SPLITS = ("train", "val", "test")
 SPLIT_WORDS = {
@@ -60,11 +61,7 @@ PHOTO_FOLDERS = (
     "flickr30k-images",
     *("train2017", "val2017", "train2014", "val2014"),
 )
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
-# Column names of a table, the preferred ones first; upper case, spaces and hyphens do not matter.
-IMAGE_COLUMNS = ("image", "file_name", "filename", "image_name", "image_path", "path", "file", "photo", "image_id")
-CAPTION_COLUMNS = ("caption", "text", "sentence", "comment", "description")
 SPLIT_COLUMNS = ("split", "set", "subset")
 
 
@@ -101,8 +98,8 @@ class CaptionDataset:
         if without or len(self.captions) != len(self.image_paths):
             unknown = [image_id for image_id in self.captions if image_id not in self.image_paths]
             raise InputError(
-                f"captions and photos do not belong together: {len(without)} photos without caption {_some(without)}, "
-                f"{len(unknown)} captioned photos without a file {_some(unknown)}; give both for each photo"
+                f"captions and photos do not belong together: photos without caption: "
+                f"{count_and_name(without)}, captions without photo: {count_and_name(unknown)}; give both for each photo"
             )
         split_of = {}
         for split, image_ids in self.splits.items():
@@ -241,8 +238,8 @@ def _recognise(root):
     entries = sorted(entry.name for entry in itertools.islice(root.iterdir(), 1000))
     known = ", ".join(itertools.chain(*CAPTION_FILES))
     raise InputError(
-        f"no caption file recognised in {root}, which holds {_some(entries) or 'nothing'}; recognised are {known} "
-        f"(here or in {', '.join(TEXT_FOLDERS)}) and a single .csv; for another name give the caption file itself"
+        f"no caption file recognised in {root}, which holds {name_some(entries, 10) or 'nothing'}; recognised are "
+        f"{known} (here or in {', '.join(TEXT_FOLDERS)}) and a single .csv; else give the caption file itself"
     )
 
 
@@ -250,7 +247,7 @@ def _only(files):
     if len(files) > 1:
         names = [file.name for file in files]
         raise InputError(
-            f"several caption files in {files[0].parent}: {_some(names)}; give the path of the one to read"
+            f"several caption files in {files[0].parent}: {name_some(names, 10)}; give the path of the one to read"
         )
     return files
 
@@ -325,8 +322,6 @@ def _read_text_captions(file, listing):
                 _read_table(first, lines, listing, file)
     except UnicodeDecodeError as error:
         raise InputError(f"{file} is not text in UTF-8 ({error.reason}); save it as UTF-8") from error
-    except csv.Error as error:
-        raise InputError(f"{file} is not a readable CSV ({error}); check its quotation marks") from error
 
 
 def _read_token_lines(lines, listing, file):
@@ -345,56 +340,27 @@ def _read_token_lines(lines, listing, file):
 
 
 def _read_table(first, lines, listing, file):
-    delimiter, header = _read_header(first, file)
-    image, caption, split = (_column(header, names) for names in (IMAGE_COLUMNS, CAPTION_COLUMNS, SPLIT_COLUMNS))
-    # Flickr30k's table has no quoting: its captions hold lone quotation marks.
-    quoting = csv.QUOTE_NONE if delimiter == "|" else csv.QUOTE_MINIMAL
-    rows = csv.reader(lines, delimiter=delimiter, quoting=quoting)
-    for row in rows:
-        if not any(row):
-            continue
-        line = f"{file.name}, line {rows.line_num + 1}"
-        row = _repair_row(row, header, caption, delimiter, line)
-        if len(row) <= max(image, caption, split or 0) or not row[image].strip():
+    header = read_header(first)
+    if header is None:
+        raise InputError(
+            f"{file} has no image and caption column; its first line is {first.strip()!r:.120}, where one column must "
+            f"be called {_or(IMAGE_COLUMNS)} and one {_or(CAPTION_COLUMNS)}; add that line or rename the columns"
+        )
+    split = header.find(SPLIT_COLUMNS)
+    for number, row in read_rows(lines, header, file):
+        line = f"{file.name}, line {number}"
+        if len(row) > len(header.names):
+            raise InputError(
+                f"{line} has {len(row)} columns and the first line {len(header.names)}; put captions that hold the "
+                f"separator {header.delimiter!r} in double quotation marks"
+            )
+        if len(row) <= max(header.image, header.caption, split or 0) or not row[header.image].strip():
             listing.broken.append(line)
             continue
-        if "\n" in row[caption].strip():
+        if "\n" in row[header.caption].strip():
             listing.long.append(line)
         split_word = None if split is None else _split_word(row[split], line)
-        listing.add(_safe_name(row[image], file), row[caption], split_word, file)
-
-
-def _read_header(first, file):
-    """The delimiter with which the first line names an image and a caption column, and the column names."""
-    for delimiter in ",;\t|":
-        cells = next(csv.reader([first], delimiter=delimiter), [])
-        header = [re.sub(r"[\s-]+", "_", cell.strip().lower()) for cell in cells]
-        if _column(header, IMAGE_COLUMNS) is not None and _column(header, CAPTION_COLUMNS) is not None:
-            return delimiter, header
-    raise InputError(
-        f"{file} has no image and caption column; its first line is {first.strip()!r:.120}, where one column must be "
-        f"called {_or(IMAGE_COLUMNS)} and one {_or(CAPTION_COLUMNS)}; add that line or rename the columns"
-    )
-
-
-def _column(header, names):
-    return next((header.index(name) for name in names if name in header), None)
-
-
-def _repair_row(row, header, caption, delimiter, line):
-    """Mend what is known to happen: a separator left out (Flickr30k), commas in a caption without quotation marks."""
-    if delimiter == "|" and len(row) == len(header) - 1 and caption == len(row):
-        # Flickr30k's one broken line: "2199200615.jpg| 4   A dog runs across the grass ."
-        number_and_caption = re.fullmatch(r"\s*(\d+)\s+(.*)", row[-1], re.DOTALL)
-        return [*row[:-1], *number_and_caption.groups()] if number_and_caption else row
-    if len(row) <= len(header):
-        return row
-    if caption == len(header) - 1:
-        return [*row[:caption], delimiter.join(row[caption:])]
-    raise InputError(
-        f"{line} has {len(row)} columns and the first line {len(header)}; put captions that hold the separator "
-        f"{delimiter!r} in double quotation marks"
-    )
+        listing.add(_safe_name(row[header.image], file), row[header.caption], split_word, file)
 
 
 def _split_word(word, line):
@@ -506,7 +472,7 @@ class _PhotoFinder:
         found = set(paths)
         for place in {path.parent for path in found}:
             for name in self.listings[place]:
-                if name.lower().endswith(PHOTO_SUFFIXES) and not name.startswith(".") and place / name not in found:
+                if is_photo_name(name) and place / name not in found:
                     yield name
 
 
@@ -522,17 +488,19 @@ def _find_photos(listing, finder, file):
     if not image_paths:
         looked = ", ".join(str(folder) for folder in finder.folders)
         raise InputError(
-            f"none of the {_count(len(missing), 'photo')} named in {file} was found ({_some(missing)}); "
+            f"none of the {_count(len(missing), 'photo')} named in {file} was found ({name_some(missing, 10)}); "
             f"looked in {looked}; give the photo folder with images="
         )
     if missing:
         captions = _count(sum(len(listing.captions[image_id]) for image_id in missing), "caption")
         photos = f"{_count(len(missing), 'photo')} {'is' if len(missing) == 1 else 'are'}"
         owner = "its" if len(missing) == 1 else "their"
-        listing.problems.append(f"{photos} missing and left out with {owner} {captions}: {_some(sorted(missing))}")
+        listing.problems.append(
+            f"{photos} missing and left out with {owner} {captions}: {name_some(sorted(missing), 10)}"
+        )
     extra = sorted(finder.names_beside(image_paths.values()))
     if extra:
-        listing.problems.append(f"{_count(len(extra), 'photo')} without caption left out: {_some(extra)}")
+        listing.problems.append(f"{_count(len(extra), 'photo')} without caption left out: {name_some(extra, 10)}")
     return image_paths
 
 
@@ -582,12 +550,6 @@ def _flickr8k_split(root):
 
 def _count(number, noun, plural=None):
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
-
-
-def _some(names, limit=10):
-    """The first names, quoted so that odd characters show and cannot act, and how many more there are."""
-    more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
-    return ", ".join(f"{name!r:.120}" for name in names[:limit]) + more
 
 
 def _or(names):

@@ -1,4 +1,4 @@
-"""The one exception that says "the input is at fault", so that commands can answer in one line."""
+"""The one exception that says "the input is at fault", so that commands can answer in one line; and its wording."""
 
 
 class InputError(ValueError):
@@ -12,3 +12,32 @@ class InputError(ValueError):
         Traceback (most recent call last):
         captioning_utils.errors.InputError: beam_size is 0; give 1 or more
     """
+
+
+def name_some(names, limit=3, show=repr):
+    """The first of some names, for a message, and how many more there are.
+
+    Args:
+        names: sequence.
+        limit: int, how many are named.
+        show: function from a name to str; `repr` quotes, so that odd characters show and cannot act.
+
+    Returns:
+        str.
+
+    Example:
+        >>> name_some(["a.jpg", "b.jpg", "c.jpg"], limit=2)
+        "'a.jpg', 'b.jpg' and 1 more"
+    """
+    more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
+    return ", ".join(f"{show(name):.120}" for name in names[:limit]) + more
+
+
+def count_and_name(names, show=repr):
+    """How many names there are, and the first of them; as `name_some`.
+
+    Example:
+        >>> count_and_name([7, 42])
+        '2 (7, 42)'
+    """
+    return f"{len(names):,} ({name_some(names, show=show)})" if names else "0"

@@ -119,10 +119,20 @@ def find_images(path):
         return [path]
     if not path.is_dir():
         raise InputError(f"{path} is not there; give a photo or a folder of photos")
-    photos = sorted(entry for entry in path.iterdir() if _is_photo_name(entry.name) and entry.is_file())
+    photos = sorted(entry for entry in path.iterdir() if is_photo_name(entry.name) and entry.is_file())
     if not photos:
         raise InputError(f"{path} holds no photo; looked for files ending in {', '.join(PHOTO_EXTENSIONS)}")
     return photos
+
+
+def is_photo_name(name):
+    """Whether a file's name (str) is that of a photo: a known ending, and not hidden.
+
+    Example:
+        >>> is_photo_name("a.JPG"), is_photo_name(".a.jpg"), is_photo_name("a.txt")
+        (True, False, False)
+    """
+    return name.lower().endswith(PHOTO_EXTENSIONS) and not name.startswith(".")
 
 
 def _load(source):
@@ -135,10 +145,6 @@ def _load(source):
     Image.init()
     formats = [known for known in PHOTO_FORMATS if known in Image.OPEN]
     return _decode(lambda: Image.open(file, formats=formats), name)
-
-
-def _is_photo_name(name):
-    return name.lower().endswith(PHOTO_EXTENSIONS) and not name.startswith(".")
 
 
 def _describe(value):

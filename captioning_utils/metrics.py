@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from captioning_utils.cider import Cider
-from captioning_utils.errors import InputError
+from captioning_utils.errors import InputError, count_and_name
 from captioning_utils.optional_metrics import compute_meteor, compute_nltk_meteor
 from captioning_utils.protocols import Protocol, get_protocol, tokenize_captions
 
@@ -186,7 +186,7 @@ def pair_images(candidates, references, allow_missing=False):
     missing = [image_id for image_id in references if image_id not in candidates]
     bare = [image_id for image_id, captions in references.items() if not captions]
     problems = [
-        f"{what}: {_count_and_name(image_ids)}"
+        f"{what}: {count_and_name(image_ids)}"
         for what, image_ids in (
             ("candidates for photos without an entry in the references", unknown),
             ("photos without a candidate", missing),
@@ -209,19 +209,14 @@ def pair_images(candidates, references, allow_missing=False):
 def _check_texts(candidates, references):
     bad = [image_id for image_id, caption in candidates.items() if not isinstance(caption, str)]
     if bad:
-        raise InputError(f"candidates that are no text: {_count_and_name(bad)}; give one str a photo")
+        raise InputError(f"candidates that are no text: {count_and_name(bad)}; give one str a photo")
     bad = [
         image_id
         for image_id, captions in references.items()
         if not isinstance(captions, (list, tuple)) or not all(isinstance(caption, str) for caption in captions)
     ]
     if bad:
-        raise InputError(f"references that are no list of texts: {_count_and_name(bad)}; give a list of str a photo")
-
-
-def _count_and_name(image_ids):
-    names = ", ".join(f"{image_id!s:.80}" for image_id in image_ids[:3])
-    return f"{len(image_ids):,} ({names}{', …' if len(image_ids) > 3 else ''})"
+        raise InputError(f"references that are no list of texts: {count_and_name(bad)}; give a list of str a photo")
 
 
 def _tokenize(image_ids, candidates, references, protocol):

@@ -6,19 +6,19 @@ The layout is recognised by looking, never by the file's name:
 - a JSON list of objects with an image and a caption, such as COCO's results `[{"image_id": 1, "caption": "..."}]`;
 - JSON lines, one such object a line;
 - COCO's captions, an object with lists called `images` and `annotations` (references);
-- a table with a first line that names an image and a caption column, separated by commas, semicolons or tabs.
+- a table with a first line that names an image and a caption column, separated by commas, semicolons, tabs or bars
+  (Flickr30k's).
 
 Ids compare as text: 42 and "42" are the same photo.
 """
 
 import collections
-import csv
+import io
 import json
-import re
 from pathlib import Path
 
-from captioning_utils.datasets import CAPTION_COLUMNS, IMAGE_COLUMNS
-from captioning_utils.errors import InputError
+from captioning_utils.errors import InputError, count_and_name
+from captioning_utils.tables import CAPTION_COLUMNS, IMAGE_COLUMNS, read_header, read_rows
 
 _IMAGE_NAMES = ("image_id", *IMAGE_COLUMNS)  # where a file has both ids and names, as COCO's, ids are meant
 _ADVICE = "give {id: text}, objects or a table with image_id and caption, or COCO's captions (references only)"
@@ -50,7 +50,7 @@ def load_candidates(path):
     ids = [_clean_id(image_id) for image_id, _ in pairs]
     twice = [image_id for image_id, count in collections.Counter(ids).items() if count > 1]
     if twice:
-        raise InputError(f"{path} has several captions for {_count_and_name(twice)}; give one a photo")
+        raise InputError(f"{path} has several captions for {count_and_name(twice)}; give one a photo")
     return {image_id: _clean_text(caption) for image_id, (_, caption) in zip(ids, pairs, strict=True)}
 
 
@@ -111,9 +111,12 @@ def _read(path):
         text = Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not text in UTF-8 ({error.reason}); save it as UTF-8") from error
-    content = _parse_json(text, path) if text.lstrip()[:1] in ("{", "[") else _parse_table(text, path)
+    is_json = text.lstrip()[:1] in ("{", "[")
+    content = _parse_json(text, path) if is_json else _parse_table(text, path)
     if not content:
         raise InputError(f"{path} holds no caption; {_ADVICE}")
+    if not is_json:
+        return content
     if isinstance(content, dict) and _fields(content) is None:
         return content
     return _records(content if isinstance(content, list) else [content], path)
@@ -139,42 +142,31 @@ def _unique(pairs):
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = [key for key, count in collections.Counter(key for key, _ in pairs).items() if count > 1]
-        raise InputError(f"an object has several values for {_count_and_name(twice)}; give one each")
+        raise InputError(f"an object has several values for {count_and_name(twice)}; give one each")
     return found
 
 
 def _parse_table(text, path):
-    """The rows of a table as dicts."""
-    lines = text.splitlines(keepends=True)
-    delimiter = next((mark for mark in ",;\t" if lines and _header_fields(lines[0], mark)), None)
-    if delimiter is None:
-        first = "".join(lines[:1]).strip()
+    """The rows of a table as (image_id, caption)."""
+    lines = io.StringIO(text, newline="")
+    first = lines.readline()
+    header = read_header(first, _IMAGE_NAMES)
+    if header is None:
+        first = first.strip()
         raise InputError(f"{path} is no JSON, and its first line {first!r:.120} names no image and caption; {_ADVICE}")
-    rows, bad = [], []
-    reader = csv.reader(lines, delimiter=delimiter)
-    try:
-        header = _normalise(next(reader))
-        for row in filter(any, reader):
-            if header[-1] in CAPTION_COLUMNS and len(row) > len(header):  # the separator without quotation marks
-                row = [*row[: len(header) - 1], delimiter.join(row[len(header) - 1 :])]
-            bad += [f"line {reader.line_num}"] if len(row) != len(header) else []
-            rows.append(dict(zip(header, row, strict=False)))
-    except csv.Error as error:
-        raise InputError(f"{path} is not a readable table ({error}); check its quotation marks") from error
+    pairs, bad = [], []
+    for number, row in read_rows(lines, header, path):
+        if len(row) == len(header.names) and _is_id(row[header.image]):
+            pairs.append((row[header.image], row[header.caption].strip()))
+        else:
+            bad.append(f"line {number}")
     if bad:
         raise InputError(
-            f"{path} has not {len(header)} columns as its first line in {_count_and_name(bad)}; put captions that "
-            f"hold the separator {delimiter!r} in double quotation marks"
+            f"{path} has not {len(header.names)} columns as its first line, or no image, in "
+            f"{count_and_name(bad, show=str)}; put captions that hold the separator {header.delimiter!r} in double "
+            "quotation marks"
         )
-    return rows
-
-
-def _header_fields(line, delimiter):
-    return _fields(_normalise(next(csv.reader([line], delimiter=delimiter), [])))
-
-
-def _normalise(header):
-    return [re.sub(r"[\s-]+", "_", cell.strip().lower()) for cell in header]
+    return pairs
 
 
 def _fields(names):
@@ -195,7 +187,7 @@ def _records(records, path):
         else:
             bad.append(f"entry {number + 1}: {record!r:.60}")
     if bad:
-        raise InputError(f"{path} has no image_id and caption in {_count_and_name(bad)}; {_ADVICE}")
+        raise InputError(f"{path} has no image_id and caption in {count_and_name(bad, show=str)}; {_ADVICE}")
     return pairs
 
 
@@ -210,7 +202,3 @@ def _clean_id(image_id):
 def _clean_text(caption):
     """JSON can hold half characters that no file can be written with: they become "?". What is no text stays."""
     return caption.encode("utf-8", "replace").decode() if isinstance(caption, str) else caption
-
-
-def _count_and_name(names):
-    return f"{len(names):,} ({', '.join(map(str, names[:3]))}{', …' if len(names) > 3 else ''})"

@@ -19,9 +19,14 @@ def test_a_file_is_as_private_as_the_user_wants_it(tmp_path, umask):
 
 def test_a_failure_leaves_the_file_as_it_was_and_nothing_beside_it(tmp_path):
     write_text(tmp_path / "a.txt", "before")
-    with pytest.raises(RuntimeError, match="stop"), atomic_write(tmp_path / "a.txt") as temporary:
-        temporary.write_text("half")
-        raise RuntimeError("stop")
+
+    def stop_half_way():
+        with atomic_write(tmp_path / "a.txt") as temporary:
+            temporary.write_text("half")
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        stop_half_way()
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.txt", "before")]
 
 

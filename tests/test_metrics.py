@@ -216,7 +216,7 @@ def test_scores_are_ready_for_json_and_labelled():
     ("candidates", "references", "message"),
     [
         ({1: "a", 2: "b", 9: "c"}, {1: ["a"], 2: ["b"]}, r"without an entry in the references: 1 \(9\)"),
-        ({1: "a"}, {n: ["a"] for n in range(1, 7)}, r"without a candidate: 5 \(2, 3, 4, …\)"),
+        ({1: "a"}, {n: ["a"] for n in range(1, 7)}, r"without a candidate: 5 \(2, 3, 4 and 2 more\)"),
         ({1: "a", 2: "b"}, {1: ["a"], 2: []}, r"empty list of references: 1 \(2\)"),
         ({1: None, 2: 5}, {1: ["a"], 2: ["b"]}, r"candidates that are no text: 2 \(1, 2\)"),
         ({1: "a"}, {1: "a dog"}, r"references that are no list of texts: 1 \(1\)"),

@@ -1,0 +1,91 @@
+"""Tables of images and captions: recognised by their first line, and read the same way wherever one is given."""
+
+import csv
+import re
+from typing import NamedTuple
+
+from captioning_utils.errors import InputError
+
+# Column names, the preferred ones first; upper case, spaces and hyphens do not matter.
+IMAGE_COLUMNS = ("image", "file_name", "filename", "image_name", "image_path", "path", "file", "photo", "image_id")
+CAPTION_COLUMNS = ("caption", "text", "sentence", "comment", "description")
+DELIMITERS = ",;\t|"
+
+
+class TableHeader(NamedTuple):
+    """What the first line of a table says.
+
+    Example:
+        >>> read_header("Image Name; Comment")
+        TableHeader(names=['image_name', 'comment'], delimiter=';', image=0, caption=1)
+    """
+
+    names: list  # of str, in lower case and with underscores
+    delimiter: str
+    image: int  # the number of the column with the image
+    caption: int  # the number of the column with the caption
+
+    def find(self, names):
+        """The number of the first column that has one of some names, or None."""
+        return next((self.names.index(name) for name in names if name in self.names), None)
+
+
+def read_header(line, image_columns=IMAGE_COLUMNS):
+    """Find the separator with which a line names an image and a caption column.
+
+    Args:
+        line: str, a table's first line.
+        image_columns: sequence of str, the names for the image column, the preferred ones first.
+
+    Returns:
+        `TableHeader`, or None where the line names no such columns.
+    """
+    for delimiter in DELIMITERS:
+        cells = next(csv.reader([line], delimiter=delimiter), [])
+        header = TableHeader([re.sub(r"[\s-]+", "_", cell.strip().lower()) for cell in cells], delimiter, 0, 0)
+        image, caption = header.find(image_columns), header.find(CAPTION_COLUMNS)
+        if image is not None and caption is not None:
+            return header._replace(image=image, caption=caption)
+    return None
+
+
+def read_rows(lines, header, path):
+    """The rows of a table, without empty ones, mended where it is known how.
+
+    Args:
+        lines: iterable of str, the lines after the first, with their line breaks.
+        header: `TableHeader`.
+        path: the file's name, for the message.
+
+    Yields:
+        (int, list of str): the number of the line on which the row ends, in the file, and its cells; a row that
+        cannot be mended has another number of cells than the header.
+
+    Raises:
+        InputError: where the quotation marks make no sense.
+
+    Example:
+        >>> header = read_header("image,caption")
+        >>> list(read_rows(["1.jpg,a dog, running\\n"], header, "a.csv"))
+        [(2, ['1.jpg', 'a dog, running'])]
+    """
+    # Flickr30k's table has bars and no quoting: its captions hold lone quotation marks.
+    quoting = csv.QUOTE_NONE if header.delimiter == "|" else csv.QUOTE_MINIMAL
+    rows = csv.reader(lines, delimiter=header.delimiter, quoting=quoting)
+    try:
+        for row in filter(any, rows):
+            yield rows.line_num + 1, _mend(row, header)
+    except csv.Error as error:
+        raise InputError(f"{path} is not a readable table ({error}); check its quotation marks") from error
+
+
+def _mend(row, header):
+    """Mend what is known to happen: a separator left out (Flickr30k), commas in a caption without quotation marks."""
+    last = len(header.names) - 1
+    if header.caption != last:
+        return row
+    if header.delimiter == "|" and len(row) == last:
+        # Flickr30k's one broken line: "2199200615.jpg| 4   A dog runs across the grass ."
+        number_and_caption = re.fullmatch(r"\s*(\d+)\s+(.*)", row[-1], re.DOTALL)
+        return [*row[:-1], *number_and_caption.groups()] if number_and_caption else row
+    return row if len(row) <= last else [*row[:last], header.delimiter.join(row[last:])]
