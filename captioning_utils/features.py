@@ -102,6 +102,18 @@ def extract_features(image_paths, encoder, cache_path, batch_size=32):
     Raises:
         InputError: when the cache is of another encoder (the message says both fingerprints) or damaged, or when
             there is not one photo that can be read.
+
+    Example:
+        >>> import tempfile, types
+        >>> def mean_colour(images):
+        ...     return images.mean(axis=(1, 2)).astype("float16")
+        >>> toy = types.SimpleNamespace(
+        ...     fingerprint="toy", output_shape=(3,), image_size=(8, 8), encode=mean_colour
+        ... )  # build_encoder() makes a real one
+        >>> photos = {"red": np.full((40, 30, 3), [255, 0, 0], np.uint8)}
+        >>> features = extract_features(photos, toy, Path(tempfile.mkdtemp()) / "features.pkl")
+        >>> features.get(["red"])
+        array([[255., 0., 0.]], dtype=float16)
     """
     cache_path = Path(cache_path)
     is_pickle = cache_path.suffix == ".pkl"
@@ -138,6 +150,15 @@ def load_features(cache_path):
 
     Raises:
         InputError: when there is none, or it is damaged, of another format version, or no feature cache.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "features.pkl"
+        >>> with open(path, "wb") as file:  # what extract_features writes
+        ...     contents = {"format_version": 1, "fingerprint": "toy", "output_shape": (2,), "image_ids": ["a.jpg"]}
+        ...     pickle.dump(contents | {"skipped": {}, "features": np.ones((1, 2), np.float16)}, file, protocol=4)
+        >>> load_features(path).get(["a.jpg"])
+        array([[1., 1.]], dtype=float16)
     """
     cache_path = Path(cache_path)
     if cache_path.is_dir():
@@ -261,20 +282,25 @@ def _report_skipped(skipped, image_paths):
 
 def _move_into_pickle(cache, folder, path):
     partial = _load_folder(folder)
-    image_ids = list(cache.image_ids) if cache else []
-    new = [image_id for image_id in partial.image_ids if not (cache and image_id in cache)]
-    arrays = [*(cache.arrays if cache else []), partial.get(new)]
+    old_ids = list(cache.image_ids) if cache else []
+    new_ids = [image_id for image_id in partial.image_ids if not (cache and image_id in cache)]
+    # One array for all, filled a shard at a time: what is put together at the end would be in memory twice.
+    features = np.empty((len(old_ids) + len(new_ids), *partial.output_shape), np.float16)
+    for source, image_ids, first in ((cache, old_ids, 0), (partial, new_ids, len(old_ids))):
+        for start in range(0, len(image_ids), IMAGES_PER_SHARD):
+            part = image_ids[start : start + IMAGES_PER_SHARD]
+            features[first + start : first + start + len(part)] = source.get(part)
     contents = {
         "format_version": FORMAT_VERSION,
         "fingerprint": partial.fingerprint,
         "output_shape": partial.output_shape,
-        "image_ids": image_ids + new,
+        "image_ids": old_ids + new_ids,
         "skipped": partial.skipped,
-        "features": np.concatenate(arrays),
+        "features": features,
     }
     with atomic_write(path) as temporary, open(temporary, "wb") as file:
         pickle.dump(contents, file, protocol=4)
-    del partial  # closes the memory maps, which Windows does not remove while they are open
+    del partial, source  # closes the memory maps, which Windows does not remove while they are open
     shutil.rmtree(folder)
 
 

@@ -1,4 +1,5 @@
 import pickle
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -166,6 +167,21 @@ def test_not_one_photo(tmp_path, cache_path):
     with pytest.raises(InputError, match=r"none of 1 photos can be read, first 'a': .* is not there"):
         extract_features({"a": tmp_path / "a.jpg"}, toy(cache_path), cache_path)
     assert not cache_path.parent.exists()
+
+
+def test_a_pickle_is_put_together_in_twice_its_size(tmp_path, monkeypatch):
+    monkeypatch.setattr(features, "IMAGES_PER_SHARD", 10)
+    cache_path, rows = tmp_path / "features.pkl", np.zeros((200, 20_000), np.float16)  # 8 MB
+    index = {"format_version": 1, "fingerprint": "wide", "output_shape": [20_000], "shards": [], "skipped": {}}
+    folder = cache_path.with_name("features.pkl.partial")
+    folder.mkdir()
+    features._write_shard(folder, index, list(map(str, range(200))), rows)
+    tracemalloc.start()
+    features._move_into_pickle(None, folder, cache_path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert cache_path.stat().st_size > 8e6
+    assert peak < 2.2 * 8e6  # the array, and the bytes that pickle makes of it
 
 
 def test_memory_stays_bounded(photos, cache_path, monkeypatch):
