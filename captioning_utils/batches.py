@@ -12,8 +12,6 @@ LENGTH_STEP = 4
 # Captions of similar length share a batch: this many batches are drawn at random, then sorted by length.
 # A larger pool saves more padding, a smaller one mixes better.
 POOL_BATCHES = 32
-# With fewer batches than this, sorting saves nothing: all are padded to the longest caption.
-FEW_BATCHES = 8
 
 
 class CaptionBatches(keras.utils.PyDataset):
@@ -70,10 +68,11 @@ class CaptionBatches(keras.utils.PyDataset):
 
     def __getitem__(self, index):
         rows = [self.captions[row] for row in self._batches[index]]
-        length = self._padded(max(len(token_ids) for _, token_ids in rows))
+        length = self._padded_length(index)
         input_tokens = pad_captions([token_ids[:-1] for _, token_ids in rows], length)
         target_tokens = pad_captions([token_ids[1:] for _, token_ids in rows], length)
-        return (self.features.get([image_id for image_id, _ in rows]), input_tokens), target_tokens
+        features = self.features.get([image_id for image_id, _ in rows]).astype("float32")
+        return (features, input_tokens), target_tokens
 
     def on_epoch_end(self):
         """Keras calls this between epochs: the next epoch gets its own order."""
@@ -90,11 +89,6 @@ class CaptionBatches(keras.utils.PyDataset):
             self._batches = self._shuffled()
         else:
             self._batches = self._cut(np.argsort(self.lengths, kind="stable"))
-        # Keras reads the first two batches to learn which axes vary, and refuses a later length if those agree.
-        longest = [self._padded(self.lengths[batch].max()) for batch in self._batches]
-        other = next((i for i, length in enumerate(longest) if length != longest[0]), 0)
-        if other > 1:
-            self._batches[1], self._batches[other] = self._batches[other], self._batches[1]
 
     def _shuffled(self):
         rng = np.random.default_rng((self.seed, self.epoch))
@@ -104,11 +98,13 @@ class CaptionBatches(keras.utils.PyDataset):
         batches = [batch for pool in pools for batch in self._cut(pool[self._by_length(pool)])]
         return [batches[i] for i in rng.permutation(len(batches))]
 
-    def _padded(self, tokens):
-        """The padded length of rows with so many tokens; one less, since the last token is never an input."""
-        if len(self.captions) < FEW_BATCHES * self.batch_size:
-            tokens = self.lengths.max()
-        return -(-(tokens - 1) // LENGTH_STEP) * LENGTH_STEP
+    def _padded_length(self, index):
+        """A batch's length; one less than its longest caption's, since the last token is never an input."""
+        length = -(-(self.lengths[self._batches[index]].max() - 1) // LENGTH_STEP) * LENGTH_STEP
+        # Keras reads the first two batches to learn which axes vary, and refuses another length if those agree.
+        if index == 1 and length == self._padded_length(0):
+            length += LENGTH_STEP
+        return length
 
     def _by_length(self, rows):
         return np.argsort(self.lengths[rows], kind="stable")

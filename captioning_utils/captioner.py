@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from captioning_utils.decoders import build_decoder, decoder_name
+from captioning_utils.decoders import build_config, build_decoder, decoder_name
 from captioning_utils.encoders import build_encoder
 from captioning_utils.errors import InputError
-from captioning_utils.generation import CaptionGenerator, GenerationConfig
+from captioning_utils.generation import IMPOSSIBLE, CaptionGenerator, GenerationConfig
 from captioning_utils.images import load_image
 from captioning_utils.storage import assign_variables, collect_variables, read_storage, write_storage
 from captioning_utils.text import TextCleaning, Vocabulary
@@ -21,8 +21,6 @@ FILE_KIND = "captioner"
 FORMAT_VERSION = 1
 PRETRAINED = Path(__file__).parent / "pretrained"
 DEFAULT_CAPTIONER = PRETRAINED / "flickr8k_merge.h5"
-MAX_LAYER_WIDTH = 4096  # this and the next bound the memory that a hostile file can ask for
-MAX_FEATURE_SIZE = 65_536
 
 
 class ScoredCaption(NamedTuple):
@@ -89,11 +87,14 @@ class Captioner:
         features, wanted = np.asarray(features), self.decoder.config.feature_shape
         if features.shape[1:] != wanted:
             raise InputError(f"features have shape {features.shape[1:]} a photo; this captioner reads {wanted}")
+        if not len(features):
+            return []
         generated = self._generator.generate(features, self._settings(settings))
         return [
             [
                 ScoredCaption(self.vocabulary.decode(ids), float(score), float(log_prob))
-                for ids, score, log_prob in zip(*photo, strict=True)
+                for place, (ids, score, log_prob) in enumerate(zip(*photo, strict=True))
+                if place == 0 or log_prob > IMPOSSIBLE / 2  # a tiny vocabulary has fewer sentences than beams
             ]
             for photo in zip(generated.token_ids, generated.scores, generated.log_probs, strict=True)
         ]
@@ -108,15 +109,24 @@ class Captioner:
         Returns:
             As `caption_features`.
         """
+        if not len(images):
+            return []
         encoder = self.image_encoder()
         arrays = [load_image(image, size=encoder.image_size) for image in images]
         return self.caption_features(encoder.encode(np.stack(arrays)), **settings)
 
-    def image_encoder(self):
-        """The `ImageEncoder` that this captioner was trained on; built on first use, then kept."""
+    def image_encoder(self, weights_path=None):
+        """The `ImageEncoder` that this captioner was trained on; built on first use, then kept.
+
+        Args:
+            weights_path: str or `Path` of a file with the encoder's weights; None finds or downloads them.
+
+        Raises:
+            InputError: where the weights cannot be had, or are not those of the training.
+        """
         if self._image_encoder is None:
             name, layer, dtype = self.encoder.split()[:3]
-            encoder = build_encoder(name, layer=layer, dtype=dtype)
+            encoder = build_encoder(name, layer=layer, dtype=dtype, weights_path=weights_path)
             self.check_features(encoder)
             self._image_encoder = encoder
         return self._image_encoder
@@ -135,6 +145,8 @@ class Captioner:
         unknown = set(settings) - {field.name for field in dataclasses.fields(GenerationConfig)}
         if unknown:
             raise InputError(f"unknown setting {sorted(unknown)[0]!r:.80}; see GenerationConfig for those allowed")
+        if "beam_size" not in settings:  # alternatives need as many beams; a beam_size that was asked for is kept
+            settings = settings | {"beam_size": max(self.generation.beam_size, settings.get("num_captions", 1))}
         return dataclasses.replace(self.generation, **settings)
 
     def _documents(self):
@@ -173,7 +185,7 @@ def load_captioner(path=None):
         parts = documents["captioner"]
         vocabulary = Vocabulary.from_dict(parts["vocabulary"])
         config = parts["decoder_config"]
-        _check_sizes(path, config, vocabulary, arrays)
+        _check_sizes(path, build_config(parts["decoder"], **config), vocabulary, arrays)
         decoder = build_decoder(parts["decoder"], **config)
         captioner = Captioner(
             decoder,
@@ -183,7 +195,9 @@ def load_captioner(path=None):
             GenerationConfig(**parts["generation"]),
             dict(documents["training"]),
         )
-    except (KeyError, TypeError, AttributeError, OverflowError) as error:
+    except InputError:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise InputError(f"{path}: the captioner's description is incomplete or damaged ({error!r:.200})") from error
     assign_variables(path, decoder.weights, arrays)
     return captioner
@@ -197,24 +211,18 @@ def _check_encoder(path, fingerprint):
 
 
 def _check_sizes(path, config, vocabulary, arrays):
-    """Refuse a description that asks for far more memory than its file has arrays for."""
-    if config["vocabulary_size"] != len(vocabulary):
-        raise InputError(f"{path}: {len(vocabulary)} words for a decoder of {config['vocabulary_size']!r:.80}")
-    stored = sum(array.size for array in arrays.values())
-    limits = {"num_layers": len(arrays), "vocabulary_size": stored, "feature_shape": MAX_FEATURE_SIZE}
-    for name, value in config.items():
-        sizes = [size for size in (value if isinstance(value, list) else [value]) if isinstance(size, int)]
-        if max(sizes, default=0) > limits.get(name, MAX_LAYER_WIDTH):
-            raise InputError(
-                f"{path}: the decoder's {name} is {value!r:.80}, too large for the file's {stored} numbers"
-            )
-    if len(vocabulary) * min(value for name, value in config.items() if name.endswith("_dim")) > stored:
-        raise InputError(f"{path}: {len(vocabulary)} words do not fit the file's {stored} numbers")
+    """Refuse a description that does not fit the file, before memory for its decoder is asked for."""
+    if config.vocabulary_size != len(vocabulary):
+        raise InputError(f"{path}: {len(vocabulary)} words for a decoder of {config.vocabulary_size}")
+    stored, wanted = sum(array.size for array in arrays.values()), config.count_parameters()
+    if stored != wanted:
+        raise InputError(f"{path} holds {stored} numbers, its decoder has {wanted}; the file is damaged")
 
 
-@functools.cache
-def _default_captioner():
-    return load_captioner()
+@functools.lru_cache(maxsize=4)
+def _kept_captioner(path, modified):
+    """A captioner that stays loaded and compiled between calls, until its file changes."""
+    return load_captioner(path)
 
 
 def predict_caption(image, captioner=None, **settings):
@@ -249,7 +257,7 @@ def predict_alternatives(images, captioner=None, num_captions=1, **settings):
     Args:
         images: list, each as for `predict_caption`.
         captioner: as for `predict_caption`.
-        num_captions: int, sentences a photo; a search keeps at least so many beams.
+        num_captions: int, sentences a photo; without a `beam_size` of yours a search keeps at least so many beams.
         **settings: fields of `GenerationConfig`.
 
     Returns:
@@ -261,10 +269,7 @@ def predict_alternatives(images, captioner=None, num_captions=1, **settings):
         >>> len(alternatives), alternatives[0].score >= alternatives[1].score
         (3, True)
     """
-    if captioner is None:
-        captioner = _default_captioner()
-    elif not isinstance(captioner, Captioner):
-        captioner = load_captioner(captioner)
-    if num_captions > settings.get("beam_size", captioner.generation.beam_size):
-        settings["beam_size"] = num_captions
+    if not isinstance(captioner, Captioner):
+        path = Path(captioner or DEFAULT_CAPTIONER)
+        captioner = _kept_captioner(path, path.stat().st_mtime_ns)
     return captioner.caption_images(images, num_captions=num_captions, **settings)

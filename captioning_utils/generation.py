@@ -29,7 +29,7 @@ class GenerationConfig:
 
     beam_size: int = 5  # sentences kept in mind at once; 1 is greedy search
     max_length: int = 25  # words at the most
-    length_penalty: float = 1.0  # score = log-probability / words ** length_penalty; 0 favours short sentences
+    length_penalty: float = 1.0  # score = log-probability / tokens ** length_penalty; 0 favours short sentences
     block_repeats: int = 3  # no run of so many words twice in a sentence; 0 allows repeats
     temperature: float | None = None  # sampling: below 1 safer, above 1 more surprising; None: search
     top_p: float = 1.0  # sampling: only from the likeliest words that together have this probability
@@ -38,13 +38,14 @@ class GenerationConfig:
 
     def __post_init__(self):
         for name, allowed, valid in (
-            ("beam_size", "a whole number of 1 or more", _is_count(self.beam_size)),
-            ("max_length", "a whole number of 1 or more", _is_count(self.max_length)),
-            ("num_captions", "a whole number of 1 or more", _is_count(self.num_captions)),
-            ("length_penalty", "a number of 0 or more", self.length_penalty >= 0),
-            ("block_repeats", "0, or a run of 2 words or more", self.block_repeats in (0, *range(2, 11))),
-            ("temperature", "None or a number above 0", self.temperature is None or self.temperature > 0),
+            ("beam_size", "a whole number from 1 to 1000", _is_count(self.beam_size)),
+            ("max_length", "a whole number from 1 to 1000", _is_count(self.max_length)),
+            ("num_captions", "a whole number from 1 to 1000", _is_count(self.num_captions)),
+            ("length_penalty", "a number from 0 to 10", 0 <= self.length_penalty <= 10),
+            ("block_repeats", "0, or a run of 2 to 10 words", self.block_repeats in (0, *range(2, 11))),
+            ("temperature", "None or a number above 0, up to 100", self.temperature is None or _is_warm(self)),
             ("top_p", "a share above 0, up to 1", 0 < self.top_p <= 1),
+            ("seed", "a whole number from 0 to 4294967295", type(self.seed) is int and 0 <= self.seed < 2**32),
         ):
             if not valid:
                 raise InputError(f"{name} is {getattr(self, name)}; give {allowed}")
@@ -56,7 +57,11 @@ class GenerationConfig:
 
 
 def _is_count(value):
-    return isinstance(value, int) and value >= 1
+    return type(value) is int and 1 <= value <= 1000
+
+
+def _is_warm(config):
+    return 0 < config.temperature <= 100
 
 
 class Generated(NamedTuple):
@@ -89,11 +94,11 @@ class _Generator(keras.Model):
         self.built = True  # it has no variables of its own
 
     def call(self, inputs):
-        features, uniforms = inputs
+        features, *draws = inputs
         decoder_state = self.decoder.initial_state(features)
         batch = next(iter(decoder_state.values())).shape[0]
         loop = self._start(batch, decoder_state)
-        (loop,) = ops.while_loop(self._unfinished, lambda loop: (self._advance(loop, uniforms),), (loop,))
+        (loop,) = ops.while_loop(self._unfinished, lambda loop: (self._advance(loop, draws),), (loop,))
         return loop.tokens, loop.log_probs, loop.lengths, loop.finished
 
     def _start(self, batch, decoder_state):
@@ -110,7 +115,7 @@ class _Generator(keras.Model):
     def _unfinished(self, loop):
         return ops.logical_and(loop.position < self.config.max_length, ops.logical_not(ops.all(loop.finished)))
 
-    def _advance(self, loop, uniforms):
+    def _advance(self, loop, draws):
         """Choose one more word for every sentence."""
         batch, beams, length = loop.tokens.shape
         last = ops.take(loop.tokens, ops.maximum(loop.position - 1, 0), axis=2)  # (batch, beams)
@@ -119,7 +124,7 @@ class _Generator(keras.Model):
         history = ops.reshape(loop.tokens, (-1, length))  # (rows, max_length)
         logits = forbid_tokens(ops.cast(logits, "float32"), history, loop.position, self.config.block_repeats)
         logits = ops.reshape(logits, (batch, beams, -1))  # (batch, beams, vocabulary)
-        beam, word, log_prob = self._choose(loop, logits, uniforms)  # each (batch, beams)
+        beam, word, log_prob = self._choose(loop, logits, draws)  # each (batch, beams)
         finished = ops.take_along_axis(loop.finished, beam, axis=1)
         word = ops.where(finished, PAD_ID, word)
         tokens = ops.take_along_axis(loop.tokens, beam[:, :, None], axis=1)
@@ -149,7 +154,7 @@ class _Search(_Generator):
         first = ops.arange(shape[1]) == 0
         return ops.broadcast_to(ops.where(first, 0.0, IMPOSSIBLE), shape)
 
-    def _choose(self, loop, logits, uniforms):
+    def _choose(self, loop, logits, draws):
         vocabulary = logits.shape[-1]
         only_pad = ops.where(ops.arange(vocabulary) == PAD_ID, 0.0, IMPOSSIBLE)
         step = ops.where(loop.finished[:, :, None], only_pad, ops.log_softmax(logits))
@@ -167,9 +172,10 @@ class _Sampler(_Generator):
     def _first_log_probs(self, shape):
         return ops.zeros(shape, "float32")
 
-    def _choose(self, loop, logits, uniforms):
+    def _choose(self, loop, logits, draws):
+        uniforms, temperature, top_p = draws  # (batch, beams, max_length), (batch,), (batch,)
         uniform = ops.take(uniforms, loop.position, axis=2)  # (batch, beams)
-        word = sample_words(logits / self.config.temperature, uniform, self.config.top_p)
+        word = sample_words(logits / temperature[:, None, None], uniform, top_p[:, None, None])
         chosen = ops.take_along_axis(ops.log_softmax(logits), word[:, :, None], axis=2)[:, :, 0]
         beam = ops.broadcast_to(ops.arange(word.shape[1], dtype="int32"), word.shape)
         return beam, word, ops.where(loop.finished, loop.log_probs, loop.log_probs + chosen)
@@ -223,7 +229,7 @@ def sample_words(logits, uniform, top_p):
     Args:
         logits: float32 `(..., vocabulary_size)`, already divided by the temperature.
         uniform: float32 `(...)` in [0, 1), one random number a draw; the draw is a function of it.
-        top_p: float in (0, 1]; 1 draws from the whole distribution.
+        top_p: float in (0, 1], or a tensor of them that broadcasts; 1 draws from the whole distribution.
 
     Returns:
         int32 `(...)`, token ids.
@@ -273,7 +279,8 @@ def rank_captions(token_ids, log_probs, lengths, finished, config):
         Wu et al. 2016, section 7 (arXiv:1609.08144) discusses length normalisation.
     """
     scores = log_probs / np.maximum(lengths, 1.0) ** config.length_penalty
-    order = np.lexsort((-scores, ~finished), axis=1)[:, : config.num_captions]
+    ended = finished & (log_probs > IMPOSSIBLE / 2)  # with few words, beams may be filled up with impossible ones
+    order = np.lexsort((-scores, ~ended), axis=1)[:, : config.num_captions]
     token_ids = np.take_along_axis(token_ids, order[:, :, None], axis=1)
     return Generated(token_ids, *(np.take_along_axis(value, order, axis=1) for value in (log_probs, scores)))
 
@@ -308,7 +315,8 @@ class CaptionGenerator:
         Returns:
             `Generated`: token ids and scores, best sentence first.
         """
-        features = np.asarray(features)
+        features = np.asarray(features, "float32")
+        self._check_length(config)
         size = 1 if len(features) == 1 else BATCH_SIZE
         beams = config.beam_size if config.temperature is None else config.num_captions
         rng = np.random.default_rng(config.seed)
@@ -321,11 +329,23 @@ class CaptionGenerator:
             parts.append(rank_captions(*(part[:real] for part in results), config))
         return Generated(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
+    def _check_length(self, config):
+        longest = getattr(self.decoder.config, "max_positions", config.max_length)
+        if config.max_length > longest:
+            raise InputError(f"max_length is {config.max_length}; this captioner writes at most {longest} words")
+
     def _run(self, batch, beams, config, rng):
-        config = dataclasses.replace(config, seed=0)  # the seed is no part of the compiled program
-        key = (len(batch), config)
+        # What may differ from call to call without a new compilation goes in as numbers, not as configuration.
+        fixed = dataclasses.replace(config, seed=0, beam_size=beams, num_captions=1, top_p=1.0, temperature=None)
+        sampling = config.temperature is not None
+        key = (len(batch), sampling, fixed)
         if key not in self._compiled:
-            kind = _Search if config.temperature is None else _Sampler
-            self._compiled[key] = kind(self.decoder, config, beams)
-        uniforms = rng.random((len(batch), beams, config.max_length), "float32")  # a search ignores them
-        return [np.asarray(part) for part in self._compiled[key].predict_on_batch((batch, uniforms))]
+            self._compiled[key] = (_Sampler if sampling else _Search)(self.decoder, fixed, beams)
+        inputs = [batch]
+        if sampling:
+            uniforms = rng.random((len(batch), beams, config.max_length), "float32")
+            inputs += [
+                uniforms,
+                *(np.full(len(batch), value, "float32") for value in (config.temperature, config.top_p)),
+            ]
+        return [np.asarray(part) for part in self._compiled[key].predict_on_batch(tuple(inputs))]

@@ -2,17 +2,21 @@
 
 import csv
 import dataclasses
+import hashlib
 import io
 import json
+import math
+import sys
 import time
 from pathlib import Path
 
 import keras
 from keras import ops
 
-from captioning_utils.batches import CaptionBatches
+from captioning_utils.batches import LENGTH_STEP, CaptionBatches
 from captioning_utils.captioner import Captioner
 from captioning_utils.decoders import build_decoder
+from captioning_utils.decoders.sizes import check_shares, check_sizes
 from captioning_utils.errors import InputError
 from captioning_utils.files import write_text
 from captioning_utils.generation import GenerationConfig
@@ -43,17 +47,13 @@ class TrainingConfig:
     jit_compile: bool = False  # compile the step with XLA on TensorFlow: transformers train faster, but start later
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size", "patience", "min_count", "max_words", "save_every"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise InputError(f"{name} is {value!r}; give a whole number of 1 or more")
+        check_sizes(self, "epochs", "batch_size", "patience", "min_count", "max_words", "save_every")
+        check_shares(self, "label_smoothing", "warmup")
         for name in ("learning_rate", "clip_norm"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise InputError(f"{name} is {getattr(self, name)!r}; give a number above 0")
-        if not 0 <= self.label_smoothing < 1:
-            raise InputError(
-                f"label_smoothing is {self.label_smoothing!r}; give a share from 0 up to, not including, 1"
-            )
+        if type(self.seed) is not int or not 0 <= self.seed < 2**32:
+            raise InputError(f"seed is {self.seed!r:.80}; give a whole number from 0 to 4294967295")
 
     @classmethod
     def smoke(cls):
@@ -157,37 +157,39 @@ def encode_captions(dataset, split, vocabulary, cleaning, max_words, image_ids):
     return [(image_id, vocabulary.encode(caption, max_words)) for image_id, caption in cleaned if caption]
 
 
-def train_captioner(dataset, features, model_path, config=TrainingConfig(), **options):
+def train_captioner(
+    dataset,
+    features,
+    model_path,
+    config=TrainingConfig(),
+    cleaning=TextCleaning(),
+    generation=GenerationConfig(),
+    log_dir=None,
+    verbose=1,
+):
     """Train a captioner on a dataset's train split and write it to one file.
 
-    A checkpoint stands beside the model (`<model_path>.checkpoint`). Called again with the same settings, training
-    goes on from it, exactly as if it had never stopped.
+    A checkpoint stands beside the model (`<model_path>.checkpoint`). Called again with the same settings and data,
+    training goes on from it, exactly as if it had never stopped.
 
     Args:
         dataset: `CaptionDataset` with a train and a val split.
         features: `FeatureCache` with the features of both splits.
         model_path: str or `Path`, where the captioner goes, for example "image_caption_model.h5".
         config: `TrainingConfig`.
-        **options: `cleaning` (`TextCleaning`), `generation` (`GenerationConfig`, the captioner's default),
-            `log_dir` (folder for TensorBoard), `verbose` (Keras's, 0 silent, 1 progress bar, 2 a line an epoch).
+        cleaning: `TextCleaning`, how captions become words; kept in the captioner.
+        generation: `GenerationConfig`, the captioner's default settings.
+        log_dir: folder for TensorBoard's event files, or None.
+        verbose: int, Keras's progress display: 0 silent, 1 a bar, 2 a line an epoch.
 
     Returns:
         `Captioner` with the weights of the best validation loss.
 
     Raises:
-        InputError: for an empty split, or a checkpoint of other settings.
+        InputError: for an empty split, a checkpoint of other settings or data, or a loss that is no number.
     """
-    options = {"cleaning": TextCleaning(), "generation": GenerationConfig(), "log_dir": None, "verbose": 1} | options
-    for split in ("train", "val"):
-        dataset.require_split(split)
     keras.utils.set_random_seed(config.seed)
-    cleaning = options["cleaning"]
-    train_captions = (c for image_id in dataset.splits["train"] for c in dataset.captions[image_id])
-    vocabulary = build_vocabulary((clean_caption(c, cleaning) for c in train_captions), config.min_count)
-    rows = {
-        split: encode_captions(dataset, split, vocabulary, cleaning, config.max_words, features)
-        for split in ("train", "val")
-    }
+    vocabulary, rows = prepare_captions(dataset, features, config, cleaning)
     decoder = build_decoder(
         config.decoder,
         vocabulary_size=len(vocabulary),
@@ -196,10 +198,45 @@ def train_captioner(dataset, features, model_path, config=TrainingConfig(), **op
     )
     train_batches = CaptionBatches(features, rows["train"], config.batch_size, shuffle=True, seed=config.seed)
     val_batches = CaptionBatches(features, rows["val"], config.batch_size)
-    run = fit_decoder(decoder, train_batches, val_batches, config, model_path, options["log_dir"], options["verbose"])
-    summary = {
+    data = hashlib.sha256(json.dumps([features.fingerprint, vocabulary.words, rows]).encode()).hexdigest()[:16]
+    run = fit_decoder(decoder, train_batches, val_batches, config, model_path, data, log_dir, verbose)
+    summary = _summarise(dataset, rows, config, run)
+    captioner = Captioner(decoder, vocabulary, cleaning, features.fingerprint, generation, summary)
+    captioner.save(model_path)
+    return captioner
+
+
+def prepare_captions(dataset, features, config, cleaning=TextCleaning()):
+    """The vocabulary of the train split, and the captions of train and val split as training rows.
+
+    Args:
+        dataset: `CaptionDataset`.
+        features: container of the image ids that have features.
+        config: `TrainingConfig`, for `min_count` and `max_words`.
+        cleaning: `TextCleaning`.
+
+    Returns:
+        tuple of `Vocabulary` and dict of split to `encode_captions`'s list.
+
+    Raises:
+        InputError: where a split is empty, or none of its photos has features.
+    """
+    train_captions = (c for image_id in dataset.require_split("train") for c in dataset.captions[image_id])
+    vocabulary = build_vocabulary((clean_caption(c, cleaning) for c in train_captions), config.min_count)
+    rows = {}
+    for split in ("train", "val"):
+        dataset.require_split(split)
+        rows[split] = encode_captions(dataset, split, vocabulary, cleaning, config.max_words, features)
+        if not rows[split]:
+            raise InputError(f"no photo of the {split} split has features; extract the features of this dataset")
+    return vocabulary, rows
+
+
+def _summarise(dataset, rows, config, run):
+    """What the captioner's file says of its training."""
+    return {
         "dataset": dataset.name,
-        "photos": {split: len(ids) for split, ids in dataset.splits.items()},
+        "photos": {split: len(image_ids) for split, image_ids in dataset.splits.items()},
         "captions": {split: len(split_rows) for split, split_rows in rows.items()},
         "settings": dataclasses.asdict(config),
         "history": run.history,
@@ -208,12 +245,9 @@ def train_captioner(dataset, features, model_path, config=TrainingConfig(), **op
         "seconds": round(run.seconds, 1),
         "keras": f"{keras.__version__} on {keras.backend.backend()}",
     }
-    captioner = Captioner(decoder, vocabulary, cleaning, features.fingerprint, options["generation"], summary)
-    captioner.save(model_path)
-    return captioner
 
 
-def fit_decoder(decoder, train_batches, val_batches, config, model_path, log_dir=None, verbose=1):
+def fit_decoder(decoder, train_batches, val_batches, config, model_path, data="", log_dir=None, verbose=1):
     """Fit a decoder with Adam until the validation loss stops falling; afterwards it has the best weights.
 
     Args:
@@ -222,13 +256,18 @@ def fit_decoder(decoder, train_batches, val_batches, config, model_path, log_dir
         val_batches: `CaptionBatches`.
         config: `TrainingConfig`.
         model_path: str or `Path`; `<model_path>.checkpoint` and `<model_path>.csv` (losses) are written beside it.
+        data: str, names captions and features: a checkpoint of others is refused.
         log_dir: folder for TensorBoard's event files, or None.
         verbose: int, Keras's progress display.
 
     Returns:
         `RunState`: history, best epoch and loss, seconds.
+
+    Raises:
+        InputError: for a checkpoint of other settings or data, or when no epoch ended with a loss that is a number.
     """
-    run = RunState(f"{model_path}.checkpoint", config)
+    _check_length(decoder, config)
+    run = RunState(f"{model_path}.checkpoint", config, data)
     schedule = build_schedule(config, len(train_batches))
     optimizer = keras.optimizers.Adam(schedule, global_clipnorm=config.clip_norm)
     decoder.compile(
@@ -240,7 +279,7 @@ def fit_decoder(decoder, train_batches, val_batches, config, model_path, log_dir
     optimizer.build(decoder.trainable_variables)
     run.attach(decoder)
     train_batches.start(run.epoch)
-    callbacks = [run, keras.callbacks.TerminateOnNaN()]
+    callbacks = [run]
     if log_dir:
         callbacks.append(keras.callbacks.TensorBoard(log_dir=str(log_dir)))
     if not run.finished():
@@ -253,8 +292,20 @@ def fit_decoder(decoder, train_batches, val_batches, config, model_path, log_dir
             shuffle=False,  # the batches shuffle themselves; Keras would draw from a random state of its own
             verbose=verbose,
         )
+    if not run.best_epoch:
+        raise InputError(f"the loss became {run.last_loss} in epoch {run.epoch}; lower the learning rate")
     run.restore_best()
     return run
+
+
+def _check_length(decoder, config):
+    """A transformer has learned positions, and none for longer captions than it was built for."""
+    spare = 1 + 2 * LENGTH_STEP  # the start token and the most padding
+    positions = getattr(decoder.config, "max_positions", config.max_words + spare)
+    if config.max_words + spare > positions:
+        raise InputError(
+            f"max_words is {config.max_words}; with max_positions {positions} give up to {positions - spare}"
+        )
 
 
 def build_schedule(config, steps_per_epoch):
@@ -287,12 +338,15 @@ class RunState(keras.callbacks.Callback):
     Args:
         path: str or `Path` of the checkpoint.
         config: `TrainingConfig` of the run.
+        data: str that names captions and features.
     """
 
-    def __init__(self, path, config):
+    def __init__(self, path, config, data):
         super().__init__()
         self.path = Path(path)
         self.config = config
+        self.data = data
+        self.last_loss = None
         self.epoch = 0  # epochs done
         self.history = []  # one dict an epoch: epoch, loss, val_loss, …
         self.best_epoch = 0
@@ -322,9 +376,14 @@ class RunState(keras.callbacks.Callback):
         """Keras's hook: note the losses, keep the best weights, write the checkpoint, stop when it is time."""
         self.epoch = epoch + 1
         self.seconds += time.monotonic() - self._started
+        self.last_loss = float(logs["val_nats_per_token"])
+        if not math.isfinite(self.last_loss):  # nothing to keep: the checkpoint stays at the last good epoch
+            print(f"warning: the loss became {self.last_loss} in epoch {self.epoch}; training stops", file=sys.stderr)
+            self.decoder.stop_training = True
+            return
         self.history.append({"epoch": self.epoch} | {name: float(value) for name, value in logs.items()})
-        if logs["val_nats_per_token"] < self.best_loss:
-            self.best_loss, self.best_epoch = float(logs["val_nats_per_token"]), self.epoch
+        if self.last_loss < self.best_loss:
+            self.best_loss, self.best_epoch = self.last_loss, self.epoch
             self.best = collect_variables(self.decoder.weights)
         if self.finished():
             self.decoder.stop_training = True
@@ -337,7 +396,8 @@ class RunState(keras.callbacks.Callback):
     def _settings(self):
         """What must agree between a checkpoint and the run that goes on from it."""
         settings = dataclasses.asdict(self.config) | {"decoder_config": dataclasses.asdict(self.decoder.config)}
-        free = ("patience", "save_every", "jit_compile")  # these may change without changing any step
+        settings["data"] = self.data
+        free = ("patience", "save_every")  # these may change without changing any step
         return json.loads(json.dumps({name: value for name, value in settings.items() if name not in free}))
 
     def _variables(self):
@@ -371,9 +431,10 @@ class RunState(keras.callbacks.Callback):
         different = [name for name in wanted if state["settings"].get(name) != wanted[name]]
         if different:
             name = different[0]
+            made = f"{name}={state['settings'].get(name)!r:.200}, this run has {wanted[name]!r:.200}"
             raise InputError(
-                f"{self.path} was made with {name}={state['settings'].get(name)!r}, this run has {wanted[name]!r}; "
-                "give the same settings to go on, or another --model_path (or delete the checkpoint) to start anew"
+                f"{self.path} was made with {'other captions or features' if different == ['data'] else made}; give "
+                "the same to go on, or another --model_path (or delete the checkpoint) to start anew"
             )
         assign_variables(self.path, self._variables(), _part(arrays, "now/"))
         self.best = _part(arrays, "best/")

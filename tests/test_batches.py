@@ -60,11 +60,11 @@ def test_order_follows_seed_and_epoch_alone():
     assert list(rows_of(first)) != list(rows_of(other))
 
 
-def test_keras_sees_two_lengths_in_its_first_two_batches():
+@pytest.mark.parametrize("length", [5, 20])
+def test_keras_sees_two_lengths_in_its_first_two_batches(length):
+    captions = [(str(i), [1, *[4] * (length if i % 50 else 2), 2]) for i in range(300)]  # nearly all of one length
     for seed in range(20):
-        batches = CaptionBatches(Numbered(), make_captions(seed=seed), batch_size=16, shuffle=True, seed=seed)
-        lengths = {batches[index][1].shape[1] for index in range(len(batches))}
-        assert len(lengths) > 1
+        batches = CaptionBatches(Numbered(), captions, batch_size=2, shuffle=True, seed=seed)
         assert batches[0][1].shape[1] != batches[1][1].shape[1]
 
 

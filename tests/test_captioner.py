@@ -85,6 +85,26 @@ def test_features_of_another_encoder_are_refused_by_both_names(saved):
     assert other in str(error.value)
 
 
+def test_no_photo_gives_no_caption(saved):
+    captioner, _ = saved
+    assert captioner.caption_features(FEATURES[:0]) == []
+    assert predict_caption([], captioner=captioner) == []
+
+
+def test_more_alternatives_than_sentences_exist(saved):
+    captioner, _ = saved
+    found = captioner.caption_features(FEATURES, num_captions=40, max_length=1)
+    assert {len(alternatives) for alternatives in found} == {len(captioner.vocabulary) - 4}
+    assert all(each.caption in captioner.vocabulary for alternatives in found for each in alternatives)
+
+
+def test_a_beam_that_is_asked_for_is_not_widened_in_silence(saved):
+    captioner, _ = saved
+    assert len(captioner.caption_features(FEATURES, num_captions=4)[0]) == 4
+    with pytest.raises(InputError, match="raise beam_size"):
+        captioner.caption_features(FEATURES, num_captions=4, beam_size=2)
+
+
 def test_features_of_another_shape_are_refused(saved):
     captioner, _ = saved
     with pytest.raises(InputError, match=r"\(9,\).*\(8,\)"):
@@ -128,17 +148,24 @@ def huge(config):
         (lambda file: file.attrs.__delitem__("kind"), "not a captioner"),
         (lambda file: file.__delitem__("documents/captioner"), "incomplete"),
         (edit_document(decoder=lambda name: "lambda"), "unknown decoder"),
-        (edit_document(decoder_config=huge), "hidden_dim is 1000000000, too large"),
-        (edit_document(decoder_config=lambda config: config | {"hidden_dim": "x"}), "damaged"),
-        (edit_document(decoder_config=lambda config: config | {"hidden_dim": 15}), "should have shape"),
+        (edit_document(decoder_config=huge), "numbers, its decoder has"),
+        (edit_document(decoder_config=lambda config: config | {"feature_shape": [8.0e9]}), "feature_shape"),
+        (edit_document(decoder_config=lambda config: config | {"feature_shape": [1, 65536]}), "numbers, its decoder"),
+        (edit_document(decoder_config=lambda config: config | {"num_heads": float("nan")}), "num_heads"),
+        (edit_document(decoder_config=lambda config: config | {"hidden_dim": -16}), "hidden_dim is -16"),
+        (edit_document(generation=lambda settings: settings | {"beam_size": 10**9}), "beam_size is 1000000000"),
+        (edit_document(generation=lambda settings: settings | {"length_penalty": "x"}), "damaged"),
+        (edit_document(decoder_config=lambda config: config | {"hidden_dim": "x"}), "hidden_dim is 'x'"),
+        (edit_document(decoder_config=lambda config: config | {"hidden_dim": 15}), "numbers, its decoder has"),
         (edit_document(vocabulary=lambda words: {"words": words["words"][:-1]}), "words for a decoder"),
         (edit_document(encoder=lambda fingerprint: "vgg16"), "no encoder's fingerprint"),
         (edit_document(encoder=lambda fingerprint: 3), "no encoder's fingerprint"),
         (edit_document(generation=lambda settings: settings | {"beam_size": 0}), "beam_size is 0"),
-        (replace_array("logits bias", {"data": np.full(16, np.nan, "float32")}), "NaN|should have shape"),
+        (replace_array("logits bias", {"data": np.full(14, np.nan, "float32")}), "NaN"),
         (replace_array("logits bias", {"shape": (2**30,), "dtype": "f4", "chunks": (2**10,)}), "plain array"),
         (replace_array("logits bias", {"data": [b"text"]}), "plain array"),
-        (lambda file: file.__setitem__("arrays/more", np.zeros(3)), "arrays"),
+        (lambda file: file.__setitem__("arrays/more", np.zeros(3)), "numbers, its decoder has"),
+        (lambda file: file.__setitem__("arrays/more", np.zeros(0)), "arrays, [0-9]+ are wanted"),
         (lambda file: file.__setitem__("arrays/out", h5py.ExternalLink("/etc/passwd", "/")), "link"),
         (lambda file: file.__setitem__("arrays/loop", h5py.SoftLink("/arrays")), "link"),
     ],

@@ -147,6 +147,11 @@ def test_weights_move_between_two_decoders(case):
     np.testing.assert_array_equal(logits_of(decoder, features, tokens), logits_of(other, features, tokens))
 
 
+def test_parameters_are_counted_before_anything_is_built(case):
+    decoder = make(case)
+    assert decoder.config.count_parameters() == decoder.count_params()
+
+
 def test_name_is_known(case):
     assert decoder_name(make(case)) == case[0]
 

@@ -10,7 +10,8 @@ from captioning_utils.results_table import TABLE, fill_tables
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = [path for path in ROOT.rglob("*.md") if not {"runs", ".venv", "venv"} & set(path.relative_to(ROOT).parts)]
+FOLDERS = ("captioning_utils", "data", "docs", "notebooks", "results", "tests")
+PAGES = sorted([*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))])
 
 
 def test_tables_are_those_of_the_results():

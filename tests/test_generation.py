@@ -17,12 +17,17 @@ from captioning_utils.generation import (
 END = 2
 
 
+class NoConfig:
+    """The toy has no limit on the length of a sentence."""
+
+
 class TableDecoder(keras.Model):
     """A toy language model: the next token's logits are a row of a table, chosen by the last token and the photo."""
 
     def __init__(self, table):
         super().__init__()
         self.table = ops.convert_to_tensor(table, "float32")  # (photos, vocabulary, vocabulary)
+        self.config = NoConfig()
         self.built = True
 
     def initial_state(self, features):
@@ -223,6 +228,27 @@ def test_low_temperature_and_small_top_p_are_greedy():
         np.testing.assert_array_equal(generator.generate(photos(0, 1, 2), config(**settings)).token_ids, greedy)
 
 
+def test_temperatures_share_one_compiled_program():
+    generator = CaptionGenerator(TableDecoder(make_table()))
+    for temperature, top_p in ((0.5, 1.0), (1.0, 0.9), (2.0, 0.5)):
+        generator.generate(photos(0), config(temperature=temperature, top_p=top_p))
+    assert len(generator._compiled) == 1
+
+
+def test_the_hottest_sampling_still_draws_words_only():
+    generator = CaptionGenerator(TableDecoder(make_table()))
+    generated = generator.generate(photos(0), config(temperature=100.0, num_captions=300, max_length=1))
+    assert set(np.unique(generated.token_ids)) <= {4, 5, 6}
+
+
+def test_a_transformer_writes_no_more_words_than_it_has_positions():
+    decoder = build_decoder(
+        "transformer", vocabulary_size=9, feature_shape=(4, 8), hidden_dim=8, num_heads=2, max_positions=6
+    )
+    with pytest.raises(InputError, match="at most 6"):
+        CaptionGenerator(decoder).generate(np.ones((1, 4, 8)), config(max_length=7))
+
+
 @pytest.mark.parametrize("top_p", [0.5, 0.8, 1.0])
 def test_nucleus_is_the_smallest_set_that_reaches_top_p(top_p):
     probs = np.array([0.1, 0.4, 0.05, 0.3, 0.15], "float32")
@@ -267,6 +293,9 @@ def test_blocking_agrees_with_a_plain_search():
         ({"max_length": 0}, "max_length"),
         ({"temperature": 0}, "temperature is 0"),
         ({"temperature": -1.0}, "temperature"),
+        ({"temperature": 1e9}, "temperature"),
+        ({"seed": -1}, "seed is -1"),
+        ({"beam_size": 10**9}, "beam_size"),
         ({"top_p": 0}, "top_p"),
         ({"block_repeats": 1}, "block_repeats"),
         ({"length_penalty": -1}, "length_penalty"),

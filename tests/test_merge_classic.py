@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from captioning_utils.batches import CaptionBatches
 from captioning_utils.decoders import build_decoder
 from captioning_utils.training import masked_cross_entropy
 
@@ -15,10 +16,13 @@ VOCABULARY = 17
 CAPTIONS = [[1, 4, 5, 6, 2], [1, 7, 2], [1, 8, 9, 10, 11, 12, 2], [1, 3, 4, 2]]
 
 
-def whole_captions(features):
-    length = max(map(len, CAPTIONS)) - 1
-    padded = np.array([caption + [0] * (length + 1 - len(caption)) for caption in CAPTIONS], "int32")
-    return (features, padded[:, :-1] * (padded[:, 1:] != 0)), padded[:, 1:]
+class Features:
+    """Four made-up photos, with a FeatureCache's interface."""
+
+    rows = np.random.default_rng(0).random((len(CAPTIONS), 12)).astype("float16")
+
+    def get(self, image_ids):
+        return self.rows[[int(image_id) for image_id in image_ids]]
 
 
 def prefix_rows(features):
@@ -32,10 +36,11 @@ def prefix_rows(features):
 def test_loss_and_gradients_equal_one_row_per_prefix():
     keras.utils.set_random_seed(0)
     decoder = build_decoder("merge", vocabulary_size=VOCABULARY, feature_shape=(12,), embedding_dim=8, hidden_dim=16)
-    features = np.random.default_rng(0).random((len(CAPTIONS), 12)).astype("float32")
+    captions = [(str(number), caption) for number, caption in enumerate(CAPTIONS)]
+    inputs, targets = CaptionBatches(Features(), captions, batch_size=len(captions))[0]
+    features = Features.rows.astype("float32")
 
     with tf.GradientTape() as tape:
-        inputs, targets = whole_captions(features)
         loss = masked_cross_entropy(ops.convert_to_tensor(targets), decoder(inputs, training=False))
     gradients = tape.gradient(loss, [v.value for v in decoder.trainable_variables])
 

@@ -63,7 +63,7 @@ def weights_of(captioner):
 
 
 def test_learns_to_name_the_colour(dataset, tmp_path):
-    captioner = train(dataset, tmp_path / "model.h5", epochs=25, patience=25)
+    captioner = train(dataset, tmp_path / "model.h5", epochs=40, patience=40, label_smoothing=0.0)
     images = dataset.splits["test"]
     captions = captioner.caption_features(ColourFeatures().get(images))
     right = [
@@ -132,6 +132,46 @@ def test_checkpoint_of_other_settings_is_refused_and_kept(dataset, tmp_path):
     assert (tmp_path / "model.h5.checkpoint").read_bytes() == before
 
 
+def test_checkpoint_of_other_captions_or_features_is_refused(dataset, tmp_path):
+    path = tmp_path / "model.h5"
+    train(dataset, path, epochs=1)
+    captions = dataset.captions | {"0.jpg": ["There is a red ball on the grass .", "A red ball ."]}
+    other = CaptionDataset("other", dataset.image_paths, captions, dataset.splits)
+    with pytest.raises(InputError, match="other captions or features"):
+        train(other, path, epochs=1)
+    features = ColourFeatures()
+    features.fingerprint = ColourFeatures.fingerprint.replace("float32", "bfloat16")
+    with pytest.raises(InputError, match="other captions or features"):
+        train_captioner(dataset, features, path, small(epochs=1), verbose=0)
+
+
+def test_a_loss_that_is_no_number_is_an_error_and_no_captioner(dataset, tmp_path, capsys):
+    path = tmp_path / "model.h5"
+    with pytest.raises(InputError, match="lower the learning rate"):
+        train(dataset, path, learning_rate=1e30, clip_norm=1e30)
+    assert not list(tmp_path.iterdir())
+    assert "training stops" in capsys.readouterr().err
+
+
+def test_lengths_that_vary_in_a_later_epoch_only(tmp_path):
+    names = [f"{number}.jpg" for number in range(80)]
+    captions = {name: ["one two three four five six seven eight nine"] for name in names}
+    captions |= {name: ["one two"] for name in names[:2]}
+    splits = {"train": names[:70], "val": names[70:], "test": []}
+    mixed = CaptionDataset("mixed", {name: tmp_path / name for name in names}, captions, splits)
+    captioner = train(mixed, tmp_path / "model.h5", epochs=3, batch_size=2)
+    assert len(captioner.training["history"]) == 3
+
+
+def test_words_beyond_a_transformers_positions_are_refused(dataset, tmp_path):
+    class Grid(ColourFeatures):
+        output_shape = (2, 8)
+
+    config = small(decoder="transformer", decoder_settings={"hidden_dim": 8, "num_heads": 2, "max_positions": 16})
+    with pytest.raises(InputError, match="give up to 7"):
+        train_captioner(dataset, Grid(), tmp_path / "model.h5", config, verbose=0)
+
+
 def test_the_saved_file_says_how_it_was_trained(dataset, tmp_path):
     path = tmp_path / "model.h5"
     captioner = train(dataset, path, epochs=2, save_every=2)
@@ -190,6 +230,9 @@ def test_loss_of_no_real_token_is_zero():
         ({"epochs": 0}, "epochs is 0"),
         ({"learning_rate": 0}, "learning_rate"),
         ({"label_smoothing": 1}, "label_smoothing"),
+        ({"seed": -1}, "seed is -1"),
+        ({"epochs": 2.5}, "epochs is 2.5"),
+        ({"warmup": "much"}, "warmup"),
     ],
 )
 def test_refuses(settings, message):

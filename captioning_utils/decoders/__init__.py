@@ -14,28 +14,45 @@ DECODERS = {
 }
 
 
-def build_decoder(name, **settings):
-    """Build a decoder from its name and the fields of its configuration.
+def build_config(name, **settings):
+    """A decoder's configuration, checked; nothing is built yet.
 
     Args:
         name: str, one of `DECODERS`.
         **settings: fields of the decoder's configuration, at least `vocabulary_size` and `feature_shape`.
 
     Raises:
-        InputError: for an unknown name, an unknown setting or a value that is not allowed.
+        InputError: for an unknown name, an unknown or missing setting, or a value that is not allowed.
+
+    Example:
+        >>> build_config("merge", vocabulary_size=9, feature_shape=(8,), hidden_dim=16).hidden_dim
+        16
+    """
+    if name not in DECODERS:
+        raise InputError(f"unknown decoder {name!r:.80}; choose from {', '.join(DECODERS)}")
+    _, config = DECODERS[name]
+    fields = {field.name for field in dataclasses.fields(config)}
+    unknown = sorted(set(settings) - fields)
+    if unknown:
+        raise InputError(f"the {name} decoder has no setting {unknown[0]!r:.80}; it has {', '.join(sorted(fields))}")
+    missing = [each for each in ("vocabulary_size", "feature_shape") if each not in settings]
+    if missing:
+        raise InputError(f"the {name} decoder needs {missing[0]}")
+    return config(**settings)
+
+
+def build_decoder(name, **settings):
+    """Build a decoder from its name and the fields of its configuration; see `build_config`.
+
+    Returns:
+        `keras.Model` with random weights.
 
     Example:
         >>> build_decoder("merge", vocabulary_size=9, feature_shape=(8,), hidden_dim=16).config.hidden_dim
         16
     """
-    if name not in DECODERS:
-        raise InputError(f"unknown decoder {name!r}; choose from {', '.join(DECODERS)}")
-    decoder, config = DECODERS[name]
-    fields = {field.name for field in dataclasses.fields(config)}
-    unknown = sorted(set(settings) - fields)
-    if unknown:
-        raise InputError(f"the {name} decoder has no setting {unknown[0]!r:.80}; it has {', '.join(sorted(fields))}")
-    return decoder(config(**settings))
+    config = build_config(name, **settings)
+    return DECODERS[name][0](config)
 
 
 def decoder_name(decoder):

@@ -5,6 +5,7 @@ import dataclasses
 import keras
 from keras import ops
 
+from captioning_utils.decoders.sizes import check_feature_shape, check_shares, check_sizes
 from captioning_utils.errors import InputError
 
 CELLS = {"gru": keras.layers.GRUCell, "lstm": keras.layers.LSTMCell}
@@ -23,16 +24,23 @@ class AttentionConfig:
     dropout: float = 0.5  # share of photo, embedded words and output that is dropped in training
 
     def __post_init__(self):
-        object.__setattr__(self, "feature_shape", tuple(int(size) for size in self.feature_shape))
-        if len(self.feature_shape) != 2:
-            raise InputError(f"feature_shape is {self.feature_shape}; attention reads a grid: --layer grid")
+        check_feature_shape(self, allow_pooled=False)
+        check_sizes(self, "vocabulary_size", "embedding_dim", "hidden_dim", "attention_dim")
+        check_shares(self, "dropout")
         if self.cell not in CELLS:
             raise InputError(f"cell is {self.cell!r:.80}; give one of {', '.join(CELLS)}")
-        for name in ("vocabulary_size", "embedding_dim", "hidden_dim", "attention_dim"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; give 1 or more")
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"dropout is {self.dropout}; give a share from 0 up to, not including, 1")
+
+    def count_parameters(self):
+        """How many numbers the decoder holds; int. Known before anything is built."""
+        features, words, hidden = self.feature_shape[-1], self.vocabulary_size, self.hidden_dim
+        width, compared = self.embedding_dim, self.attention_dim
+        if self.cell == "lstm":
+            states, cell = 2, 4 * hidden * (2 * width + hidden + 1)
+        else:
+            states, cell = 1, 3 * hidden * (2 * width + hidden + 2)  # Keras's GRU has two biases
+        total = 2 * features + (features + 1) * width + (width + 1) * compared + (width + 1) * states * hidden
+        total += words * width + cell + (hidden + 1) * compared + compared + (hidden + 1) * width
+        return total + (hidden + 2 * width + 1) * width + (width + 1) * words
 
 
 class AttentionCell(keras.layers.Layer):
@@ -93,8 +101,8 @@ class AttentionDecoder(keras.Model):
 
     Example:
         >>> decoder = AttentionDecoder(AttentionConfig(vocabulary_size=9, feature_shape=(49, 512)))
-        >>> decoder((ops.zeros((2, 49, 512)), ops.ones((2, 5), "int32"))).shape
-        TensorShape([2, 5, 9])
+        >>> decoder((ops.zeros((2, 49, 512)), ops.ones((2, 5), "int32"))).shape == (2, 5, 9)
+        True
 
     References:
         Xu et al. 2015, Show, Attend and Tell (arXiv:1502.03044).

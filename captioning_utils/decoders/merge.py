@@ -5,7 +5,7 @@ import dataclasses
 import keras
 from keras import ops
 
-from captioning_utils.errors import InputError
+from captioning_utils.decoders.sizes import check_feature_shape, check_shares, check_sizes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,17 +21,20 @@ class MergeConfig:
     hidden_dropout: float = 0.3  # share of the LSTM's output and of the merged vector that is dropped in training
 
     def __post_init__(self):
-        object.__setattr__(self, "feature_shape", tuple(int(size) for size in self.feature_shape))
-        if len(self.feature_shape) not in (1, 2):
-            raise InputError(
-                f"feature_shape is {self.feature_shape}; give (feature_dim,) or (num_regions, feature_dim)"
-            )
-        for name in ("vocabulary_size", "embedding_dim", "hidden_dim", "num_heads"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; give 1 or more")
-        for name in ("dropout", "hidden_dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; give a share from 0 up to, not including, 1")
+        check_feature_shape(self, allow_pooled=True)
+        check_sizes(self, "vocabulary_size", "embedding_dim", "hidden_dim", "num_heads")
+        check_shares(self, "dropout", "hidden_dropout")
+
+    def count_parameters(self):
+        """How many numbers the decoder holds; int. Known before anything is built."""
+        features, hidden, words = self.feature_shape[-1], self.hidden_dim, self.vocabulary_size
+        total = 2 * features
+        if len(self.feature_shape) == 2:
+            total += (features + 1) * hidden + (hidden + 1) * self.num_heads
+            features *= self.num_heads
+        total += (features + 1) * hidden + words * self.embedding_dim
+        total += 4 * hidden * (self.embedding_dim + hidden + 1)
+        return total + (hidden + 1) * hidden + (hidden + 1) * words
 
 
 class MergeDecoder(keras.Model):
@@ -57,8 +60,8 @@ class MergeDecoder(keras.Model):
 
     Example:
         >>> decoder = MergeDecoder(MergeConfig(vocabulary_size=9, feature_shape=(512,)))
-        >>> decoder((ops.zeros((2, 512)), ops.ones((2, 5), "int32"))).shape
-        TensorShape([2, 5, 9])
+        >>> decoder((ops.zeros((2, 512)), ops.ones((2, 5), "int32"))).shape == (2, 5, 9)
+        True
 
     References:
         Tanti, Gatt and Camilleri 2018, Where to put the image in an image caption generator (arXiv:1703.09137).

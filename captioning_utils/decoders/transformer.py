@@ -5,6 +5,7 @@ import dataclasses
 import keras
 from keras import ops
 
+from captioning_utils.decoders.sizes import check_feature_shape, check_shares, check_sizes
 from captioning_utils.errors import InputError
 
 
@@ -22,16 +23,22 @@ class TransformerConfig:
     dropout: float = 0.3  # share dropped of embeddings, photo and every block's output in training
 
     def __post_init__(self):
-        object.__setattr__(self, "feature_shape", tuple(int(size) for size in self.feature_shape))
-        if len(self.feature_shape) != 2:
-            raise InputError(f"feature_shape is {self.feature_shape}; a transformer reads a grid: --layer grid")
-        for name in ("vocabulary_size", "hidden_dim", "num_layers", "num_heads", "feedforward_dim", "max_positions"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; give 1 or more")
+        check_feature_shape(self, allow_pooled=False)
+        check_sizes(
+            self, "vocabulary_size", "hidden_dim", "num_layers", "num_heads", "feedforward_dim", "max_positions"
+        )
+        check_shares(self, "dropout")
         if self.hidden_dim % self.num_heads:
             raise InputError(f"hidden_dim is {self.hidden_dim}; give a multiple of num_heads, {self.num_heads}")
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"dropout is {self.dropout}; give a share from 0 up to, not including, 1")
+
+    def count_parameters(self):
+        """How many numbers the decoder holds; int. Known before anything is built."""
+        num_regions, features = self.feature_shape
+        hidden, words, wide = self.hidden_dim, self.vocabulary_size, self.feedforward_dim
+        attention = 4 * (hidden + 1) * hidden
+        layer = 6 * hidden + 2 * attention + (hidden + 1) * wide + (wide + 1) * hidden
+        total = 2 * features + (features + 1) * hidden + (num_regions + words + self.max_positions) * hidden
+        return total + self.num_layers * layer + 2 * hidden + words
 
 
 class Attention(keras.layers.Layer):
@@ -157,8 +164,8 @@ class TransformerDecoder(keras.Model):
 
     Example:
         >>> decoder = TransformerDecoder(TransformerConfig(vocabulary_size=9, feature_shape=(49, 512)))
-        >>> decoder((ops.zeros((2, 49, 512)), ops.ones((2, 5), "int32"))).shape
-        TensorShape([2, 5, 9])
+        >>> decoder((ops.zeros((2, 49, 512)), ops.ones((2, 5), "int32"))).shape == (2, 5, 9)
+        True
 
     References:
         Vaswani et al. 2017 (arXiv:1706.03762); tying: Press and Wolf 2017 (arXiv:1608.05859).
