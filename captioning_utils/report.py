@@ -196,7 +196,7 @@ def _table(columns, rows, caption):
 
 
 def _is_number(cell):
-    return re.match(r"[-−+±]?[\d.]", str(cell)) is not None
+    return re.match(r"[-−+±]?[\d.]|[…–]?$", str(cell)) is not None  # or the sign that there is none
 
 
 def _row(cells, marks):

@@ -252,3 +252,9 @@ def test_bad_calls_are_refused():
         Report("x", photos="yes")
     with pytest.raises(InputError, match="1 rows of the table do not have 2 cells"):
         Report("x").add_table("t", ["a", "b"], [["1", "2"], ["1"]])
+
+
+def test_a_missing_value_leaves_its_column_right_aligned():
+    report = Report("t")
+    report.add_table("Scores", ["name", "METEOR"], [["mine", "20.3"], ["interval", "…"]])
+    assert report.to_html().count('<td class="number">') == 2
