@@ -98,8 +98,8 @@ class CaptionDataset:
         if without or len(self.captions) != len(self.image_paths):
             unknown = [image_id for image_id in self.captions if image_id not in self.image_paths]
             raise InputError(
-                f"captions and photos do not belong together: photos without caption: "
-                f"{count_and_name(without)}, captions without photo: {count_and_name(unknown)}; give both for each photo"
+                f"captions and photos do not belong together: photos without caption: {count_and_name(without)}, "
+                f"captions without photo: {count_and_name(unknown)}; give both for each photo"
             )
         split_of = {}
         for split, image_ids in self.splits.items():
@@ -108,11 +108,12 @@ class CaptionDataset:
                     raise InputError(f"the {split} split names {image_id!r:.120}, which is no photo of the dataset")
                 _assign(split_of, image_id, split, self.name)
 
-    def require_split(self, split):
+    def require_split(self, split, advice="choose another split or add photos"):
         """The image_ids of a split that must not be empty.
 
         Args:
             split: "train", "val" or "test".
+            advice: str, the end of the message where it is empty: what to do.
 
         Returns:
             list of str, sorted.
@@ -129,7 +130,7 @@ class CaptionDataset:
             raise InputError(f"there is no split {split!r:.80}; choose one of {', '.join(SPLITS)}")
         if not self.splits[split]:
             sizes = ", ".join(f"{name} {len(self.splits[name])}" for name in SPLITS)
-            raise InputError(f"the {split} split of {self.name} is empty ({sizes}); choose another split or add photos")
+            raise InputError(f"the {split} split of {self.name} is empty ({sizes}); {advice}")
         return self.splits[split]
 
     def split_captions(self, split):

@@ -19,6 +19,7 @@ from captioning_utils.baselines import (
 from captioning_utils.diversity import compute_diversity, compute_set_diversity
 from captioning_utils.errors import InputError
 from captioning_utils.metrics import METRIC_LABELS, Scores, compute_scores, format_score, pair_images
+from captioning_utils.parts import iterate_parts
 from captioning_utils.protocols import PROTOCOLS
 from captioning_utils.truth_summary import summarize_truth
 from captioning_utils.uncertainty import compare_scores, compute_interval, summarize_runs
@@ -225,10 +226,23 @@ def build_evaluation_data(dataset, split, features=None, facts=None):
         facts: dict of image_id to a drawn scene's facts, see `truth_summary.load_facts`; or None.
 
     Returns:
-        `EvaluationData`. Photos that are not in `features` are no part of the nearest-photo baseline.
+        `EvaluationData`. Photos that are not in `features` are no part of the nearest-photo baseline; where that
+        leaves none to compare or to choose from, the baseline is left out.
 
     Raises:
         InputError: where the split is empty.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from captioning_utils.datasets import CaptionDataset
+        >>> dataset = CaptionDataset(
+        ...     name="pets",
+        ...     image_paths={"1.jpg": Path("1.jpg"), "2.jpg": Path("2.jpg")},
+        ...     captions={"1.jpg": ["A cat ."], "2.jpg": ["A dog ."]},
+        ...     splits={"train": ["1.jpg"], "val": [], "test": ["2.jpg"]},
+        ... )
+        >>> build_evaluation_data(dataset, "test").baselines
+        {'most common train caption': {'2.jpg': 'a cat'}}
     """
     references = dataset.split_captions(split)
     train = dataset.splits["train"]
@@ -239,8 +253,9 @@ def build_evaluation_data(dataset, split, features=None, facts=None):
         baselines["most common train caption"] = dict.fromkeys(references, caption)
     if train and features is not None:
         shown, known = ([image_id for image_id in ids if image_id in features] for ids in (references, train))
-        nearest = find_nearest_photos(features, shown, known)
-        baselines["nearest train photo"] = {image_id: dataset.captions[near][0] for image_id, near in nearest.items()}
+        if shown and (len(known) > 1 or set(known) - set(shown)):  # a photo is never its own nearest
+            nearest = find_nearest_photos(features, shown, known)
+            baselines["nearest train photo"] = {name: dataset.captions[near][0] for name, near in nearest.items()}
     return EvaluationData(
         name=dataset.name,
         references=references,
@@ -271,11 +286,20 @@ def caption_split(captioner, features, image_ids, settings=None, allow_missing=F
 
     Raises:
         InputError: where features are of another encoder, or some are missing and `allow_missing` is False.
-    """
-    from tqdm import tqdm
 
+    Example:
+        >>> import numpy as np
+        >>> from captioning_utils.captioner import load_captioner
+        >>> from captioning_utils.features import FeatureCache
+        >>> captioner = load_captioner()
+        >>> shape = captioner.decoder.config.feature_shape
+        >>> rows = np.zeros((2, *shape), np.float16)  # extract_features makes real ones
+        >>> features = FeatureCache(captioner.encoder, shape, ["a.jpg", "b.jpg"], {}, [rows])
+        >>> captions = caption_split(captioner, features, ["b.jpg"], {"beam_size": 1}, show_progress=False)
+        >>> list(captions), len(captions["b.jpg"])
+        (['b.jpg'], 1)
+    """
     captioner.check_features(features)
-    settings = settings or {}
     present = [image_id for image_id in image_ids if image_id in features]
     if not present or (len(present) < len(image_ids) and not allow_missing):
         missing = [image_id for image_id in image_ids if image_id not in features]
@@ -285,15 +309,11 @@ def caption_split(captioner, features, image_ids, settings=None, allow_missing=F
             "mend these photos, or leave them out with --allow-missing"
         )
     captions = {}
-    with tqdm(total=len(present), desc="Captioning", unit="photo", disable=not show_progress) as bar:
-        for start in range(0, len(present), _PHOTOS_AT_ONCE):
-            part = present[start : start + _PHOTOS_AT_ONCE]
-            seed = settings.get("seed", captioner.generation.seed) + start  # every part draws anew
-            found = captioner.caption_features(features.get(part), **(settings | {"seed": seed}))
-            captions |= {
-                image_id: [each.caption for each in several] for image_id, several in zip(part, found, strict=True)
-            }
-            bar.update(len(part))
+    for part, own_settings in iterate_parts(captioner, present, _PHOTOS_AT_ONCE, settings or {}, show_progress):
+        found = captioner.caption_features(features.get(part), **own_settings)
+        captions |= {
+            image_id: [each.caption for each in several] for image_id, several in zip(part, found, strict=True)
+        }
     return captions
 
 
@@ -320,7 +340,7 @@ def describe_captioner(captioner, settings=None):
             "trained_on": trained.get("dataset"),
         },
         "training": trained.get("settings", {}),
-        "decoding": dataclasses.asdict(dataclasses.replace(captioner.generation, **(settings or {}))),
+        "decoding": dataclasses.asdict(captioner._settings(settings or {})),
         "packages": package_versions("keras", keras.backend.backend()),
     }
 

@@ -254,6 +254,17 @@ def test_data_of_a_split_has_references_and_baselines_from_the_train_split(tmp_p
         build_evaluation_data(dataset, "val")
 
 
+def test_the_nearest_photo_is_left_out_where_there_is_none_to_choose(tmp_path):
+    dataset = small_dataset(tmp_path)
+    untrained = small_features(missing=dataset.splits["train"])
+    untested = small_features(missing=dataset.splits["test"])
+    for features in (untrained, untested):
+        assert list(build_evaluation_data(dataset, "test", features).baselines) == ["most common train caption"]
+    alone = small_features(missing=dataset.splits["train"][1:])
+    assert "nearest train photo" not in build_evaluation_data(dataset, "train", alone).baselines
+    assert "nearest train photo" in build_evaluation_data(dataset, "test", alone).baselines
+
+
 class EchoCaptioner:
     """Says of each photo what its features are."""
 
@@ -267,7 +278,7 @@ class EchoCaptioner:
         assert features.fingerprint == self.encoder
 
     def caption_features(self, features, **settings):
-        self.seeds.append(settings["seed"])
+        self.seeds.append(settings.get("seed", self.generation.seed))
         return [[SimpleNamespace(caption=ANIMALS[int(row.argmax())])] for row in features]
 
 
