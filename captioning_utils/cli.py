@@ -1,16 +1,19 @@
 """The commands: what a shell user types, turned into calls of the package."""
 
 import argparse
+import contextlib
 import csv
-import dataclasses
 import hashlib
 import io
 import math
+import os
 import sys
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
 from captioning_utils.datasets import SPLITS
+from captioning_utils.encoders import DEFAULT_ENCODER, DEFAULT_LAYER, DTYPES, ENCODERS
 from captioning_utils.errors import InputError
 from captioning_utils.files import write_json, write_text
 from captioning_utils.images import find_images
@@ -22,7 +25,7 @@ OK, PARTLY, REFUSED = 0, 1, 2
 EXIT_CODES = "exit codes: 0 done; 1 done, but some photos could not be read; 2 nothing done, the message says why"
 DRAWN = Path("data/drawn")
 PHOTOS_AT_ONCE = 32
-LARGEST_PICKLE = 10**9  # bytes of features that are held in memory as a whole
+LARGEST_PICKLE = 5 * 10**8  # bytes of features that are held in memory as a whole, for a moment twice
 
 
 def run_command(main, arguments=None):
@@ -39,27 +42,51 @@ def run_command(main, arguments=None):
         >>> run_command(lambda arguments: OK)
         0
     """
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show must not end the run
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     try:
         return main(arguments)
     except (InputError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return REFUSED
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print("; ".join(["stopped", *map(str, stop.args)]), file=sys.stderr)
         return 130
 
 
-def build_parser(program, description, example):
+@contextlib.contextmanager
+def when_stopped(advice):
+    """Let the message say what to do next when the user stops what runs in here; also a decorator.
+
+    Args:
+        advice: str.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(advice) from stop
+
+
+def build_parser(command, description, example):
     """A parser whose `--help` shows every default, an example and the exit codes.
 
+    Args:
+        command: str, the command's name; called by its script or as `python -m captioning_utils`, so it names itself.
+        description: str; `{program}` in it becomes the way in which the command was called.
+        example: str, options of a typical call.
+
     Example:
-        >>> "exit codes" in build_parser("train.py", "Train.", "python train.py").format_help()
+        >>> "exit codes" in build_parser("train", "Train.", "--epochs 3").format_help()
         True
     """
+    script = f"{command}.py"
+    program = f"python {script}" if Path(sys.argv[0]).name == script else f"python -m captioning_utils {command}"
     return argparse.ArgumentParser(
         prog=program,
-        description=description,
-        epilog=f"example: {example}\n\n{EXIT_CODES}",
+        usage="%(prog)s [options]",
+        description=description.format(program=program),
+        epilog=f"example: {program} {example}\n\n{EXIT_CODES}",
         formatter_class=_HelpFormatter,
     )
 
@@ -68,23 +95,48 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescrip
     """Shows defaults, but no "(default: None)", and keeps the line breaks of the example."""
 
     def _get_help_string(self, action):
-        return action.help if action.default is None else super()._get_help_string(action)
+        has_default = action.default is not None and action.default is not False
+        return super()._get_help_string(action) if has_default else action.help
+
+
+def _check_writable(path):
+    """Refuse a place to write to before the work, not after it."""
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; give the name of a file")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise InputError(f"cannot write to {path.parent} ({error.strerror}); give another place") from error
 
 
 # ---- train
 
 
+@when_stopped("the same command goes on from here")
 def train_main(arguments=None):
     """`train.py`: features, vocabulary, training, one captioner file. Returns the exit code."""
     options = _train_parser().parse_args(arguments)
     load_backend()
+    from captioning_utils.decoders import build_config
+    from captioning_utils.encoders import build_encoder
+    from captioning_utils.features import extract_features
     from captioning_utils.training import TrainingConfig, train_captioner
 
+    names = ("decoder", "jit_compile", *(name for name, _, _ in TRAINING_OPTIONS))
+    config = TrainingConfig(**{name: getattr(options, name) for name in names})
     dataset = open_dataset(options.data_path)
     print(dataset.summary())
-    settings = {field.name: getattr(options, field.name, None) for field in dataclasses.fields(TrainingConfig)}
-    config = TrainingConfig(**{name: value for name, value in settings.items() if value is not None})
-    features = open_features(dataset, options)
+    for split in ("train", "val"):
+        dataset.require_split(split, "training needs photos in train and in val: add some, or a split column")
+    _check_writable(options.model_path)
+    encoder = build_encoder(options.encoder, options.layer, options.dtype, options.weights)
+    build_config(config.decoder, vocabulary_size=1, feature_shape=encoder.output_shape)  # can it read this layer?
+    features = extract_features(
+        dataset.image_paths, encoder, options.features or default_features_path(dataset, encoder)
+    )
     captioner = train_captioner(dataset, features, options.model_path, config, log_dir=options.log_dir)
     summary = captioner.training
     print(
@@ -92,31 +144,39 @@ def train_main(arguments=None):
         f"{summary['val_nats_per_token']:.3f} nats a token on the val split, {summary['seconds'] / 60:.1f} minutes"
     )
     show_samples(captioner, dataset, features)
-    return PARTLY if features.skipped else OK
+    return PARTLY if any(image_id in features.skipped for image_id in dataset.image_paths) else OK
+
+
+DECODER_NAMES = ("merge", "attention", "transformer")  # those of DECODERS, which needs Keras; a test compares
+TRAINING_OPTIONS = (  # name, default and help; the defaults are TrainingConfig's, and a test compares
+    ("epochs", 12, "passes over the captions, at the most"),
+    ("batch_size", 160, "captions per step"),
+    ("learning_rate", 1e-3, "of Adam, at its highest"),
+    ("label_smoothing", 0.1, "share of each target spread over the vocabulary"),
+    ("patience", 3, "epochs without a better validation loss before it stops"),
+    ("min_count", 5, "rarer words are unknown to the captioner"),
+    ("save_every", 1, "epochs between checkpoints"),
+    ("seed", 0, "the same seed gives the same run"),
+)
 
 
 def _train_parser():
     parser = build_parser(
-        "train.py",
+        "train",
         "Train a captioner on photos and their captions. The features are extracted once and kept; a run that was\n"
         "stopped goes on from its last checkpoint when the same command is given again.",
-        "python train.py --data_path data/flickr8k --epochs 20",
+        "--data_path data/flickr8k --epochs 20",
     )
-    add_data_options(parser)
     parser.add_argument("--model_path", default="image_caption_model.h5", help="where the captioner is written")
-    parser.add_argument("--decoder", default="merge", help="merge, attention or transformer")
-    parser.add_argument("--epochs", type=int, default=12, help="passes over the captions, at the most")
-    parser.add_argument("--batch_size", type=int, default=160, help="captions per step")
-    parser.add_argument("--learning_rate", type=float, default=1e-3, help="of Adam")
-    parser.add_argument("--label_smoothing", type=float, help="share of each target spread over the vocabulary")
-    parser.add_argument("--patience", type=int, help="epochs without a better validation loss before it stops")
-    parser.add_argument("--min_count", type=int, help="rarer words are unknown to the captioner")
-    parser.add_argument("--save_every", type=int, default=1, help="epochs between checkpoints")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same run")
-    parser.add_argument(
+    add_data_options(parser)
+    group = parser.add_argument_group("training")
+    group.add_argument("--decoder", default="merge", choices=DECODER_NAMES, help="what turns features into words")
+    for name, default, purpose in TRAINING_OPTIONS:
+        group.add_argument(f"--{name}", type=type(default), default=default, help=purpose)
+    group.add_argument(
         "--jit_compile", action="store_true", help="compile the step with XLA: transformers train faster, start later"
     )
-    parser.add_argument("--log_dir", help="folder for TensorBoard's event files")
+    group.add_argument("--log_dir", help="folder for TensorBoard's event files")
     return parser
 
 
@@ -124,22 +184,35 @@ def add_data_options(parser):
     """Add the options that say which photos, and how their features are made.
 
     Example:
-        >>> parser = build_parser("x", "", "")
+        >>> parser = build_parser("train", "", "")
         >>> add_data_options(parser)
         >>> parser.parse_args([]).encoder
         'vgg16'
     """
-    parser.add_argument(
+    group = parser.add_argument_group("photos and features")
+    group.add_argument(
         "--data_path",
         default=str(DRAWN),
         help="dataset folder or caption file (Flickr8k, Flickr30k, COCO, Karpathy's JSON, a CSV of your own); "
         f"{DRAWN} is drawn when it is not there",
     )
-    parser.add_argument("--encoder", default="vgg16", help="vgg16, resnet50, inception_resnet_v2, efficientnet_v2_b0")
-    parser.add_argument("--layer", default="grid", help="what is taken from the encoder: grid, avg, avgmax, pyramid, …")
-    parser.add_argument("--dtype", default="float32", help="float32, or bfloat16 on processors that have it")
+    group.add_argument("--encoder", default=DEFAULT_ENCODER, choices=ENCODERS, help="what turns photos into features")
+    group.add_argument(
+        "--layer", default=DEFAULT_LAYER, help="what is taken from the encoder: grid, avg, avgmax, pyramid, …"
+    )
+    group.add_argument(
+        "--dtype", default=DTYPES[0], choices=DTYPES, help="bfloat16 is faster on processors that have it"
+    )
+    add_weights_option(group)
+    group.add_argument("--features", help="feature cache to use or make; a name ending in .pkl is one pickle")
+
+
+_DATA_OPTIONS = ("data_path", "encoder", "layer", "dtype", "weights", "features")  # of add_data_options
+
+
+def add_weights_option(parser):
+    """Add the option for machines that cannot download the encoder's weights."""
     parser.add_argument("--weights", help="file with the encoder's weights; found or downloaded by itself otherwise")
-    parser.add_argument("--features", help="feature cache to use or make; a name ending in .pkl is one pickle")
 
 
 def open_dataset(data_path):
@@ -159,30 +232,21 @@ def open_dataset(data_path):
     return load_dataset(data_path)
 
 
-def open_features(dataset, options):
-    """The features of all photos of a dataset, extracted where they are not cached yet.
+def default_features_path(dataset, encoder):
+    """Where the features of a dataset are kept: one pickle, or a folder of shards where that would fill the memory.
+
+    The name holds a hash of the folder that holds the photos, so that two datasets of the same name stay apart, and
+    one dataset is the same by whichever path or caption file it was opened.
 
     Args:
         dataset: `CaptionDataset`.
-        options: namespace with the options of `add_data_options`.
+        encoder: object with the `name`, `layer`, `output_shape` and `fingerprint` of an `ImageEncoder`.
 
     Returns:
-        `FeatureCache`.
+        `Path`, in data/features.
     """
-    from captioning_utils.encoders import build_encoder
-    from captioning_utils.features import extract_features
-
-    encoder = build_encoder(options.encoder, options.layer, options.dtype, options.weights)
-    path = options.features or default_features_path(dataset, options.data_path, encoder)
-    return extract_features(dataset.image_paths, encoder, path)
-
-
-def default_features_path(dataset, data_path, encoder):
-    """Where the features of a dataset are kept: one pickle, or a folder of shards where that would fill the memory.
-
-    The name holds a hash of the dataset's place, so that two datasets of the same name stay apart.
-    """
-    place = hashlib.sha256(str(Path(data_path).resolve()).encode()).hexdigest()[:8]
+    folder = os.path.commonpath({path.parent.absolute() for path in dataset.image_paths.values()})
+    place = hashlib.sha256(os.fsencode(os.path.realpath(folder))).hexdigest()[:8]
     num_bytes = 2 * len(dataset.image_paths) * math.prod(encoder.output_shape)  # float16
     suffix = ".pkl" if num_bytes < LARGEST_PICKLE else ""
     dtype = encoder.fingerprint.split()[2]
@@ -212,39 +276,75 @@ def generate_main(arguments=None):
     """`generate.py`: sentences for photos. Returns the exit code."""
     options = _generate_parser().parse_args(arguments)
     photos = [photo for path in options.image_path for photo in find_images(path)]
+    if options.out:
+        _check_writable(options.out)
     load_backend()
     from captioning_utils.captioner import load_captioner
 
     captioner = load_captioner(options.model_path)
     settings = _generation_settings(captioner, options)
-    rows, failures = caption_photos(captioner, photos, settings, show_progress=len(photos) > PHOTOS_AT_ONCE)
-    if options.out:
-        write_captions(options.out, rows)
-        print(f"{options.out}: {len(rows)} sentences for {len(photos) - len(failures)} photos")
-    else:
-        for row in rows:
-            print(f"{row['image']}: {row['caption']}")
-    for message in failures:
-        print(f"left out: {message}", file=sys.stderr)
-    return REFUSED if len(failures) == len(photos) else PARTLY if failures else OK
+    captioner.image_encoder(options.weights)
+    rows, failures = [], []
+    try:
+        for new_rows, new_failures in iterate_captions(captioner, photos, settings, show_progress=bool(options.out)):
+            rows, failures = rows + new_rows, failures + new_failures
+            for row in [] if options.out else new_rows:
+                print(f"{row['image']}: {row['caption']}", flush=True)
+    finally:  # also when the user stops it: an hour's sentences are not thrown away
+        if options.out and rows:
+            write_captions(options.out, rows)
+            print(f"{options.out}: {len(rows)} sentences for {len({row['image'] for row in rows})} photos")
+        for message in failures:
+            print(f"left out: {message}", file=sys.stderr)
+    return PARTLY if failures and rows else REFUSED if failures else OK
 
 
 def _generate_parser():
     parser = build_parser(
-        "generate.py",
+        "generate",
         "Describe photos in sentences, with the captioner that ships with the package or one of your own.",
-        "python generate.py --image_path holiday/ --beam_size 5 --out captions.csv",
+        "--image_path holiday/ --beam_size 5 --out captions.csv",
     )
     parser.add_argument("--image_path", nargs="+", required=True, help="photos, or folders of photos")
     parser.add_argument("--model_path", help="captioner file; the one shipped with the package otherwise")
-    parser.add_argument("--max_length", type=int, help="words at the most")
-    parser.add_argument("--beam_size", type=int, help="sentences kept in mind at once; 1 is greedy")
-    parser.add_argument("--temperature", type=float, help="sample instead of searching: 0.5 careful, 1 free")
-    parser.add_argument("--top_p", type=float, help="sampling: only the likeliest words of this probability together")
-    parser.add_argument("--num_captions", type=int, default=1, help="alternatives for each photo")
-    parser.add_argument("--seed", type=int, default=0, help="of the sampling")
+    add_generation_options(parser)
+    add_weights_option(parser)
     parser.add_argument("--out", type=_table_path, help="write a .json or .csv file instead of printing")
     return parser
+
+
+def add_generation_options(parser):
+    """Add the options that say how sentences are chosen; those not given are the captioner's own.
+
+    Example:
+        >>> parser = build_parser("generate", "", "")
+        >>> add_generation_options(parser)
+        >>> parser.parse_args(["--beam_size", "3"]).beam_size
+        3
+    """
+    group = parser.add_argument_group("how sentences are chosen (what is not given is the captioner's own)")
+    for name, kind, purpose in GENERATION_OPTIONS:
+        group.add_argument(f"--{name}", type=kind, help=purpose)
+
+
+GENERATION_OPTIONS = (  # fields of GenerationConfig: name, type and help
+    ("max_length", int, "words at the most"),
+    ("beam_size", int, "sentences kept in mind at once; 1 is greedy"),
+    ("length_penalty", float, "0 favours short sentences, 2 long ones; 1 compares the mean over their words"),
+    ("block_repeats", int, "no run of so many words twice in a sentence; 0 allows repeats"),
+    ("temperature", float, "sample instead of searching: 0.5 careful, 1 free"),
+    ("top_p", float, "sampling: only the likeliest words of this probability together"),
+    ("num_captions", int, "alternatives for each photo, best first"),
+    ("seed", int, "sampling: the same seed gives the same sentences"),
+)
+
+
+def _generation_settings(captioner, options):
+    """The fields of `GenerationConfig` that the options name, checked before the work."""
+    settings = {name: getattr(options, name) for name, _, _ in GENERATION_OPTIONS}
+    settings = {name: value for name, value in settings.items() if value is not None}
+    captioner._settings(settings)
+    return settings
 
 
 def _table_path(text):
@@ -254,7 +354,7 @@ def _table_path(text):
     return Path(text)
 
 
-def caption_photos(captioner, paths, settings, show_progress=False):
+def iterate_captions(captioner, paths, settings, show_progress=False):
     """Sentences for many photos, a few at a time; photos that cannot be read are left out and listed.
 
     Args:
@@ -263,33 +363,47 @@ def caption_photos(captioner, paths, settings, show_progress=False):
         settings: dict, fields of `GenerationConfig`.
         show_progress: bool, whether to show a progress bar.
 
+    Yields:
+        tuple `(rows, failures)` for some photos: list of dicts with image, caption and score, and list of messages.
+    """
+    from captioning_utils.images import load_image
+    from captioning_utils.parts import iterate_parts
+
+    size = captioner.image_encoder().image_size
+    for part, own_settings in iterate_parts(captioner, paths, PHOTOS_AT_ONCE, settings, show_progress):
+        readable, failures = {}, []
+        for path in part:
+            try:
+                readable[path] = load_image(path, size)
+            except InputError as error:
+                failures.append(str(error))
+        found = captioner.caption_images(list(readable.values()), **own_settings)
+        rows = [
+            {"image": printable(path), "caption": each.caption, "score": round(each.score, 4)}
+            for path, alternatives in zip(readable, found, strict=True)
+            for each in alternatives
+        ]
+        yield rows, failures
+
+
+def printable(path):
+    """A path as text that every file and terminal takes: on Linux a name can be any bytes.
+
+    Example:
+        >>> printable(Path("a.jpg"))
+        'a.jpg'
+    """
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
+def caption_photos(captioner, paths, settings, show_progress=False):
+    """Sentences for many photos at once; arguments as `iterate_captions`.
+
     Returns:
         tuple `(rows, failures)`: list of dicts with image, caption and score, and list of messages.
     """
-    from tqdm import tqdm
-
-    from captioning_utils.images import load_image
-
-    rows, failures = [], []
-    size = captioner.image_encoder().image_size
-    bar = tqdm(total=len(paths), desc="Captioning", unit="photo", disable=not show_progress)
-    for start in range(0, len(paths), PHOTOS_AT_ONCE):
-        readable = []
-        for path in paths[start : start + PHOTOS_AT_ONCE]:
-            try:
-                readable.append((path, load_image(path, size)))
-            except InputError as error:
-                failures.append(str(error))
-            bar.update()
-        if readable:
-            found = captioner.caption_images([image for _, image in readable], **settings)
-            rows += [
-                {"image": str(path), "caption": each.caption, "score": round(each.score, 4)}
-                for (path, _), alternatives in zip(readable, found, strict=True)
-                for each in alternatives
-            ]
-    bar.close()
-    return rows, failures
+    parts = list(iterate_captions(captioner, paths, settings, show_progress))
+    return [row for rows, _ in parts for row in rows], [message for _, failures in parts for message in failures]
 
 
 def write_captions(path, rows):
@@ -318,9 +432,7 @@ def write_captions(path, rows):
 
 def evaluate_main(arguments=None):
     """`evaluate.py`: scores of captioners on a split, or of captions from files. Returns the exit code."""
-    options = _evaluate_parser().parse_args(arguments)
-    if bool(options.references) != bool(options.candidates) and not (options.references and options.compare):
-        raise InputError("--references and --candidates belong together; give both, or a captioner with --model_path")
+    options = _read_evaluate_options(arguments)
     from captioning_utils.evaluation import build_document, evaluate
     from captioning_utils.evaluation_report import build_report, format_evaluation
     from captioning_utils.metrics import compute_scores
@@ -330,7 +442,7 @@ def evaluate_main(arguments=None):
     candidate_sets, data = _read_candidates(options) if options.references else _caption_split(options)
     compare = options.compare is not None
     evaluation = evaluate(candidate_sets, data, options.protocol, metrics, options.allow_missing, compare)
-    print(format_evaluation(evaluation))
+    print(f"\n{format_evaluation(evaluation)}")
     folder = _evaluation_folder(evaluation)
     out, page = options.out or folder / "results.json", options.report or folder / "report.html"
     write_json(out, build_document(evaluation))
@@ -339,39 +451,59 @@ def evaluate_main(arguments=None):
     return PARTLY if evaluation.left_out else OK
 
 
+def _read_evaluate_options(arguments):
+    """The options, after refusing those that contradict each other or would have no effect."""
+    parser = _evaluate_parser()
+    options = parser.parse_args(arguments)
+    whose = [name for name in ("model_path", "compare", "candidates") if getattr(options, name)]
+    if len(whose) > 1:
+        raise InputError(f"--{' and --'.join(whose)} are different questions; give one of them")
+    if bool(options.references) != bool(options.candidates) and not (options.references and options.compare):
+        raise InputError("--references and --candidates belong together; give both, or a captioner with --model_path")
+    if options.references:
+        for_captioners = [*_DATA_OPTIONS, "split", "nearest", *(name for name, _, _ in GENERATION_OPTIONS)]
+        given = [name for name in for_captioners if getattr(options, name) != parser.get_default(name)]
+        if given:
+            raise InputError(f"--{', --'.join(given)} would have no effect on captions from files; leave that out")
+    for path in filter(None, (options.out, options.report)):
+        _check_writable(path)
+    return options
+
+
 def _evaluate_parser():
     parser = build_parser(
-        "evaluate.py",
+        "evaluate",
         "Score a captioner on a split of a dataset, beside baselines and people, with the captioner's own encoder.\n"
         "Several --model_path (the same training with several seeds) are shown with mean and range; --compare says\n"
         "whether the second captioner is better than the first. Captions that others wrote need no captioner:\n"
-        "python evaluate.py --references refs.json --candidates cands.json",
-        "python evaluate.py --data_path data/flickr8k --split test --photos link",
+        "{program} --references refs.json --candidates cands.json",
+        "--data_path data/flickr8k --split test --photos link",
     )
-    add_data_options(parser)
-    parser.set_defaults(encoder=None, layer=None, dtype=None)  # the captioner's own
-    parser.add_argument("--model_path", nargs="+", help="captioner files; the one shipped with the package otherwise")
-    parser.add_argument("--compare", nargs=2, metavar=("A", "B"), help="two captioners (or files with candidates)")
-    parser.add_argument("--references", help="what people wrote: COCO's captions, {id: [caption, ...]}, or a CSV")
-    parser.add_argument(
+    group = parser.add_argument_group("whose captions")
+    group.add_argument("--model_path", nargs="+", help="captioner files; the one shipped with the package otherwise")
+    group.add_argument("--compare", nargs=2, metavar=("A", "B"), help="two captioners (or files with candidates)")
+    group.add_argument(
         "--candidates", nargs="+", help="captions to score: COCO's results, {id: caption}, CSV, JSON lines"
     )
-    parser.add_argument("--split", default="test", choices=SPLITS, help="the photos to caption")
-    parser.add_argument("--protocol", default="standard", choices=PROTOCOLS, help="how words are compared")
-    parser.add_argument("--metrics", nargs="+", choices=EXTRA_METRICS, help="to be computed as well")
-    parser.add_argument("--max_length", type=int, help="words at the most")
-    parser.add_argument("--beam_size", type=int, help="sentences kept in mind at once; 1 is greedy")
-    parser.add_argument("--temperature", type=float, help="sample instead of searching: 0.5 careful, 1 free")
-    parser.add_argument("--top_p", type=float, help="sampling: only the likeliest words of this probability together")
-    parser.add_argument("--num_captions", type=int, help="captions for each photo, for measures of their diversity")
-    parser.add_argument("--seed", type=int, help="of the sampling")
-    parser.add_argument("--no_nearest", action="store_true", help="leave out the baseline that needs train photos")
-    parser.add_argument(
-        "--allow_missing", "--allow-missing", action="store_true", help="score the rest, count the gaps"
+    group.add_argument("--references", help="what people wrote: COCO's captions, {id: [caption, ...]}, or a CSV")
+    add_data_options(parser)
+    parser.set_defaults(encoder=None, layer=None, dtype=None)  # the captioner's own
+    add_generation_options(parser)
+    group = parser.add_argument_group("scores")
+    group.add_argument("--split", default="test", choices=SPLITS, help="the photos to caption")
+    group.add_argument("--protocol", default="standard", choices=PROTOCOLS, help="how words are compared")
+    group.add_argument("--metrics", nargs="+", choices=EXTRA_METRICS, help="to be computed as well")
+    group.add_argument(
+        "--nearest",
+        action="store_true",
+        help="extract the train photos' features too, for the baseline of the nearest train photo; without this "
+        "option it is there when they are cached already",
     )
-    parser.add_argument("--out", type=Path, help="results file; under runs/evaluate otherwise")
-    parser.add_argument("--report", type=Path, help="page to look at; beside the results in runs/evaluate otherwise")
-    parser.add_argument("--photos", default="no", choices=("link", "embed", "no"), help="photos in the page")
+    group.add_argument("--allow_missing", "--allow-missing", action="store_true", help="score the rest, count the gaps")
+    group = parser.add_argument_group("what is written")
+    group.add_argument("--out", type=Path, help="results file; under runs/evaluate otherwise")
+    group.add_argument("--report", type=Path, help="page to look at; under runs/evaluate otherwise")
+    group.add_argument("--photos", default="no", choices=("link", "embed", "no"), help="photos in the page")
     return parser
 
 
@@ -397,26 +529,36 @@ def _caption_split(options):
     dataset = open_dataset(options.data_path)
     print(dataset.summary())
     image_ids = dataset.require_split(options.split)
-    wanted = dict.fromkeys(image_ids + ([] if options.no_nearest else dataset.splits["train"]))
+    wanted = dict.fromkeys(image_ids + (dataset.splits["train"] if options.nearest else []))
     paths = options.compare or options.model_path or [DEFAULT_CAPTIONER]
     candidate_sets, first_features = [], None
     for name, captioner in zip(_name_each(paths), [load_captioner(path) for path in paths], strict=True):
+        settings = _generation_settings(captioner, options)
         features = _captioner_features(captioner, dataset, wanted, options)
         first_features = first_features or features
-        settings = _generation_settings(captioner, options)
         captions = caption_split(captioner, features, image_ids, settings, options.allow_missing)
         known_words = captioner.vocabulary.words[len(RESERVED_WORDS) :]
         candidate_sets.append(CandidateSet(name, captions, known_words, describe_captioner(captioner, settings)))
     path = Path(options.data_path)
     facts = load_facts((path if path.is_dir() else path.parent) / "facts.json")
-    return candidate_sets, build_evaluation_data(
-        dataset, options.split, None if options.no_nearest else first_features, facts
-    )
+    nearest = first_features if _train_photos_are_there(dataset, first_features) else None
+    return candidate_sets, build_evaluation_data(dataset, options.split, nearest, facts)
+
+
+def _train_photos_are_there(dataset, features):
+    """Whether all train photos have features; if not, say how to get them."""
+    train = dataset.splits["train"]
+    missing = [image_id for image_id in train if image_id not in features and image_id not in features.skipped]
+    if missing:
+        print(
+            f"without the baseline of the nearest train photo: {len(missing):,} of {len(train):,} train photos have no "
+            "features yet; --nearest extracts them"
+        )
+    return not missing
 
 
 def _captioner_features(captioner, dataset, image_ids, options):
     """The features that a captioner reads; the encoder is built only where some are not cached yet."""
-    from captioning_utils.encoders import build_encoder
     from captioning_utils.features import extract_features, load_features
 
     name, layer, dtype = captioner.encoder.split()[:3]
@@ -428,24 +570,14 @@ def _captioner_features(captioner, dataset, image_ids, options):
     own = SimpleNamespace(
         name=name, layer=layer, fingerprint=captioner.encoder, output_shape=captioner.decoder.config.feature_shape
     )
-    path = Path(options.features or default_features_path(dataset, options.data_path, own))
+    path = Path(options.features or default_features_path(dataset, own))
     if path.is_file() or (path / "index.json").is_file():
         features = load_features(path)
         captioner.check_features(features)
         if all(image_id in features for image_id in image_ids):
             return features
-    encoder = build_encoder(name, layer, dtype, options.weights)
-    captioner.check_features(encoder)
-    return extract_features({image_id: dataset.image_paths[image_id] for image_id in image_ids}, encoder, path)
-
-
-def _generation_settings(captioner, options):
-    """The fields of `GenerationConfig` that the options name; a search keeps as many beams as captions are wanted."""
-    names = ("max_length", "beam_size", "temperature", "top_p", "num_captions", "seed")
-    settings = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    if settings.get("num_captions", 1) > settings.get("beam_size", captioner.generation.beam_size):
-        settings["beam_size"] = settings["num_captions"]
-    return settings
+    photos = {image_id: dataset.image_paths[image_id] for image_id in image_ids}
+    return extract_features(photos, captioner.image_encoder(options.weights), path)
 
 
 def _name_each(paths):
@@ -455,6 +587,10 @@ def _name_each(paths):
 
 
 def _evaluation_folder(evaluation):
-    first, *others = [Path(line.name).name for line in evaluation.captioners]
-    parts = [evaluation.data.name, evaluation.data.split, first, f"and-{len(others)}-more" if others else None]
+    """A folder of its own for each dataset, split, protocol and captioner, however often a file is overwritten."""
+    parts = [evaluation.data.name, evaluation.data.split, evaluation.protocol.name]
+    for line in evaluation.captioners[:2]:
+        parts += [Path(line.name).name, line.settings.get("captioner", {}).get("fingerprint", "")[:6]]
+    others = len(evaluation.captioners) - 2
+    parts += [f"and-{others}-more"] if others > 0 else []
     return Path("runs/evaluate") / "-".join(filter(None, parts))

@@ -1,11 +1,20 @@
 import csv
+import dataclasses
 import json
+import os
+import shutil
+import sys
 
 import pytest
 from PIL import Image
 
 from captioning_utils import cli
 from captioning_utils.__main__ import main as package_main
+from captioning_utils.captioner import ScoredCaption
+from captioning_utils.datasets import load_dataset
+from captioning_utils.features import extract_features
+from captioning_utils.generation import GenerationConfig
+from captioning_utils.images import load_image
 
 
 @pytest.fixture
@@ -54,7 +63,7 @@ def test_generate_prints_a_sentence_a_photo(photos, vgg16_weights, capsys):
 @pytest.mark.parametrize("suffix", ["json", "csv"])
 def test_generate_writes_a_table(photos, vgg16_weights, tmp_path, suffix):
     out = tmp_path / f"captions.{suffix}"
-    assert run(cli.generate_main, "--image_path", photos, "--out", out, "--num_captions", 2, "--beam_size", 1) == cli.OK
+    assert run(cli.generate_main, "--image_path", photos, "--out", out, "--num_captions", 2, "--beam_size", 2) == cli.OK
     rows = json.loads(out.read_text()) if suffix == "json" else list(csv.DictReader(out.open()))
     assert [row["image"] for row in rows] == [str(photos / name) for name in ("a.jpg", "a.jpg", "b.png", "b.png")]
     assert float(rows[0]["score"]) >= float(rows[1]["score"])
@@ -78,6 +87,8 @@ def test_an_unreadable_photo_is_named_and_the_rest_is_done(photos, vgg16_weights
         (["--image_path", "{photos}", "--model_path", "{photos}/a.jpg"], "a.jpg"),
         (["--image_path", "{photos}", "--beam_size", "0"], "beam_size is 0"),
         (["--image_path", "{photos}", "--temperature", "0"], "temperature is 0"),
+        (["--image_path", "{photos}", "--num_captions", "2", "--beam_size", "1"], "beam_size only 1"),
+        (["--image_path", "{photos}", "--weights", "nothing_here.h5"], "nothing_here.h5"),
     ],
 )
 def test_generate_refuses_in_one_line(photos, vgg16_weights, capsys, arguments, message):
@@ -94,6 +105,185 @@ def test_generate_refuses_another_ending_before_the_work(photos, capsys):
         cli.generate_main(["--image_path", str(photos), "--out", "captions.txt"])
     assert stop.value.code == cli.REFUSED
     assert "captions.txt" in capsys.readouterr().err
+
+
+# ---- generate, with a captioner that names the colour
+
+
+class ToyEncoder:
+    """Gives the mean colour; stands for VGG16 where its features do not matter."""
+
+    fingerprint, output_shape, image_size, name, layer = "vgg16 avg float32 toy", (3,), (8, 8), "vgg16", "avg"
+
+    def encode(self, images):
+        return images.mean(axis=(1, 2)).astype("float16")
+
+
+class ToyCaptioner:
+    """Says "navy" or "green"; remembers the seeds it was given."""
+
+    generation = GenerationConfig()
+
+    def __init__(self):
+        self.seeds, self.weights = [], []
+
+    def image_encoder(self, weights_path=None):
+        self.weights.append(weights_path)
+        return ToyEncoder()
+
+    def _settings(self, settings):
+        return GenerationConfig(**settings)
+
+    def caption_images(self, images, **settings):
+        self.seeds.append(settings.get("seed", 0))
+        return [[ScoredCaption("navy" if image[0, 0, 2] > 100 else "green", -1.0, -3.0)] for image in images]
+
+
+@pytest.fixture
+def toy_captioner(monkeypatch):
+    captioner = ToyCaptioner()
+    monkeypatch.setattr("captioning_utils.captioner.load_captioner", lambda path: captioner)
+    monkeypatch.setattr(cli, "PHOTOS_AT_ONCE", 2)
+    return captioner
+
+
+@pytest.fixture
+def five_photos(photos):
+    for name in ("c.png", "d.png", "e.png"):
+        Image.new("RGB", (30, 20), "navy").save(photos / name)
+    return photos
+
+
+def test_each_part_of_the_photos_draws_anew(five_photos, toy_captioner):
+    options = ["--temperature", 1, "--seed", 2**32 - 2, "--weights", "vgg16.h5"]
+    assert run(cli.generate_main, "--image_path", five_photos, *options) == cli.OK
+    assert toy_captioner.seeds == [2**32 - 2, 0, 2]
+    assert toy_captioner.weights[0] == "vgg16.h5"
+
+
+def test_what_was_done_is_kept_when_the_user_stops(five_photos, toy_captioner, tmp_path, monkeypatch, capsys):
+    def stop(image, size, load=load_image):
+        if image.name == "e.png":
+            raise KeyboardInterrupt
+        return load(image, size)
+
+    monkeypatch.setattr("captioning_utils.images.load_image", stop)
+    assert run(cli.generate_main, "--image_path", five_photos) == 130
+    captured = capsys.readouterr()
+    assert [line.split(": ")[1] for line in captured.out.splitlines()] == ["navy", "green", "navy", "navy"]
+    assert captured.err == "stopped\n"  # nothing is said about going on: it would begin anew
+    assert run(cli.generate_main, "--image_path", five_photos, "--out", tmp_path / "a.json") == 130
+    assert len(json.loads((tmp_path / "a.json").read_text())) == 4
+
+
+def test_a_table_is_not_overwritten_when_no_photo_can_be_read(toy_captioner, tmp_path, capsys):
+    (tmp_path / "torn.jpg").write_text("torn")
+    (tmp_path / "a.csv").write_text("precious")
+    assert run(cli.generate_main, "--image_path", tmp_path / "torn.jpg", "--out", tmp_path / "a.csv") == cli.REFUSED
+    assert (tmp_path / "a.csv").read_text() == "precious"
+    assert "torn.jpg" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has names that are no text")
+def test_a_photo_with_a_name_in_latin_1_is_described(photos, toy_captioner, tmp_path, capsys):
+    os.rename(photos / "a.jpg", os.fsencode(photos) + b"/caf\xe9.jpg")
+    for arguments in ([], ["--out", tmp_path / "a.csv"], ["--out", tmp_path / "a.json"]):
+        assert run(cli.generate_main, "--image_path", photos, *arguments) == cli.OK
+    assert "caf\ufffd.jpg: navy" in capsys.readouterr().out
+    assert "caf\ufffd.jpg,navy" in (tmp_path / "a.csv").read_text(encoding="utf-8")
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))[1]["image"].endswith("caf\ufffd.jpg")
+
+
+# ---- train
+
+
+def test_the_options_of_training_are_those_of_its_configuration():
+    from captioning_utils.decoders import DECODERS
+    from captioning_utils.training import TrainingConfig
+
+    options, config = cli._train_parser().parse_args([]), TrainingConfig()
+    names = [name for name, _, _ in cli.TRAINING_OPTIONS]
+    assert {name: getattr(options, name) for name in names} == {name: getattr(config, name) for name in names}
+    assert (options.decoder, options.jit_compile) == (config.decoder, config.jit_compile)
+    assert tuple(DECODERS) == cli.DECODER_NAMES
+
+
+def test_the_options_of_generation_are_fields_of_its_configuration():
+    fields = {field.name for field in dataclasses.fields(GenerationConfig)}
+    assert {name for name, _, _ in cli.GENERATION_OPTIONS} == fields
+    for parser in (cli._generate_parser(), cli._evaluate_parser()):
+        assert {name: parser.get_default(name) for name in fields} == dict.fromkeys(fields)
+
+
+@pytest.fixture
+def no_extraction(monkeypatch):
+    """The expensive step must not be reached."""
+
+    def fail(*arguments):
+        raise AssertionError("the features are extracted although the command must fail")
+
+    monkeypatch.setattr("captioning_utils.encoders.build_encoder", lambda *arguments: ToyEncoder())
+    monkeypatch.setattr("captioning_utils.features.extract_features", fail)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--decoder", "attention"], "grid"),
+        (["--decoder", "transformer"], "grid"),
+        (["--epochs", "0"], "epochs is 0"),
+        (["--seed", "-1"], "seed is -1"),
+        (["--model_path", "tiny/captions.csv/model.h5"], "cannot write to tiny/captions.csv"),
+        (["--model_path", "tiny"], "tiny is a folder"),
+    ],
+)
+def test_train_refuses_before_the_expensive_step(
+    tiny_dataset, tmp_path, monkeypatch, no_extraction, capsys, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+    assert run(cli.train_main, "--data_path", tiny_dataset, *arguments) == cli.REFUSED
+    errors = capsys.readouterr().err
+    assert message in errors
+    assert errors.count("\n") == 1
+
+
+def test_train_needs_photos_to_validate_with(tiny_dataset, tmp_path, monkeypatch, no_extraction, capsys):
+    monkeypatch.chdir(tmp_path)
+    table = tiny_dataset / "captions.csv"
+    table.write_text(table.read_text().replace(",val", ",test"))
+    assert run(cli.train_main, "--data_path", tiny_dataset) == cli.REFUSED
+    assert "the val split of tiny is empty (train 8, val 0, test 4); training needs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("option", "value"), [("--decoder", "lstm"), ("--encoder", "vgg"), ("--dtype", "int8")])
+def test_train_refuses_unknown_names_at_once(capsys, option, value):
+    with pytest.raises(SystemExit) as stop:
+        cli.train_main([option, value])
+    assert stop.value.code == cli.REFUSED
+    assert f"invalid choice: '{value}'" in capsys.readouterr().err
+
+
+def test_features_belong_to_the_folder_of_the_photos(tiny_dataset, tmp_path):
+    by_folder, by_file = load_dataset(tiny_dataset), load_dataset(tiny_dataset / "captions.csv")
+    copy = load_dataset(shutil.copytree(tiny_dataset, tmp_path / "copy" / "tiny"))
+    path = cli.default_features_path(by_folder, ToyEncoder())
+    assert path == cli.default_features_path(by_file, ToyEncoder())
+    assert path.name.startswith("tiny-")
+    assert path != cli.default_features_path(copy, ToyEncoder())
+
+
+def test_photos_of_another_dataset_in_the_same_cache_are_nobodys_fault(tiny_dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr("captioning_utils.encoders.build_encoder", lambda *arguments: ToyEncoder())
+    other = tmp_path / "other.png"
+    other.write_text("torn")
+    photos = {"other.png": other, "0.png": tiny_dataset / "images" / "0.png"}
+    extract_features(photos, ToyEncoder(), tmp_path / "f.pkl")
+    arguments = ["--data_path", tiny_dataset, "--epochs", 1, "--min_count", 1, "--features", tmp_path / "f.pkl"]
+    assert run(cli.train_main, *arguments, "--model_path", tmp_path / "a.h5") == cli.OK
+    (tiny_dataset / "images" / "new.png").write_text("torn")
+    with open(tiny_dataset / "captions.csv", "a") as table:
+        table.write("\nnew.png,A torn photo .,train")
+    assert run(cli.train_main, *arguments, "--model_path", tmp_path / "b.h5") == cli.PARTLY
 
 
 @pytest.fixture
@@ -183,7 +373,29 @@ def test_stopped_by_the_user(capsys):
         raise KeyboardInterrupt
 
     assert cli.run_command(main) == 130
-    assert "goes on" in capsys.readouterr().err
+    assert capsys.readouterr().err == "stopped\n"
+    assert cli.run_command(cli.when_stopped("the same command goes on from here")(main)) == 130
+    assert capsys.readouterr().err == "stopped; the same command goes on from here\n"
+
+
+def test_a_name_that_the_terminal_cannot_show_does_not_end_the_run(capsys):
+    name = b"caf\xe9.jpg".decode("utf-8", "surrogateescape")  # as Linux gives a name in Latin-1
+    assert cli.run_command(lambda arguments: print(name) or cli.OK) == cli.OK
+    assert capsys.readouterr().out == "caf\\udce9.jpg\n"
+
+
+@pytest.mark.parametrize(
+    ("called", "program"),
+    [
+        ("/home/me/train.py", "python train.py"),
+        ("/lib/captioning_utils/__main__.py", "python -m captioning_utils train"),
+    ],
+)
+def test_help_shows_the_command_as_it_was_called(monkeypatch, called, program):
+    monkeypatch.setattr("sys.argv", [called])
+    text = cli._train_parser().format_help()
+    assert f"usage: {program} [options]" in text
+    assert f"example: {program} --data_path" in text
 
 
 def test_a_defect_is_not_dressed_up_as_bad_input():

@@ -81,8 +81,9 @@ def test_one_captioner_beside_baselines_and_people(run, workplace, tmp_path):
     names = [line.split("  ")[0] for line in text.splitlines()]
     for name in ("good", "most common train caption", "nearest train photo", "people (2 references)"):
         assert name in names
-    folder = tmp_path / "runs" / "evaluate" / "squares-test-good"
+    (folder,) = (tmp_path / "runs" / "evaluate").iterdir()
     document = json.loads((folder / "results.json").read_text())
+    assert folder.name == f"squares-test-standard-good-{document['captioner']['fingerprint'][:6]}"
     assert document["captioner"]["encoder"] == ENCODER
     assert document["captioner"]["trained_on"] == "squares"
     assert document["decoding"]["beam_size"] == 5
@@ -99,13 +100,12 @@ def test_one_captioner_beside_baselines_and_people(run, workplace, tmp_path):
 
 
 def test_the_same_command_writes_the_same_file(run, workplace, tmp_path):
-    settings = ["--temperature", 1, "--seed", 3, "--max_length", 6, "--split", "val", "--no_nearest"]
+    settings = ["--temperature", 1, "--seed", 3, "--max_length", 6, "--split", "val"]
     for name in ("a", "b"):
         code, text, _ = run(
             "--model_path", workplace / "good.h5", *settings, "--out", f"{name}.json", "--report", "x.html"
         )
         assert code == cli.OK
-    assert "nearest" not in text
     assert "sampled at temperature 1" in text
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
     assert not (tmp_path / "runs").exists()
@@ -159,7 +159,7 @@ class ToyEncoder:
 
 
 def test_unreadable_photos_stop_or_are_left_out_and_counted(run, workplace, tmp_path, monkeypatch):
-    monkeypatch.setattr("captioning_utils.encoders.build_encoder", lambda *arguments: ToyEncoder())
+    monkeypatch.setattr("captioning_utils.captioner.build_encoder", lambda *arguments, **settings: ToyEncoder())
     data = shutil.copytree(workplace / "squares", tmp_path / "squares")
     (data / "Images" / "59.png").write_bytes(b"torn")
     full = load_features(workplace / "features.pkl")
@@ -171,6 +171,22 @@ def test_unreadable_photos_stop_or_are_left_out_and_counted(run, workplace, tmp_
     code, text, _ = run(*arguments, "--allow-missing", data=data, features=tmp_path / "some.pkl")
     assert code == cli.PARTLY
     assert "23 photos (1 left out)" in text
+
+
+def test_train_photos_are_extracted_only_when_asked_for(run, workplace, tmp_path, monkeypatch):
+    monkeypatch.setattr("captioning_utils.captioner.build_encoder", lambda *arguments, **settings: ToyEncoder())
+    full = load_features(workplace / "features.pkl")
+    save_features(tmp_path / "test.pkl", full.image_ids[36:], full.get(full.image_ids[36:]))
+    arguments = ["--model_path", workplace / "good.h5"]
+    code, text, _ = run(*arguments, features=tmp_path / "test.pkl")
+    assert code == cli.OK
+    assert "30 of 30 train photos have no features yet; --nearest extracts them" in text
+    assert "\nnearest train photo" not in text
+    assert len(load_features(tmp_path / "test.pkl")) == 24
+    code, text, _ = run(*arguments, "--nearest", features=tmp_path / "test.pkl")
+    assert code == cli.OK
+    assert "\nnearest train photo" in text
+    assert len(load_features(tmp_path / "test.pkl")) == 54
 
 
 def test_features_of_another_encoder_are_refused(run, workplace, tmp_path):
@@ -194,7 +210,7 @@ def test_drawn_scenes_are_checked_for_truth(run, workplace, tmp_path):
     assert code == cli.OK
     people = next(line for line in text.splitlines() if line.startswith("captions without a mistake")).split("  ")[-1]
     assert people.strip() == "100.0 %"
-    folder = tmp_path / "runs" / "evaluate" / "drawn-test-drawn"
+    (folder,) = (tmp_path / "runs" / "evaluate").iterdir()
     assert "confusion" in json.loads((folder / "results.json").read_text())["truth"]["kinds"]["objects"]
     assert "<h2>Truth</h2>" in (folder / "report.html").read_text()
 
@@ -212,6 +228,14 @@ def test_files_of_other_captioners(run, tmp_path):
     code, text, _ = run("--references", "refs.json", "--candidates", "cands.json", data=None)
     assert code == cli.OK
     assert "people (1 reference)" in text
+    code, _, errors = run("--references", "refs.json", "--candidates", "cands.json", "--seed", 3, data=None)
+    assert (code, errors) == (
+        cli.REFUSED,
+        "error: --seed would have no effect on captions from files; leave that out\n",
+    )
+    code, _, errors = run("--references", "nothing.json", "--candidates", "cands.json", data=None)
+    assert code == cli.REFUSED
+    assert "nothing.json" in errors
     code, _, errors = run("--references", "refs.json", "--candidates", "few.json", data=None)
     assert code == cli.REFUSED
     assert "1 ('77')" in errors
@@ -230,12 +254,16 @@ def test_files_of_other_captioners(run, tmp_path):
     [
         (["--references", "refs.json"], "--references and --candidates belong together"),
         (["--candidates", "cands.json"], "--references and --candidates belong together"),
-        (["--references", "nothing.json", "--candidates", "nothing.json"], "nothing.json"),
+        (["--references", "r.json", "--candidates", "c.json"], "--data_path, --features would have no effect"),
         (["--model_path", "nothing.h5"], "nothing.h5"),
         (["--data_path", "nowhere"], "nowhere"),
+        (["--model_path", "a.h5", "--compare", "a.h5", "b.h5"], "--model_path and --compare are different questions"),
+        (["--seed", "-1"], "seed is -1"),
+        (["--out", "features.pkl/a.json"], "cannot write to features.pkl"),
     ],
 )
-def test_bad_input_gets_one_line(run, arguments, message):
+def test_bad_input_gets_one_line(run, tmp_path, arguments, message):
+    (tmp_path / "features.pkl").touch()
     code, _, errors = run(*arguments)
     assert code == cli.REFUSED
     assert message in errors
