@@ -6,17 +6,23 @@
 Part 1 scores 1,000 candidates with five references each by BLEU, ROUGE-L and CIDEr-D, both sides from the same
 cleaned words, five rounds in turn, on one core. Part 2 scores 25,000 (the size of COCO's validation set), each
 side in a process of its own, and prints the largest memory that the process ever held.
+
+It needs Linux or macOS: Windows does not tell how much memory a process has held.
 """
 
 import argparse
 import os
 import random
-import resource
 import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+try:
+    import resource
+except ImportError:
+    sys.exit("benchmarks/metrics.py needs Linux or macOS, whose module `resource` tells the memory of a process")
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
