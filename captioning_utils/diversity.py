@@ -41,29 +41,35 @@ def compute_diversity(captions, train_captions, known_words=None):
         Devlin et al. 2015, Exploring Nearest Neighbor Approaches for Image Captioning (arXiv:1505.04467): novel
         and distinct captions. The repeated 3-gram: Paulus et al. 2017 (arXiv:1705.04304).
     """
-    words = _clean(captions)
+    words, train = _clean(captions), _clean(train_captions)
     if not words:
         raise InputError("there are no captions to describe; give at least one")
-    train = _clean(train_captions)
-    known = {word for tokens in train for word in tokens} if known_words is None else set(known_words)
-    train = set(map(tuple, train))
-    used = {word for tokens in words for word in tokens}
-    num_words = sum(map(len, words))
-    distinct = len(set(map(tuple, words)))
-    return {
-        "num_captions": len(words),
-        "distinct_captions": distinct,
-        "distinct_share": distinct / len(words),
-        "novel_share": statistics.fmean(tuple(tokens) not in train for tokens in words),
-        "words_used": len(used),
-        "words_used_share": len(used & known) / len(known) if known else 0.0,
-        "mean_length": num_words / len(words),
+    known = set(itertools.chain(*train) if known_words is None else known_words)
+    written = list(itertools.chain(*words))
+    return _count_captions(words, train) | {
+        "words_used": len(set(written)),
+        "words_used_share": len(set(written) & known) / len(known) if known else 0.0,
+        "mean_length": len(written) / len(words),
         "repeated_trigram_share": statistics.fmean(map(repeats_trigram, words)),
-        "repeated_word_share": statistics.fmean(
-            any(first == second for first, second in itertools.pairwise(tokens)) for tokens in words
-        ),
-        "unknown_word_rate": sum(word not in known for tokens in words for word in tokens) / max(1, num_words),
+        "repeated_word_share": statistics.fmean(map(_repeats_word, words)),
+        "unknown_word_rate": sum(word not in known for word in written) / max(1, len(written)),
     }
+
+
+def _count_captions(words, train):
+    """How many captions (token lists) there are, are different, and are none of the train split's."""
+    captions = list(map(tuple, words))
+    copies, distinct = set(map(tuple, train)), len(set(captions))
+    return {
+        "num_captions": len(captions),
+        "distinct_captions": distinct,
+        "distinct_share": distinct / len(captions),
+        "novel_share": statistics.fmean(caption not in copies for caption in captions),
+    }
+
+
+def _repeats_word(tokens):
+    return any(first == second for first, second in itertools.pairwise(tokens))
 
 
 def repeats_trigram(tokens):

@@ -105,15 +105,11 @@ def extract_features(image_paths, encoder, cache_path, batch_size=32):
 
     Example:
         >>> import tempfile, types
-        >>> def mean_colour(images):
-        ...     return images.mean(axis=(1, 2)).astype("float16")
-        >>> toy = types.SimpleNamespace(
-        ...     fingerprint="toy", output_shape=(3,), image_size=(8, 8), encode=mean_colour
-        ... )  # build_encoder() makes a real one
-        >>> photos = {"red": np.full((40, 30, 3), [255, 0, 0], np.uint8)}
-        >>> features = extract_features(photos, toy, Path(tempfile.mkdtemp()) / "features.pkl")
-        >>> features.get(["red"])
-        array([[255., 0., 0.]], dtype=float16)
+        >>> toy = types.SimpleNamespace(fingerprint="toy", output_shape=(1,), image_size=(8, 8))
+        >>> toy.encode = lambda images: images[:, 0, 0, :1].astype("float16")  # build_encoder makes a real one
+        >>> photos = {"white": np.full((4, 3, 3), 255, np.uint8)}
+        >>> extract_features(photos, toy, Path(tempfile.mkdtemp()) / "features.pkl").get(["white"])
+        array([[255.]], dtype=float16)
     """
     cache_path = Path(cache_path)
     is_pickle = cache_path.suffix == ".pkl"

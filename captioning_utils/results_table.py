@@ -9,6 +9,7 @@ import re
 import sys
 from pathlib import Path
 
+from captioning_utils.errors import InputError
 from captioning_utils.files import read_json, write_text
 from captioning_utils.metrics import METRIC_LABELS, format_score
 
@@ -25,8 +26,13 @@ def build_results_table(folder):
 
     Returns:
         str, lines that each end in a line break.
+
+    Raises:
+        InputError: where the folder has no result file.
     """
     documents = [read_json(path) for path in sorted(Path(folder).glob("*.json"))]
+    if not documents:
+        raise InputError(f"{folder} holds no result file (.json); write one with evaluate.py --out")
     documents.sort(key=lambda document: document["scores"]["cider_d"]["value"])
     baselines = documents[0]["baselines"]
     rows = [(name, found["scores"]) for name, found in baselines.items() if name != "people"]

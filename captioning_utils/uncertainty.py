@@ -90,6 +90,24 @@ def compare_scores(first, second, metric, num_resamples=1000, confidence=0.95, s
         2005, On Some Pitfalls in Automatic Evaluation and Significance Testing for MT.
     """
     _check_settings(num_resamples, confidence)
+    rows, others, to_score = _paired_rows(first, second, metric)
+    counted = _draw_counts(len(rows), num_resamples, seed)
+    differences = np.concatenate([to_score(counts @ others) - to_score(counts @ rows) for counts in counted])
+    return {
+        "metric": metric,
+        "first": first.corpus[metric],
+        "second": second.corpus[metric],
+        "difference": second.corpus[metric] - first.corpus[metric],
+        **_percentiles(differences, confidence),
+        "p_value": _randomization_test(rows, others, to_score, num_resamples, seed),
+        "confidence": confidence,
+        "num_resamples": num_resamples,
+        "num_images": len(rows),
+    }
+
+
+def _paired_rows(first, second, metric):
+    """The rows of `_per_photo` of two captioners, photo by photo, and the function from their sums to scores."""
     if first.protocol != second.protocol or first.per_image.keys() != second.per_image.keys():
         raise InputError(
             f"the two score sets are not of the same photos and protocol ({first.num_images} photos, "
@@ -97,23 +115,9 @@ def compare_scores(first, second, metric, num_resamples=1000, confidence=0.95, s
             f"{len(first.per_image.keys() & second.per_image.keys())} photos in both); score both alike"
         )
     rows, to_score = _per_photo(first, metric)
-    other, _ = _per_photo(second, metric)
+    others, _ = _per_photo(second, metric)
     place = {image_id: index for index, image_id in enumerate(second.per_image)}
-    other = other[[place[image_id] for image_id in first.per_image]]
-    differences = np.concatenate(
-        [to_score(counts @ other) - to_score(counts @ rows) for counts in _draw_counts(len(rows), num_resamples, seed)]
-    )
-    return {
-        "metric": metric,
-        "first": first.corpus[metric],
-        "second": second.corpus[metric],
-        "difference": second.corpus[metric] - first.corpus[metric],
-        **_percentiles(differences, confidence),
-        "p_value": _randomization_test(rows, other, to_score, num_resamples, seed),
-        "confidence": confidence,
-        "num_resamples": num_resamples,
-        "num_images": len(rows),
-    }
+    return rows, others[[place[image_id] for image_id in first.per_image]], to_score
 
 
 def summarize_runs(runs):
