@@ -18,7 +18,7 @@ def load_backend():
         >>> load_backend().__name__
         'keras'
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _held_back_stderr():
         import keras
 
