@@ -47,6 +47,9 @@ def run_command(main, arguments=None):
             stream.reconfigure(errors="backslashreplace")
     try:
         return main(arguments)
+    except BrokenPipeError:  # who reads the output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it ends
+        return OK
     except (InputError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return REFUSED
@@ -133,7 +136,10 @@ def train_main(arguments=None):
         dataset.require_split(split, "training needs photos in train and in val: add some, or a split column")
     _check_writable(options.model_path)
     encoder = build_encoder(options.encoder, options.layer, options.dtype, options.weights)
-    build_config(config.decoder, vocabulary_size=1, feature_shape=encoder.output_shape)  # can it read this layer?
+    try:
+        build_config(config.decoder, vocabulary_size=1, feature_shape=encoder.output_shape)
+    except InputError as error:
+        raise InputError(f"the {config.decoder} decoder cannot read --layer {options.layer}: {error}") from error
     features = extract_features(
         dataset.image_paths, encoder, options.features or default_features_path(dataset, encoder)
     )

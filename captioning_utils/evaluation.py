@@ -394,6 +394,8 @@ def describe_comparison(comparison, first, second):
         'B is better than A by 2.1 CIDEr-D points (95 % interval 0.8 to 3.4, p = 0.002): the difference is real'
     """
     difference, low, high = (comparison[key] for key in ("difference", "low", "high"))
+    if difference == 0:
+        return f"{first} and {second} have the same {METRIC_LABELS[comparison['metric']]}: no real difference shown"
     if difference < 0:
         first, second, difference, low, high = second, first, -difference, -high, -low
     better = f"{second} is better than {first} by" if comparison["real"] else f"{second} scores above {first} by"

@@ -3,6 +3,7 @@ import dataclasses
 import json
 import os
 import shutil
+import subprocess
 import sys
 
 import pytest
@@ -229,8 +230,8 @@ def no_extraction(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--decoder", "attention"], "grid"),
-        (["--decoder", "transformer"], "grid"),
+        (["--decoder", "attention"], "the attention decoder cannot read --layer avg: feature_shape is (3,)"),
+        (["--decoder", "transformer"], "the transformer decoder cannot read --layer avg"),
         (["--epochs", "0"], "epochs is 0"),
         (["--seed", "-1"], "seed is -1"),
         (["--model_path", "tiny/captions.csv/model.h5"], "cannot write to tiny/captions.csv"),
@@ -241,7 +242,7 @@ def test_train_refuses_before_the_expensive_step(
     tiny_dataset, tmp_path, monkeypatch, no_extraction, capsys, arguments, message
 ):
     monkeypatch.chdir(tmp_path)
-    assert run(cli.train_main, "--data_path", tiny_dataset, *arguments) == cli.REFUSED
+    assert run(cli.train_main, "--data_path", tiny_dataset, "--layer", "avg", *arguments) == cli.REFUSED
     errors = capsys.readouterr().err
     assert message in errors
     assert errors.count("\n") == 1
@@ -376,6 +377,15 @@ def test_stopped_by_the_user(capsys):
     assert capsys.readouterr().err == "stopped\n"
     assert cli.run_command(cli.when_stopped("the same command goes on from here")(main)) == 130
     assert capsys.readouterr().err == "stopped; the same command goes on from here\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other pipes")
+def test_a_reader_that_has_seen_enough_is_no_error():
+    code = "from captioning_utils import cli; cli.run_command(lambda a: [print(n, flush=True) for n in range(10**6)])"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"0\n"
+        process.stdout.close()
+        assert process.stderr.read() == b""
 
 
 def test_a_name_that_the_terminal_cannot_show_does_not_end_the_run(capsys):
