@@ -89,7 +89,7 @@ class Captioner:
             raise InputError(f"features have shape {features.shape[1:]} a photo; this captioner reads {wanted}")
         if not len(features):
             return []
-        generated = self._generator.generate(features, self._settings(settings))
+        generated = self._generator.generate(features, self.generation_settings(settings))
         return [
             [
                 ScoredCaption(self.vocabulary.decode(ids), float(score), float(log_prob))
@@ -141,7 +141,19 @@ class Captioner:
         arrays = {name: array.astype(dtype) for name, array in collect_variables(self.decoder.weights).items()}
         write_storage(path, FILE_KIND, FORMAT_VERSION, self._documents(), arrays)
 
-    def _settings(self, settings):
+    def generation_settings(self, settings):
+        """The captioner's own `GenerationConfig` with some fields replaced.
+
+        Args:
+            settings: dict, fields of `GenerationConfig`. Without a `beam_size` among them, a search is given as many
+                beams as `num_captions` asks for.
+
+        Returns:
+            `GenerationConfig`.
+
+        Raises:
+            InputError: for an unknown field or a value that is not allowed.
+        """
         unknown = set(settings) - {field.name for field in dataclasses.fields(GenerationConfig)}
         if unknown:
             raise InputError(f"unknown setting {sorted(unknown)[0]!r:.80}; see GenerationConfig for those allowed")

@@ -349,7 +349,7 @@ def _generation_settings(captioner, options):
     """The fields of `GenerationConfig` that the options name, checked before the work."""
     settings = {name: getattr(options, name) for name, _, _ in GENERATION_OPTIONS}
     settings = {name: value for name, value in settings.items() if value is not None}
-    captioner._settings(settings)
+    captioner.generation_settings(settings)
     return settings
 
 

@@ -340,7 +340,7 @@ def describe_captioner(captioner, settings=None):
             "trained_on": trained.get("dataset"),
         },
         "training": trained.get("settings", {}),
-        "decoding": dataclasses.asdict(captioner._settings(settings or {})),
+        "decoding": dataclasses.asdict(captioner.generation_settings(settings or {})),
         "packages": package_versions("keras", keras.backend.backend()),
     }
 

@@ -30,7 +30,7 @@ class GenerationConfig:
     beam_size: int = 5  # sentences kept in mind at once; 1 is greedy search
     max_length: int = 25  # words at the most
     length_penalty: float = 1.0  # score = log-probability / tokens ** length_penalty; 0 favours short sentences
-    block_repeats: int = 3  # no run of so many words twice in a sentence; 0 allows repeats
+    block_repeats: int = 2  # no run of so many words twice in a sentence; 0 allows repeats
     temperature: float | None = None  # sampling: below 1 safer, above 1 more surprising; None: search
     top_p: float = 1.0  # sampling: only from the likeliest words that together have this probability
     num_captions: int = 1  # alternatives per photo, best first; with a search at most beam_size
