@@ -2,7 +2,8 @@
 
 import sys
 
-from captioning_utils.cli import REFUSED, evaluate_main, generate_main, run_command, train_main
+from captioning_utils.cli import REFUSED, generate_main, run_command, train_main
+from captioning_utils.evaluate_command import evaluate_main
 from captioning_utils.quickstart import quickstart_main
 
 COMMANDS = {

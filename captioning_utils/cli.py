@@ -10,15 +10,11 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
 
-from captioning_utils.datasets import SPLITS
 from captioning_utils.encoders import DEFAULT_ENCODER, DEFAULT_LAYER, DTYPES, ENCODERS
 from captioning_utils.errors import InputError
 from captioning_utils.files import write_json, write_text
 from captioning_utils.images import find_images
-from captioning_utils.metrics import EXTRA_METRICS
-from captioning_utils.protocols import PROTOCOLS
 from captioning_utils.quiet import load_backend
 
 OK, PARTLY, REFUSED = 0, 1, 2
@@ -102,7 +98,7 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescrip
         return super()._get_help_string(action) if has_default else action.help
 
 
-def _check_writable(path):
+def check_writable(path):
     """Refuse a place to write to before the work, not after it."""
     path = Path(path)
     if path.is_dir():
@@ -134,7 +130,7 @@ def train_main(arguments=None):
     print(dataset.summary())
     for split in ("train", "val"):
         dataset.require_split(split, "training needs photos in train and in val: add some, or a split column")
-    _check_writable(options.model_path)
+    check_writable(options.model_path)
     encoder = build_encoder(options.encoder, options.layer, options.dtype, options.weights)
     try:
         build_config(config.decoder, vocabulary_size=1, feature_shape=encoder.output_shape)
@@ -213,7 +209,7 @@ def add_data_options(parser):
     group.add_argument("--features", help="feature cache to use or make; a name ending in .pkl is one pickle")
 
 
-_DATA_OPTIONS = ("data_path", "encoder", "layer", "dtype", "weights", "features")  # of add_data_options
+DATA_OPTIONS = ("data_path", "encoder", "layer", "dtype", "weights", "features")  # of add_data_options
 
 
 def add_weights_option(parser):
@@ -283,12 +279,12 @@ def generate_main(arguments=None):
     options = _generate_parser().parse_args(arguments)
     photos = [photo for path in options.image_path for photo in find_images(path)]
     if options.out:
-        _check_writable(options.out)
+        check_writable(options.out)
     load_backend()
     from captioning_utils.captioner import load_captioner
 
     captioner = load_captioner(options.model_path)
-    settings = _generation_settings(captioner, options)
+    settings = collect_settings(captioner, options)
     captioner.image_encoder(options.weights)
     rows, failures = [], []
     try:
@@ -345,7 +341,7 @@ GENERATION_OPTIONS = (  # fields of GenerationConfig: name, type and help
 )
 
 
-def _generation_settings(captioner, options):
+def collect_settings(captioner, options):
     """The fields of `GenerationConfig` that the options name, checked before the work."""
     settings = {name: getattr(options, name) for name, _, _ in GENERATION_OPTIONS}
     settings = {name: value for name, value in settings.items() if value is not None}
@@ -431,172 +427,3 @@ def write_captions(path, rows):
     writer.writeheader()
     writer.writerows(rows)
     write_text(path, table.getvalue())
-
-
-# ---- evaluate
-
-
-def evaluate_main(arguments=None):
-    """`evaluate.py`: scores of captioners on a split, or of captions from files. Returns the exit code."""
-    options = _read_evaluate_options(arguments)
-    from captioning_utils.evaluation import build_document, evaluate
-    from captioning_utils.evaluation_report import build_report, format_evaluation
-    from captioning_utils.metrics import compute_scores
-
-    metrics = options.metrics or ()
-    compute_scores({"": "a"}, {"": ["a"]}, options.protocol, metrics)  # says now, not later, that Java is missing
-    candidate_sets, data = _read_candidates(options) if options.references else _caption_split(options)
-    compare = options.compare is not None
-    evaluation = evaluate(candidate_sets, data, options.protocol, metrics, options.allow_missing, compare)
-    print(f"\n{format_evaluation(evaluation)}")
-    folder = _evaluation_folder(evaluation)
-    out, page = options.out or folder / "results.json", options.report or folder / "report.html"
-    write_json(out, build_document(evaluation))
-    build_report(evaluation, "none" if options.photos == "no" else options.photos).write(page)
-    print(f"\n{out} holds every caption and score; {page} shows them (open it in a browser)")
-    return PARTLY if evaluation.left_out else OK
-
-
-def _read_evaluate_options(arguments):
-    """The options, after refusing those that contradict each other or would have no effect."""
-    parser = _evaluate_parser()
-    options = parser.parse_args(arguments)
-    whose = [name for name in ("model_path", "compare", "candidates") if getattr(options, name)]
-    if len(whose) > 1:
-        raise InputError(f"--{' and --'.join(whose)} are different questions; give one of them")
-    if bool(options.references) != bool(options.candidates) and not (options.references and options.compare):
-        raise InputError("--references and --candidates belong together; give both, or a captioner with --model_path")
-    if options.references:
-        for_captioners = [*_DATA_OPTIONS, "split", "nearest", *(name for name, _, _ in GENERATION_OPTIONS)]
-        given = [name for name in for_captioners if getattr(options, name) != parser.get_default(name)]
-        if given:
-            raise InputError(f"--{', --'.join(given)} would have no effect on captions from files; leave that out")
-    for path in filter(None, (options.out, options.report)):
-        _check_writable(path)
-    return options
-
-
-def _evaluate_parser():
-    parser = build_parser(
-        "evaluate",
-        "Score a captioner on a split of a dataset, beside baselines and people, with the captioner's own encoder.\n"
-        "Several --model_path (the same training with several seeds) are shown with mean and range; --compare says\n"
-        "whether the second captioner is better than the first. Captions that others wrote need no captioner:\n"
-        "{program} --references refs.json --candidates cands.json",
-        "--data_path data/flickr8k --split test --photos link",
-    )
-    group = parser.add_argument_group("whose captions")
-    group.add_argument("--model_path", nargs="+", help="captioner files; the one shipped with the package otherwise")
-    group.add_argument("--compare", nargs=2, metavar=("A", "B"), help="two captioners (or files with candidates)")
-    group.add_argument(
-        "--candidates", nargs="+", help="captions to score: COCO's results, {id: caption}, CSV, JSON lines"
-    )
-    group.add_argument("--references", help="what people wrote: COCO's captions, {id: [caption, ...]}, or a CSV")
-    add_data_options(parser)
-    parser.set_defaults(encoder=None, layer=None, dtype=None)  # the captioner's own
-    add_generation_options(parser)
-    group = parser.add_argument_group("scores")
-    group.add_argument("--split", default="test", choices=SPLITS, help="the photos to caption")
-    group.add_argument("--protocol", default="standard", choices=PROTOCOLS, help="how words are compared")
-    group.add_argument("--metrics", nargs="+", choices=EXTRA_METRICS, help="to be computed as well")
-    group.add_argument(
-        "--nearest",
-        action="store_true",
-        help="extract the train photos' features too, for the baseline of the nearest train photo; without this "
-        "option it is there when they are cached already",
-    )
-    group.add_argument("--allow_missing", "--allow-missing", action="store_true", help="score the rest, count the gaps")
-    group = parser.add_argument_group("what is written")
-    group.add_argument("--out", type=Path, help="results file; under runs/evaluate otherwise")
-    group.add_argument("--report", type=Path, help="page to look at; under runs/evaluate otherwise")
-    group.add_argument("--photos", default="no", choices=("link", "embed", "no"), help="photos in the page")
-    return parser
-
-
-def _read_candidates(options):
-    """Candidates and references from files; neither Keras nor a captioner is needed."""
-    from captioning_utils.evaluation import CandidateSet, EvaluationData
-    from captioning_utils.score_files import load_candidates, load_references
-
-    paths = options.compare or options.candidates
-    data = EvaluationData(Path(options.references).stem, load_references(options.references))
-    found = [{image_id: [caption] for image_id, caption in load_candidates(path).items()} for path in paths]
-    return [CandidateSet(name, captions) for name, captions in zip(_name_each(paths), found, strict=True)], data
-
-
-def _caption_split(options):
-    """Captions of each captioner for a split, and what they are judged by."""
-    load_backend()
-    from captioning_utils.captioner import DEFAULT_CAPTIONER, load_captioner
-    from captioning_utils.evaluation import CandidateSet, build_evaluation_data, caption_split, describe_captioner
-    from captioning_utils.text import RESERVED_WORDS
-    from captioning_utils.truth_summary import load_facts
-
-    dataset = open_dataset(options.data_path)
-    print(dataset.summary())
-    image_ids = dataset.require_split(options.split)
-    wanted = dict.fromkeys(image_ids + (dataset.splits["train"] if options.nearest else []))
-    paths = options.compare or options.model_path or [DEFAULT_CAPTIONER]
-    candidate_sets, first_features = [], None
-    for name, captioner in zip(_name_each(paths), [load_captioner(path) for path in paths], strict=True):
-        settings = _generation_settings(captioner, options)
-        features = _captioner_features(captioner, dataset, wanted, options)
-        first_features = first_features or features
-        captions = caption_split(captioner, features, image_ids, settings, options.allow_missing)
-        known_words = captioner.vocabulary.words[len(RESERVED_WORDS) :]
-        candidate_sets.append(CandidateSet(name, captions, known_words, describe_captioner(captioner, settings)))
-    path = Path(options.data_path)
-    facts = load_facts((path if path.is_dir() else path.parent) / "facts.json")
-    nearest = first_features if _train_photos_are_there(dataset, first_features) else None
-    return candidate_sets, build_evaluation_data(dataset, options.split, nearest, facts)
-
-
-def _train_photos_are_there(dataset, features):
-    """Whether all train photos have features; if not, say how to get them."""
-    train = dataset.splits["train"]
-    missing = [image_id for image_id in train if image_id not in features and image_id not in features.skipped]
-    if missing:
-        print(
-            f"without the baseline of the nearest train photo: {len(missing):,} of {len(train):,} train photos have no "
-            "features yet; --nearest extracts them"
-        )
-    return not missing
-
-
-def _captioner_features(captioner, dataset, image_ids, options):
-    """The features that a captioner reads; the encoder is built only where some are not cached yet."""
-    from captioning_utils.features import extract_features, load_features
-
-    name, layer, dtype = captioner.encoder.split()[:3]
-    asked = options.encoder or name, options.layer or layer, options.dtype or dtype
-    if asked != (name, layer, dtype):
-        raise InputError(
-            f"the captioner was trained on '{captioner.encoder}', not on {' '.join(asked)}; ask for no other"
-        )
-    own = SimpleNamespace(
-        name=name, layer=layer, fingerprint=captioner.encoder, output_shape=captioner.decoder.config.feature_shape
-    )
-    path = Path(options.features or default_features_path(dataset, own))
-    if path.is_file() or (path / "index.json").is_file():
-        features = load_features(path)
-        captioner.check_features(features)
-        if all(image_id in features for image_id in image_ids):
-            return features
-    photos = {image_id: dataset.image_paths[image_id] for image_id in image_ids}
-    return extract_features(photos, captioner.image_encoder(options.weights), path)
-
-
-def _name_each(paths):
-    """Short names of files: without folder and suffix, as long as they differ."""
-    names = [Path(path).stem for path in paths]
-    return names if len(set(names)) == len(names) else list(map(str, paths))
-
-
-def _evaluation_folder(evaluation):
-    """A folder of its own for each dataset, split, protocol and captioner, however often a file is overwritten."""
-    parts = [evaluation.data.name, evaluation.data.split, evaluation.protocol.name]
-    for line in evaluation.captioners[:2]:
-        parts += [Path(line.name).name, line.settings.get("captioner", {}).get("fingerprint", "")[:6]]
-    others = len(evaluation.captioners) - 2
-    parts += [f"and-{others}-more"] if others > 0 else []
-    return Path("runs/evaluate") / "-".join(filter(None, parts))

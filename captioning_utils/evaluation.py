@@ -27,7 +27,7 @@ from captioning_utils.uncertainty import compare_scores, compute_interval, summa
 DOCUMENT_VERSION = 1
 CONFIDENCE = 0.95
 RESAMPLES = 1000
-DIGITS = 4  # of a score in 0–1 in a document: far finer than any interval
+DIGITS = 6  # of a score in 0–1 in a document, so that what is printed from it is rounded once
 COMPARED = ("bleu_1", "bleu_4", "rouge_l", "cider_d", "cider", "nltk_meteor")  # METEOR 1.5 is no mean over photos
 NEEDS_TRAIN = ("novel_share", "words_used_share", "unknown_word_rate")  # of compute_diversity, without meaning else
 _PHOTOS_AT_ONCE = 256  # features in memory at once: 50 MB of a 14×14 grid with 512 channels

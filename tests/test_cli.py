@@ -9,7 +9,7 @@ import sys
 import pytest
 from PIL import Image
 
-from captioning_utils import cli
+from captioning_utils import cli, evaluate_command
 from captioning_utils.__main__ import main as package_main
 from captioning_utils.captioner import ScoredCaption
 from captioning_utils.datasets import load_dataset
@@ -31,7 +31,7 @@ def run(main, *arguments):
     return cli.run_command(main, [str(argument) for argument in arguments])
 
 
-@pytest.mark.parametrize("main", [cli.train_main, cli.generate_main, cli.evaluate_main])
+@pytest.mark.parametrize("main", [cli.train_main, cli.generate_main, evaluate_command.evaluate_main])
 def test_help_teaches(main, capsys):
     with pytest.raises(SystemExit) as stop:
         main(["--help"])
@@ -132,7 +132,7 @@ class ToyCaptioner:
         self.weights.append(weights_path)
         return ToyEncoder()
 
-    def _settings(self, settings):
+    def generation_settings(self, settings):
         return GenerationConfig(**settings)
 
     def caption_images(self, images, **settings):
@@ -212,7 +212,7 @@ def test_the_options_of_training_are_those_of_its_configuration():
 def test_the_options_of_generation_are_fields_of_its_configuration():
     fields = {field.name for field in dataclasses.fields(GenerationConfig)}
     assert {name for name, _, _ in cli.GENERATION_OPTIONS} == fields
-    for parser in (cli._generate_parser(), cli._evaluate_parser()):
+    for parser in (cli._generate_parser(), evaluate_command._evaluate_parser()):
         assert {name: parser.get_default(name) for name in fields} == dict.fromkeys(fields)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from captioning_utils import cli
+from captioning_utils import cli, evaluate_command
 from captioning_utils.results_table import TABLE, fill_tables
 
 ROOT = Path(__file__).parents[1]
@@ -28,7 +28,11 @@ def test_links_lead_somewhere(page):
 
 
 def test_every_option_in_the_readme_exists():
-    parsers = {"train.py": cli._train_parser, "generate.py": cli._generate_parser, "evaluate.py": cli._evaluate_parser}
+    parsers = {
+        "train.py": cli._train_parser,
+        "generate.py": cli._generate_parser,
+        "evaluate.py": evaluate_command._evaluate_parser,
+    }
     commands = re.findall(r"^python (\w+\.py) (.*)$", README, flags=re.MULTILINE)
     assert {name for name, _ in commands} == set(parsers)
     for name, arguments in commands:

@@ -157,7 +157,7 @@ def test_scoring_files_needs_no_keras(tmp_path):
     save(tmp_path, json.dumps(REFERENCES), "refs.json")
     save(tmp_path, as_csv(CANDIDATES), "cands.csv")
     code = (
-        "import sys; from captioning_utils.cli import evaluate_main; "
+        "import sys; from captioning_utils.evaluate_command import evaluate_main; "
         "code = evaluate_main(['--references', 'refs.json', '--candidates', 'cands.csv', '--out', 'out.json']); "
         "sys.exit(code or any(name in sys.modules for name in ('keras', 'tensorflow', 'jax', 'torch')))"
     )

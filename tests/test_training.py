@@ -168,7 +168,7 @@ def test_words_beyond_a_transformers_positions_are_refused(dataset, tmp_path):
         output_shape = (2, 8)
 
     config = small(decoder="transformer", decoder_settings={"hidden_dim": 8, "num_heads": 2, "max_positions": 16})
-    with pytest.raises(InputError, match="give up to 7"):
+    with pytest.raises(InputError, match="give up to 14"):
         train_captioner(dataset, Grid(), tmp_path / "model.h5", config, verbose=0)
 
 

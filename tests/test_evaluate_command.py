@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from captioning_utils import cli
+from captioning_utils import cli, evaluate_command
 from captioning_utils.datasets import load_dataset
 from captioning_utils.features import load_features
 from captioning_utils.scenes import draw_dataset
@@ -69,7 +69,7 @@ def run(workplace, tmp_path, monkeypatch, capsys):
 
     def call(*arguments, data=workplace / "squares", features=workplace / "features.pkl"):
         common = ["--data_path", data, "--features", features] if data else []
-        code = cli.run_command(cli.evaluate_main, [str(argument) for argument in [*common, *arguments]])
+        code = cli.run_command(evaluate_command.evaluate_main, [str(argument) for argument in [*common, *arguments]])
         return code, *capsys.readouterr()
 
     return call
