@@ -16,6 +16,7 @@ from captioning_utils.baselines import (
 from captioning_utils.datasets import CaptionDataset
 from captioning_utils.errors import InputError
 from captioning_utils.evaluation import (
+    DIGITS,
     CandidateSet,
     EvaluationData,
     build_document,
@@ -198,9 +199,9 @@ def test_the_document_says_all_that_belongs_to_a_score_and_quotes_nobody():
     assert document["references_per_image"] == {"min": 5, "mean": 5.0, "max": 5}
     assert document["baselines"]["people"]["references_per_image"]["max"] == 4
     scores = evaluation.captioners[0].scores
-    assert document["scores"]["cider_d"]["value"] == round(scores.corpus["cider_d"], 4)
+    assert document["scores"]["cider_d"]["value"] == round(scores.corpus["cider_d"], DIGITS)
     assert document["scores"]["cider_d"]["low"] < document["scores"]["cider_d"]["high"]
-    photo = {name: round(value, 4) for name, value in scores.per_image["7.jpg"].items()}
+    photo = {name: round(value, DIGITS) for name, value in scores.per_image["7.jpg"].items()}
     assert document["photos"]["7.jpg"] == {"caption": captioner.captions["7.jpg"][0]} | photo
     assert data.references["7.jpg"][0] not in text
     assert data.train_captions[0] not in text
