@@ -63,7 +63,9 @@ def weights_of(captioner):
 
 
 def test_learns_to_name_the_colour(dataset, tmp_path):
-    captioner = train(dataset, tmp_path / "model.h5", epochs=40, patience=40, label_smoothing=0.0)
+    sizes = {"embedding_dim": 16, "hidden_dim": 32, "dropout": 0.1, "hidden_dropout": 0.0}
+    settings = {"epochs": 30, "patience": 30, "label_smoothing": 0.0, "decoder_settings": sizes}
+    captioner = train(dataset, tmp_path / "model.h5", **settings)
     images = dataset.splits["test"]
     captions = captioner.caption_features(ColourFeatures().get(images))
     right = [

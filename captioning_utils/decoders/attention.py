@@ -147,11 +147,7 @@ class AttentionDecoder(keras.Model):
 
     def initial_state(self, features):
         """State before the first word, from features `(batch, num_regions, feature_dim)`."""
-        *recurrent, keys, regions = self._start(features, training=False)
-        return {f"recurrent_{i}": each for i, each in enumerate(recurrent)} | {
-            "photo_keys": keys,
-            "photo_regions": regions,
-        }
+        return dict(zip(self._state_names(), self._start(features, training=False), strict=True))
 
     def step(self, tokens, state):
         """One more word: tokens int32 `(batch,)` and state → logits `(batch, vocabulary_size)` and the new state."""
@@ -161,9 +157,14 @@ class AttentionDecoder(keras.Model):
     def step_with_attention(self, tokens, state):
         """As `step`, and the weights over the regions that were looked at: `(batch, num_regions)`."""
         words = self.embed(tokens)
-        output, values = self.cell(words, list(state.values()))
+        names = self._state_names()  # not the dict's own order: JAX sorts it
+        output, values = self.cell(words, [state[name] for name in names])
         logits, weights = self._read(output, words, training=False)
-        return logits, dict(zip(state, values, strict=True)), weights
+        return logits, dict(zip(names, values, strict=True)), weights
+
+    def _state_names(self):
+        recurrent = ("hidden", "cell") if self.config.cell == "lstm" else ("hidden",)
+        return (*recurrent, "photo_keys", "photo_regions")
 
     def _start(self, features, training):
         """The recurrent state from the mean region, then the keys and the regions themselves."""
