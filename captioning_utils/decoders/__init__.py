@@ -3,6 +3,7 @@
 import dataclasses
 
 from captioning_utils.decoders.attention import AttentionConfig, AttentionDecoder
+from captioning_utils.decoders.ensemble import EnsembleConfig, EnsembleDecoder
 from captioning_utils.decoders.merge import MergeConfig, MergeDecoder
 from captioning_utils.decoders.transformer import TransformerConfig, TransformerDecoder
 from captioning_utils.errors import InputError
@@ -11,6 +12,7 @@ DECODERS = {
     "merge": (MergeDecoder, MergeConfig),
     "attention": (AttentionDecoder, AttentionConfig),
     "transformer": (TransformerDecoder, TransformerConfig),
+    "ensemble": (EnsembleDecoder, EnsembleConfig),
 }
 
 
