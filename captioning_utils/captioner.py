@@ -27,7 +27,7 @@ class ScoredCaption(NamedTuple):
     """One sentence for a photo and how likely the captioner holds it."""
 
     caption: str
-    score: float  # log_prob / tokens ** length_penalty, the ranking; nearer to 0 is better
+    score: float  # the ranking, higher is better: log_prob / tokens ** length_penalty, or agreement (consensus)
     log_prob: float  # nats, the sum over the sentence's tokens, the end token included
 
 

@@ -84,15 +84,7 @@ class Cider:
             {('a',): 0.0, ('dog',): 0.693...}
         """
         rarity, highest = self._rarity, self._log_documents
-        weights = [
-            {
-                ngram: count * rarity.get(ngram, highest)
-                for ngram, count in Counter(iterate_ngrams(tokens, order)).items()
-            }
-            for order in _ORDERS
-        ]
-        norms = [math.sqrt(sum(weight * weight for weight in order.values())) for order in weights]
-        return NgramVector(weights, norms, len(tokens))
+        return vectorize_ngrams(tokens, lambda ngram, count: count * rarity.get(ngram, highest))
 
     def score_d(self, image_id, tokens):
         """CIDEr-D of one candidate: counts clipped to the reference's, other lengths penalised.
@@ -124,6 +116,26 @@ class Cider:
         if self._kept is not None:
             self._kept[image_id] = vectors
         return vectors
+
+
+def vectorize_ngrams(tokens, weigh=lambda ngram, count: count):
+    """The `NgramVector` of one caption, without any references.
+
+    Args:
+        tokens: list of hashables, possibly empty.
+        weigh: function of an n-gram (tuple) and how often the caption holds it, which gives its weight; by default
+            every n-gram is worth the same.
+
+    Example:
+        >>> vectorize_ngrams(["a", "dog", "a"]).weights[0]
+        {('a',): 2, ('dog',): 1}
+    """
+    weights = [
+        {ngram: weigh(ngram, count) for ngram, count in Counter(iterate_ngrams(tokens, order)).items()}
+        for order in _ORDERS
+    ]
+    norms = [math.sqrt(sum(weight * weight for weight in order.values())) for order in weights]
+    return NgramVector(weights, norms, len(tokens))
 
 
 def similarity(first, second):

@@ -10,6 +10,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 from captioning_utils.encoders import DEFAULT_ENCODER, DEFAULT_LAYER, DTYPES, ENCODERS
 from captioning_utils.errors import InputError
@@ -255,6 +256,42 @@ def default_features_path(dataset, encoder):
     return Path("data/features") / f"{dataset.name}-{place}-{encoder.name}-{encoder.layer}-{dtype}{suffix}"
 
 
+def find_captioner_features(captioner, dataset, image_ids, options):
+    """The features that a captioner reads; the encoder is built only where some are not cached yet.
+
+    Args:
+        captioner: `Captioner`.
+        dataset: `CaptionDataset`.
+        image_ids: iterable of the image ids that are needed.
+        options: what `add_data_options` parsed; encoder, layer and dtype are None or the captioner's own.
+
+    Returns:
+        `FeatureCache`.
+
+    Raises:
+        InputError: where the options ask for another encoder than the captioner's.
+    """
+    from captioning_utils.features import extract_features, load_features
+
+    name, layer, dtype = captioner.encoder.split()[:3]
+    asked = options.encoder or name, options.layer or layer, options.dtype or dtype
+    if asked != (name, layer, dtype):
+        raise InputError(
+            f"the captioner was trained on '{captioner.encoder}', not on {' '.join(asked)}; ask for no other"
+        )
+    own = SimpleNamespace(
+        name=name, layer=layer, fingerprint=captioner.encoder, output_shape=captioner.decoder.config.feature_shape
+    )
+    path = Path(options.features or default_features_path(dataset, own))
+    if path.is_file() or (path / "index.json").is_file():
+        features = load_features(path)
+        captioner.check_features(features)
+        if all(image_id in features for image_id in image_ids):
+            return features
+    photos = {image_id: dataset.image_paths[image_id] for image_id in image_ids}
+    return extract_features(photos, captioner.image_encoder(options.weights), path)
+
+
 def show_samples(captioner, dataset, features, count=200, shown=5):
     """Print a few sentences for photos of the val split, and warn when nearly all are the same."""
     images = [image_id for image_id in dataset.splits["val"] if image_id in features][:count]
@@ -326,7 +363,8 @@ def add_generation_options(parser):
     """
     group = parser.add_argument_group("how sentences are chosen (what is not given is the captioner's own)")
     for name, kind, purpose in GENERATION_OPTIONS:
-        group.add_argument(f"--{name}", type=kind, help=purpose)
+        how = {"action": argparse.BooleanOptionalAction} if kind is bool else {"type": kind}
+        group.add_argument(f"--{name}", help=purpose, **how)
 
 
 GENERATION_OPTIONS = (  # fields of GenerationConfig: name, type and help
@@ -334,6 +372,7 @@ GENERATION_OPTIONS = (  # fields of GenerationConfig: name, type and help
     ("beam_size", int, "sentences kept in mind at once; 1 is greedy"),
     ("length_penalty", float, "0 favours short sentences, 2 long ones; 1 compares the mean over their words"),
     ("block_repeats", int, "no run of so many words twice in a sentence; 0 allows repeats"),
+    ("consensus", bool, "of the sentences found, the one that agrees most with the others, not the likeliest"),
     ("temperature", float, "sample instead of searching: 0.5 careful, 1 free"),
     ("top_p", float, "sampling: only the likeliest words of this probability together"),
     ("num_captions", int, "alternatives for each photo, best first"),

@@ -1,7 +1,6 @@
 """The command that scores: `evaluate.py` and `python -m captioning_utils evaluate`."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 from captioning_utils.cli import (
     DATA_OPTIONS,
@@ -13,7 +12,7 @@ from captioning_utils.cli import (
     build_parser,
     check_writable,
     collect_settings,
-    default_features_path,
+    find_captioner_features,
     open_dataset,
 )
 from captioning_utils.datasets import SPLITS
@@ -128,7 +127,7 @@ def _caption_split(options):
     candidate_sets, first_features = [], None
     for name, captioner in zip(_name_each(paths), [load_captioner(path) for path in paths], strict=True):
         settings = collect_settings(captioner, options)
-        features = _captioner_features(captioner, dataset, wanted, options)
+        features = find_captioner_features(captioner, dataset, wanted, options)
         first_features = first_features or features
         captions = caption_split(captioner, features, image_ids, settings, options.allow_missing)
         known_words = captioner.vocabulary.words[len(RESERVED_WORDS) :]
@@ -149,29 +148,6 @@ def _train_photos_are_there(dataset, features):
             "features yet; --nearest extracts them"
         )
     return not missing
-
-
-def _captioner_features(captioner, dataset, image_ids, options):
-    """The features that a captioner reads; the encoder is built only where some are not cached yet."""
-    from captioning_utils.features import extract_features, load_features
-
-    name, layer, dtype = captioner.encoder.split()[:3]
-    asked = options.encoder or name, options.layer or layer, options.dtype or dtype
-    if asked != (name, layer, dtype):
-        raise InputError(
-            f"the captioner was trained on '{captioner.encoder}', not on {' '.join(asked)}; ask for no other"
-        )
-    own = SimpleNamespace(
-        name=name, layer=layer, fingerprint=captioner.encoder, output_shape=captioner.decoder.config.feature_shape
-    )
-    path = Path(options.features or default_features_path(dataset, own))
-    if path.is_file() or (path / "index.json").is_file():
-        features = load_features(path)
-        captioner.check_features(features)
-        if all(image_id in features for image_id in image_ids):
-            return features
-    photos = {image_id: dataset.image_paths[image_id] for image_id in image_ids}
-    return extract_features(photos, captioner.image_encoder(options.weights), path)
 
 
 def _name_each(paths):

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from captioning_utils.consensus import measure_agreement
 from captioning_utils.errors import InputError
 from captioning_utils.text import Vocabulary
 
@@ -31,6 +32,7 @@ class GenerationConfig:
     max_length: int = 25  # words at the most
     length_penalty: float = 1.0  # score = log-probability / tokens ** length_penalty; 0 favours short sentences
     block_repeats: int = 2  # no run of so many words twice in a sentence; 0 allows repeats
+    consensus: bool = False  # search: prefer the sentence that agrees most with the other beams to the likeliest
     temperature: float | None = None  # sampling: below 1 safer, above 1 more surprising; None: search
     top_p: float = 1.0  # sampling: only from the likeliest words that together have this probability
     num_captions: int = 1  # alternatives per photo, best first; with a search at most beam_size
@@ -43,6 +45,7 @@ class GenerationConfig:
             ("num_captions", "a whole number from 1 to 1000", _is_count(self.num_captions)),
             ("length_penalty", "a number from 0 to 10", 0 <= self.length_penalty <= 10),
             ("block_repeats", "0, or a run of 2 to 10 words", self.block_repeats in (0, *range(2, 11))),
+            ("consensus", "True or False", type(self.consensus) is bool),
             ("temperature", "None or a number above 0, up to 100", self.temperature is None or _is_warm(self)),
             ("top_p", "a share above 0, up to 1", 0 < self.top_p <= 1),
             ("seed", "a whole number from 0 to 4294967295", type(self.seed) is int and 0 <= self.seed < 2**32),
@@ -69,7 +72,7 @@ class Generated(NamedTuple):
 
     token_ids: np.ndarray  # int32 (batch, num_captions, max_length), padded with 0 behind the end token
     log_probs: np.ndarray  # float32 (batch, num_captions), nats: the sum over the sentence's tokens
-    scores: np.ndarray  # float32 (batch, num_captions): log_probs / tokens ** length_penalty, the ranking
+    scores: np.ndarray  # float32 (batch, num_captions), the ranking: see `rank_captions`
 
 
 class _Loop(NamedTuple):
@@ -257,12 +260,15 @@ def sample_words(logits, uniform, top_p):
 def rank_captions(token_ids, log_probs, lengths, finished, config):
     """Order each photo's sentences, best first; one that never ended stands behind all that did.
 
+    The score is `log_prob / tokens ** length_penalty`; after a search with `consensus` it is the agreement with the
+    photo's other sentences, from 0 to 1.
+
     Args:
         token_ids: int32 `(batch, beams, max_length)`.
         log_probs: float32 `(batch, beams)`, nats.
         lengths: float32 `(batch, beams)`, tokens, the end token included.
         finished: bool `(batch, beams)`.
-        config: `GenerationConfig`, for `length_penalty` and `num_captions`.
+        config: `GenerationConfig`, for `length_penalty`, `consensus` and `num_captions`.
 
     Returns:
         `Generated` with the first `num_captions` sentences.
@@ -280,9 +286,19 @@ def rank_captions(token_ids, log_probs, lengths, finished, config):
     """
     scores = log_probs / np.maximum(lengths, 1.0) ** config.length_penalty
     ended = finished & (log_probs > IMPOSSIBLE / 2)  # with few words, beams may be filled up with impossible ones
+    if config.consensus and config.temperature is None:
+        scores = np.stack([_agreement(*photo) for photo in zip(token_ids, scores, ended, strict=True)])
     order = np.lexsort((-scores, ~ended), axis=1)[:, : config.num_captions]
     token_ids = np.take_along_axis(token_ids, order[:, :, None], axis=1)
     return Generated(token_ids, *(np.take_along_axis(value, order, axis=1) for value in (log_probs, scores)))
+
+
+def _agreement(token_ids, scores, ended):
+    """One photo's sentences (beams, max_length) → the agreement of each that ended; the others keep their score."""
+    agreement = scores.astype("float32")
+    sentences = [[token for token in ids.tolist() if token not in (PAD_ID, END_ID)] for ids in token_ids[ended]]
+    agreement[ended] = measure_agreement(sentences, scores[ended])
+    return agreement
 
 
 class CaptionGenerator:
@@ -330,13 +346,15 @@ class CaptionGenerator:
         return Generated(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
     def _check_length(self, config):
-        longest = getattr(self.decoder.config, "max_positions", config.max_length)
+        longest = getattr(self.decoder.config, "max_positions", None) or config.max_length
         if config.max_length > longest:
             raise InputError(f"max_length is {config.max_length}; this captioner writes at most {longest} words")
 
     def _run(self, batch, beams, config, rng):
         # What may differ from call to call without a new compilation goes in as numbers, not as configuration.
-        fixed = dataclasses.replace(config, seed=0, beam_size=beams, num_captions=1, top_p=1.0, temperature=None)
+        fixed = dataclasses.replace(
+            config, seed=0, beam_size=beams, num_captions=1, top_p=1.0, temperature=None, consensus=False
+        )
         sampling = config.temperature is not None
         key = (len(batch), sampling, fixed)
         if key not in self._compiled:

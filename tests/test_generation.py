@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from captioning_utils.consensus import measure_agreement
 from captioning_utils.decoders import build_decoder
 from captioning_utils.errors import InputError
 from captioning_utils.generation import (
@@ -123,6 +124,29 @@ def test_alternatives_are_the_best_of_all_in_order():
         reverse=True,
     )
     assert [sentence_of(row) for row in generated.token_ids[0]] == [tokens for _, tokens in ended[:5]]
+
+
+def test_consensus_reorders_the_beams_of_the_same_search():
+    generator = CaptionGenerator(TableDecoder(make_table(vocabulary=6, seed=3)))
+    settings = {"beam_size": 6, "num_captions": 6, "max_length": 4}
+    likeliest, agreed = (generator.generate(photos(0, 1, 2), config(consensus=c, **settings)) for c in (False, True))
+    for photo in range(3):
+        sentences = [sentence_of(ids) for ids in likeliest.token_ids[photo]]
+        ended = [index for index, tokens in enumerate(sentences) if tokens[-1] == END]
+        assert len(ended) > 2
+        agreement = measure_agreement([sentences[i][:-1] for i in ended], likeliest.scores[photo][ended])
+        order = [ended[i] for i in np.argsort(-agreement, kind="stable")]
+        found = [sentence_of(ids) for ids in agreed.token_ids[photo][: len(ended)]]
+        assert found == [sentences[i] for i in order]
+        np.testing.assert_allclose(agreed.scores[photo][: len(ended)], -np.sort(-agreement), rtol=1e-5)
+
+
+def test_sampling_knows_no_consensus():
+    generator = CaptionGenerator(TableDecoder(make_table()))
+    plain, agreed = (
+        generator.generate(photos(0, 1), config(temperature=1.0, num_captions=4, consensus=c)) for c in (False, True)
+    )
+    np.testing.assert_array_equal(plain.token_ids, agreed.token_ids)
 
 
 @pytest.mark.parametrize("beam_size", [1, 3])
