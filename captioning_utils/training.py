@@ -38,6 +38,8 @@ class TrainingConfig:
     learning_rate: float = 1e-3  # Adam's highest; it rises over the first steps and falls to 0 along a cosine
     warmup: float = 0.05  # share of all steps over which the learning rate rises
     clip_norm: float = 5.0  # the gradient of a step is shortened to this norm
+    weight_decay: float = 0.0  # each step shrinks the matrices by learning rate × this (AdamW)
+    ema: float = 0.0  # momentum of a moving average of the weights, which is then what is validated and kept; 0: off
     label_smoothing: float = 0.1  # share of each target's probability that is spread over the vocabulary
     patience: int = 3  # epochs without a better validation loss before training stops
     min_count: int = 5  # a word that occurs less often in the train split is unknown
@@ -48,7 +50,7 @@ class TrainingConfig:
 
     def __post_init__(self):
         check_sizes(self, "epochs", "batch_size", "patience", "min_count", "max_words", "save_every")
-        check_shares(self, "label_smoothing", "warmup")
+        check_shares(self, "label_smoothing", "warmup", "weight_decay", "ema")
         for name in ("learning_rate", "clip_norm"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise InputError(f"{name} is {getattr(self, name)!r}; give a number above 0")
@@ -199,12 +201,22 @@ def train_captioner(
     )
     train_batches = CaptionBatches(features, rows["train"], config.batch_size, shuffle=True, seed=config.seed)
     val_batches = CaptionBatches(features, rows["val"], config.batch_size)
-    data = hashlib.sha256(json.dumps([features.fingerprint, vocabulary.words, rows]).encode()).hexdigest()[:16]
+    data = digest_data(features.fingerprint, vocabulary.words, rows)
     run = fit_decoder(decoder, train_batches, val_batches, config, model_path, data, log_dir, verbose)
     summary = _summarise(dataset, rows, config, run)
     captioner = Captioner(decoder, vocabulary, cleaning, features.fingerprint, generation, summary)
     captioner.save(model_path)
     return captioner
+
+
+def digest_data(*parts):
+    """16 hexadecimal digits that change with any of the parts (JSON-serialisable values); str.
+
+    Example:
+        >>> digest_data("a", [1]) == digest_data("a", [2])
+        False
+    """
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 def prepare_captions(dataset, features, config, cleaning=TextCleaning()):
@@ -270,7 +282,7 @@ def fit_decoder(decoder, train_batches, val_batches, config, model_path, data=""
     _check_length(decoder, config)
     run = RunState(f"{model_path}.checkpoint", config, data)
     schedule = build_schedule(config, len(train_batches))
-    optimizer = keras.optimizers.Adam(schedule, global_clipnorm=config.clip_norm)
+    optimizer = build_optimizer(config, schedule)
     decoder.compile(
         optimizer=optimizer,
         loss=lambda targets, logits: masked_cross_entropy(targets, logits, config.label_smoothing),
@@ -281,6 +293,8 @@ def fit_decoder(decoder, train_batches, val_batches, config, model_path, data=""
     run.attach(decoder)
     train_batches.start(run.epoch)
     callbacks = [run]
+    if config.ema:
+        callbacks.append(keras.callbacks.SwapEMAWeights())  # validation sees the averages
     if log_dir:
         callbacks.append(keras.callbacks.TensorBoard(log_dir=str(log_dir)))
     if not run.finished():
@@ -299,10 +313,36 @@ def fit_decoder(decoder, train_batches, val_batches, config, model_path, data=""
     return run
 
 
+def build_optimizer(config, learning_rate):
+    """Adam with what the configuration asks for: shortened gradients, weight decay, averaged weights.
+
+    Args:
+        config: `TrainingConfig`.
+        learning_rate: float or a schedule.
+
+    Example:
+        >>> build_optimizer(TrainingConfig(weight_decay=0.01), 1e-3).weight_decay
+        0.01
+
+    References:
+        Kingma and Ba 2015 (arXiv:1412.6980); Loshchilov and Hutter 2019, decoupled weight decay (arXiv:1711.05101).
+    """
+    optimizer = keras.optimizers.Adam(
+        learning_rate,
+        global_clipnorm=config.clip_norm,
+        weight_decay=config.weight_decay or None,
+        use_ema=config.ema > 0,
+        ema_momentum=config.ema,
+    )
+    if config.weight_decay:
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])  # they scale and shift, no more
+    return optimizer
+
+
 def _check_length(decoder, config):
     """A transformer has learned positions, and none for longer captions than it was built for."""
     spare = 2  # the start token and the most padding
-    positions = getattr(decoder.config, "max_positions", config.max_words + spare)
+    positions = getattr(decoder.config, "max_positions", None) or config.max_words + spare
     if config.max_words + spare > positions:
         raise InputError(
             f"max_words is {config.max_words}; with max_positions {positions} give up to {positions - spare}"
@@ -340,13 +380,15 @@ class RunState(keras.callbacks.Callback):
         path: str or `Path` of the checkpoint.
         config: `TrainingConfig` of the run.
         data: str that names captions and features.
+        monitor: str, the entry of an epoch's logs by which epochs are compared; the lowest is the best.
     """
 
-    def __init__(self, path, config, data):
+    def __init__(self, path, config, data, monitor="val_nats_per_token"):
         super().__init__()
         self.path = Path(path)
         self.config = config
         self.data = data
+        self.monitor = monitor
         self.last_loss = None
         self.epoch = 0  # epochs done
         self.history = []  # one dict an epoch: epoch, loss, val_loss, …
@@ -377,7 +419,7 @@ class RunState(keras.callbacks.Callback):
         """Keras's hook: note the losses, keep the best weights, write the checkpoint, stop when it is time."""
         self.epoch = epoch + 1
         self.seconds += time.monotonic() - self._started
-        self.last_loss = float(logs["val_nats_per_token"])
+        self.last_loss = float(logs[self.monitor])
         if not math.isfinite(self.last_loss):  # nothing to keep: the checkpoint stays at the last good epoch
             print(f"warning: the loss became {self.last_loss} in epoch {self.epoch}; training stops", file=sys.stderr)
             self.decoder.stop_training = True
@@ -385,11 +427,21 @@ class RunState(keras.callbacks.Callback):
         self.history.append({"epoch": self.epoch} | {name: float(value) for name, value in logs.items()})
         if self.last_loss < self.best_loss:
             self.best_loss, self.best_epoch = self.last_loss, self.epoch
-            self.best = collect_variables(self.decoder.weights)
+            self.best = self._collect_averaged()
         if self.finished():
             self.decoder.stop_training = True
         if self.epoch % self.config.save_every == 0 or self.finished():
             self._save()
+
+    def _collect_averaged(self):
+        """The weights that were validated: the decoder's own, or their moving averages."""
+        if not self.decoder.optimizer.use_ema:
+            return collect_variables(self.decoder.weights)
+        own = collect_variables(self.decoder.trainable_variables)
+        self.decoder.optimizer.finalize_variable_values(self.decoder.trainable_variables)
+        averaged = collect_variables(self.decoder.weights)
+        assign_variables(self.path, self.decoder.trainable_variables, own)
+        return averaged
 
     def _waited(self):
         return self.epoch - self.best_epoch

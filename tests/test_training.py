@@ -4,12 +4,12 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from balls import COLOURS, ColourFeatures, make_balls, small, train, weights_of
 from keras import ops
 
 from captioning_utils.captioner import load_captioner
 from captioning_utils.datasets import CaptionDataset
 from captioning_utils.errors import InputError
-from captioning_utils.storage import collect_variables
 from captioning_utils.text import TextCleaning, build_vocabulary
 from captioning_utils.training import (
     NatsPerToken,
@@ -19,47 +19,10 @@ from captioning_utils.training import (
     train_captioner,
 )
 
-COLOURS = ("red", "green", "blue", "white")
-
-
-class ColourFeatures:
-    """Features in which the colour of each made-up photo can be read off, with a FeatureCache's interface."""
-
-    output_shape = (8,)
-    fingerprint = "vgg16 avg float32 224x224 bilinear caffe weights:0123456789abcdef"
-
-    def __contains__(self, image_id):
-        return image_id != "lost.jpg"
-
-    def get(self, image_ids):
-        noise = [np.random.default_rng(int(image_id[:-4])).normal(0, 0.1, 8) for image_id in image_ids]
-        return (np.eye(8)[[int(image_id[:-4]) % 4 for image_id in image_ids]] + noise).astype("float16")
-
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("photos")
-    names = [f"{number}.jpg" for number in range(60)]
-    captions = {
-        name: [f"A {COLOURS[number % 4]} ball .", f"There is a {COLOURS[number % 4]} ball on the grass ."]
-        for number, name in enumerate(names)
-    }
-    splits = {"train": names[:40], "val": names[40:50], "test": names[50:]}
-    return CaptionDataset("balls", {name: folder / name for name in names}, captions, splits)
-
-
-def small(**settings):
-    sizes = {"embedding_dim": 8, "hidden_dim": 12}
-    defaults = {"decoder_settings": sizes, "epochs": 4, "batch_size": 8, "min_count": 1, "learning_rate": 1e-2}
-    return TrainingConfig(**(defaults | settings))
-
-
-def train(dataset, path, **settings):
-    return train_captioner(dataset, ColourFeatures(), path, small(**settings), verbose=0)
-
-
-def weights_of(captioner):
-    return list(collect_variables(captioner.decoder.weights).values())
+    return make_balls(tmp_path_factory.mktemp("photos"))
 
 
 def test_learns_to_name_the_colour(dataset, tmp_path):
@@ -87,16 +50,17 @@ class Failing(ColourFeatures):
         return super().get(image_ids)
 
 
-def test_a_killed_and_resumed_run_equals_one_that_never_stopped(dataset, tmp_path):
+@pytest.mark.parametrize("settings", [{}, {"ema": 0.9, "weight_decay": 0.01}], ids=["plain", "averaged"])
+def test_a_killed_and_resumed_run_equals_one_that_never_stopped(dataset, tmp_path, settings):
     path = tmp_path / "model.h5"
     with pytest.raises(Exception, match="the disk went away"):  # TensorFlow wraps it in an error of its own
-        train_captioner(dataset, Failing(batches=30), path, small(), verbose=0)
+        train_captioner(dataset, Failing(batches=30), path, small(**settings), verbose=0)
     with h5py.File(f"{path}.checkpoint") as file:
         done = json.loads(file["documents/state"][()].tobytes())["epoch"]
     assert 1 <= done < 4
-    straight = train(dataset, tmp_path / "straight.h5")
+    straight = train(dataset, tmp_path / "straight.h5", **settings)
     keras.utils.set_random_seed(99)  # whatever happened in between must not matter
-    resumed = train(dataset, path)
+    resumed = train(dataset, path, **settings)
     for ours, theirs in zip(weights_of(straight), weights_of(resumed), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     losses = [[epoch["loss"] for epoch in captioner.training["history"]] for captioner in (straight, resumed)]
@@ -110,8 +74,9 @@ def test_a_finished_run_is_not_repeated(dataset, tmp_path):
     assert len(again.training["history"]) == 2
 
 
-def test_early_stopping_keeps_the_best_weights(dataset, tmp_path):
-    captioner = train(dataset, tmp_path / "model.h5", epochs=40, patience=2, learning_rate=0.3)
+@pytest.mark.parametrize("ema", [0.0, 0.5])
+def test_early_stopping_keeps_the_best_weights(dataset, tmp_path, ema):
+    captioner = train(dataset, tmp_path / "model.h5", epochs=40, patience=2, learning_rate=0.3, ema=ema)
     history = captioner.training["history"]
     losses = [epoch["val_nats_per_token"] for epoch in history]
     best = int(np.argmin(losses)) + 1
@@ -123,6 +88,18 @@ def test_early_stopping_keeps_the_best_weights(dataset, tmp_path):
         logits = captioner.decoder((ColourFeatures().get([image_id]), np.array([ids[:-1]])))
         metric.update_state(np.array([ids[1:]]), logits)
     np.testing.assert_allclose(float(metric.result()), losses[best - 1], rtol=1e-4)
+
+
+def test_weight_decay_shrinks_matrices_and_leaves_biases(dataset, tmp_path):
+    free, decayed = (
+        train(dataset, tmp_path / f"{decay}.h5", weight_decay=decay, epochs=1).decoder for decay in (0.0, 0.9)
+    )
+
+    def size(decoder, layer, place):
+        return float(ops.sum(ops.abs(getattr(decoder, layer).weights[place])))
+
+    assert size(decayed, "merged", 0) < 0.97 * size(free, "merged", 0)
+    assert size(decayed, "merged", 1) > 0.97 * size(free, "merged", 1)
 
 
 def test_checkpoint_of_other_settings_is_refused_and_kept(dataset, tmp_path):
