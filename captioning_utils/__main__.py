@@ -3,13 +3,17 @@
 import sys
 
 from captioning_utils.cli import REFUSED, generate_main, run_command, train_main
+from captioning_utils.combine_command import combine_main
 from captioning_utils.evaluate_command import evaluate_main
 from captioning_utils.quickstart import quickstart_main
+from captioning_utils.self_critical_command import self_critical_main
 
 COMMANDS = {
     "quickstart": (quickstart_main, "the whole way on the drawn dataset, in a few minutes"),
     "train": (train_main, "train a captioner on a dataset"),
     "generate": (generate_main, "describe photos"),
+    "self_critical": (self_critical_main, "train a captioner further, on CIDEr-D"),
+    "combine": (combine_main, "make one captioner of several"),
     "evaluate": (evaluate_main, "score a captioner, or captions that others wrote"),
 }
 
@@ -20,7 +24,7 @@ def main(arguments):
         return run_command(COMMANDS[arguments[0]][0], arguments[1:])
     print("usage: python -m captioning_utils COMMAND [options]\n")
     for name, (_, purpose) in COMMANDS.items():
-        print(f"  {name:<12}{purpose}")
+        print(f"  {name:<15}{purpose}")
     print("\nEach command explains its options: python -m captioning_utils COMMAND --help")
     return 0 if arguments in ([], ["--help"], ["-h"]) else REFUSED
 

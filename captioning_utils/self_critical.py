@@ -1,0 +1,269 @@
+"""Self-critical training: after cross-entropy, train on the score that captions are judged by.
+
+The captioner draws several sentences for a train photo. Those that agree better with what people wrote than the
+others of the same photo become likelier, the rest less likely. Some cross-entropy stays in the loss: on a few thousand
+photos the score alone soon teaches short sentences that please the score and nobody else.
+"""
+
+import dataclasses
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from captioning_utils.cider import Cider
+from captioning_utils.decoders.sizes import check_shares, check_sizes
+from captioning_utils.errors import InputError
+from captioning_utils.evaluation import caption_split
+from captioning_utils.generation import BATCH_SIZE, CaptionGenerator, GenerationConfig
+from captioning_utils.metrics import compute_scores
+from captioning_utils.text import Vocabulary, clean_caption, pad_captions
+from captioning_utils.training import RunState, digest_data, token_cross_entropy
+
+PAD_ID, START_ID, END_ID = Vocabulary.pad_id, Vocabulary.start_id, Vocabulary.end_id
+
+
+@dataclasses.dataclass(frozen=True)
+class SelfCriticalConfig:
+    """Settings of self-critical training; saved with the captioner."""
+
+    epochs: int = 5  # passes over the train photos, at the most; early stopping may end sooner
+    samples: int = 5  # sentences drawn for each photo of a step, 2 or more
+    learning_rate: float = 2e-5  # of Adam, the same for all steps; ten times as much breaks the sentences
+    cross_entropy: float = 0.2  # weight of the cross-entropy of one human caption a photo, beside the score's 1
+    max_length: int = 20  # words that are drawn at the most
+    shortest: float = 0.9  # an epoch counts if its sentences have at least this share of the words of the start's
+    patience: int = 2  # epochs without a better score on the val split before training stops
+    clip_norm: float = 1.0  # the gradient of a step is shortened to this norm
+    save_every: int = 1  # epochs between two checkpoints
+    seed: int = 0  # order of the photos, sentences drawn, dropout
+
+    def __post_init__(self):
+        check_sizes(self, "epochs", "samples", "max_length", "patience", "save_every")
+        check_shares(self, "cross_entropy", "shortest", "learning_rate")
+        if self.samples < 2:
+            raise InputError(f"samples is {self.samples}; give 2 or more, because they are compared with each other")
+
+
+class CiderReward:
+    """CIDEr-D of drawn sentences against what people wrote about the photo, on token ids.
+
+    It equals the CIDEr-D of `metrics.py` on the cleaned words with an end word behind each caption. The end counts as
+    a word because otherwise a sentence that breaks off ("a dog with a") loses nothing.
+
+    Args:
+        captions: dict of image_id to list of cleaned captions (str), the references.
+        vocabulary: `Vocabulary` of the drawn sentences.
+
+    Example:
+        >>> from captioning_utils.text import build_vocabulary
+        >>> captions = {"a.jpg": ["a dog runs on grass"], "b.jpg": ["two cats sleep"]}
+        >>> vocabulary = build_vocabulary(["a dog runs on grass"], min_count=1)
+        >>> reward = CiderReward(captions, vocabulary)
+        >>> round(float(reward("a.jpg", vocabulary.encode("a dog runs on grass")[1:])), 3)
+        10.0
+    """
+
+    def __init__(self, captions, vocabulary):
+        self._ids = {word: index for index, word in enumerate(vocabulary.words)}
+        references = {
+            image_id: [[self._id(word) for word in caption.split()] + [END_ID] for caption in several]
+            for image_id, several in captions.items()
+        }
+        self._cider = Cider(references, keep_vectors=True)
+
+    def _id(self, word):
+        """A token id; words that the captioner does not know get ids beyond its vocabulary, so they stay distinct."""
+        return self._ids.setdefault(word, len(self._ids))
+
+    def __call__(self, image_id, token_ids):
+        """The reward of one sentence: token ids (int) up to the end token, without the start token; float 0–10."""
+        return self._cider.score_d(image_id, [int(token) for token in token_ids if token != PAD_ID])
+
+
+def compute_advantages(rewards):
+    """How much better each sentence is than the mean of the photo's others.
+
+    Args:
+        rewards: float `(photos, samples)`.
+
+    Returns:
+        float32 `(photos, samples)`, each photo's sum is 0.
+
+    Example:
+        >>> compute_advantages(np.array([[1.0, 2.0, 6.0]])).tolist()
+        [[-3.0, -1.5, 4.5]]
+
+    References:
+        Luo 2020, A Better Variant of Self-Critical Sequence Training (arXiv:2003.09971), equation 6.
+    """
+    samples = rewards.shape[1]
+    others = (rewards.sum(axis=1, keepdims=True) - rewards) / (samples - 1)
+    return (rewards - others).astype("float32")
+
+
+class WeightedCrossEntropy(keras.losses.Loss):
+    """The sum of every token's cross-entropy times its weight, which comes as Keras's `sample_weight`.
+
+    With an advantage as the weight, its gradient is the policy gradient (Williams 1992); with a positive constant it is
+    that of cross-entropy. So both are one batch and one loss.
+
+    Example:
+        >>> loss = WeightedCrossEntropy()
+        >>> logits, weights = np.zeros((1, 2, 4), "float32"), np.array([[1.0, -1.0]], "float32")
+        >>> float(loss(np.array([[3, 1]]), logits, sample_weight=weights))
+        0.0
+
+    References:
+        Rennie et al. 2017, Self-critical Sequence Training for Image Captioning (arXiv:1612.00563).
+    """
+
+    def __init__(self):
+        super().__init__(reduction="sum")
+
+    def call(self, target_tokens, logits):
+        """Int `(batch, sequence_length)` targets and their logits → nats `(batch, sequence_length)`."""
+        return token_cross_entropy(target_tokens, logits)
+
+
+def train_self_critical(captioner, dataset, features, model_path, config=SelfCriticalConfig(), verbose=1):
+    """Train a captioner further on the CIDEr-D of the sentences that it draws, and write it to a file of its own.
+
+    After every epoch the val split is captioned; the epoch with the highest CIDEr-D is kept, or the start where none is
+    higher. As in `train_captioner`, the same call goes on from the checkpoint of a run that was stopped.
+
+    Args:
+        captioner: `Captioner`, trained with cross-entropy; its decoder's weights are changed.
+        dataset: `CaptionDataset` with a train and a val split.
+        features: `FeatureCache` with the features of both splits.
+        model_path: str or `Path`, where the new captioner goes.
+        config: `SelfCriticalConfig`.
+        verbose: int, 0 silent, 1 a progress bar and a line an epoch.
+
+    Returns:
+        `Captioner`.
+
+    Raises:
+        InputError: for features of another encoder, an empty split, or a checkpoint of other settings or data.
+    """
+    captioner.check_features(features)
+    keras.utils.set_random_seed(config.seed)
+    start = captioner.fingerprint
+    practice = _Practice(captioner, dataset, features, config, verbose)
+    run = RunState(
+        f"{model_path}.checkpoint",
+        config,
+        digest_data(start, features.fingerprint, practice.captions),
+        monitor="val_loss",
+    )
+    captioner.decoder.compile(
+        optimizer=keras.optimizers.Adam(config.learning_rate, global_clipnorm=config.clip_norm),
+        loss=WeightedCrossEntropy(),
+    )
+    captioner.decoder.optimizer.build(captioner.decoder.trainable_variables)
+    run.attach(captioner.decoder)
+    if not run.history:
+        run.history.append({"epoch": 0} | practice.examine())
+        run.best_loss = run.history[0]["val_loss"]
+    while not run.finished():
+        run.on_epoch_begin(run.epoch)
+        logs = practice.run_epoch(run.epoch)
+        run.on_epoch_end(run.epoch, logs | practice.examine(run.history[0]["val_words"]))
+        if verbose:
+            print(" - ".join(f"{name}: {value:.4g}" for name, value in run.history[-1].items()))
+    run.restore_best()
+    summary = captioner.training | {
+        "self_critical": dataclasses.asdict(config)
+        | {"started_from": start, "history": run.history, "best_epoch": run.best_epoch, "seconds": round(run.seconds)}
+    }
+    trained = dataclasses.replace(captioner, training=summary)
+    trained.save(model_path)
+    return trained
+
+
+class _Practice:
+    """The epochs of self-critical training: draw, reward, learn, examine."""
+
+    def __init__(self, captioner, dataset, features, config, verbose):
+        self.captioner, self.features, self.config, self.verbose = captioner, features, config, verbose
+        self.captions = {
+            split: {
+                image_id: [clean_caption(caption, captioner.cleaning) for caption in dataset.captions[image_id]]
+                for image_id in dataset.require_split(split)
+                if image_id in features
+            }
+            for split in ("train", "val")
+        }
+        self.reward = CiderReward(self.captions["train"], captioner.vocabulary)
+        self.generator = CaptionGenerator(captioner.decoder)
+
+    def run_epoch(self, epoch):
+        """Every train photo once, in an order and with drawings set by (seed, epoch); the mean reward in a dict."""
+        rng = np.random.default_rng((self.config.seed, epoch))
+        order = rng.permutation(list(self.captions["train"]))
+        starts = range(0, len(order), BATCH_SIZE)
+        rewards = [
+            self._learn(order[start : start + BATCH_SIZE].tolist(), rng)
+            for start in tqdm(starts, desc=f"epoch {epoch + 1}", disable=not self.verbose, unit="step")
+        ]
+        return {"reward": float(np.mean(rewards))}
+
+    def examine(self, usual_words=0.0):
+        """Scores on the val split; sentences much shorter than usual get no credit."""
+        references = self.captions["val"]
+        found = caption_split(
+            self.captioner, self.features, list(references), {"consensus": False}, show_progress=False
+        )
+        candidates = {image_id: several[0] for image_id, several in found.items()}
+        scores = compute_scores(candidates, references).corpus
+        words = float(np.mean([len(caption.split()) for caption in candidates.values()]))
+        credit = scores["cider_d"] if words >= self.config.shortest * usual_words else 0.0
+        return {
+            "val_cider_d": scores["cider_d"],
+            "val_bleu_4": scores["bleu_4"],
+            "val_words": words,
+            "val_loss": -credit,
+        }
+
+    def _learn(self, image_ids, rng):
+        """One step on some photos; the mean reward of what was drawn."""
+        features = self.features.get(image_ids).astype("float32")
+        drawn = self._draw(features, rng)  # (photos, samples, max_length)
+        rewards = np.array(
+            [[self.reward(i, ids) for ids in several] for i, several in zip(image_ids, drawn, strict=True)]
+        )
+        human = [self._encode(self.captions["train"][image_id], rng) for image_id in image_ids]
+        rows = [[START_ID, *ids[ids != PAD_ID]] for several in drawn for ids in several] + human
+        weights = [compute_advantages(rewards).ravel(), np.full(len(human), self.config.cross_entropy, "float32")]
+        tokens = pad_captions(rows, max(map(len, rows)))
+        inputs, targets = tokens[:, :-1], tokens[:, 1:]
+        self.captioner.decoder.train_on_batch(
+            (np.concatenate([np.repeat(features, self.config.samples, axis=0), features]), inputs),
+            targets,
+            sample_weight=_spread(weights, targets),
+        )
+        return float(rewards.mean())
+
+    def _draw(self, features, rng):
+        settings = GenerationConfig(
+            temperature=1.0,
+            num_captions=self.config.samples,
+            max_length=self.config.max_length,
+            block_repeats=0,
+            seed=int(rng.integers(2**32)),
+        )
+        return self.generator.generate(features, settings).token_ids
+
+    def _encode(self, captions, rng):
+        """One of a photo's human captions as token ids."""
+        return self.captioner.vocabulary.encode(captions[rng.integers(len(captions))], self.config.max_length)
+
+
+def _spread(weights, targets):
+    """Weights of the sentences of each kind → of their tokens, each kind divided by its number of tokens."""
+    real, start, spread = targets != PAD_ID, 0, []
+    for kind in weights:
+        rows = real[start : start + len(kind)]
+        spread.append(kind[:, None] * rows / max(rows.sum(), 1))
+        start += len(kind)
+    return np.concatenate(spread).astype("float32")

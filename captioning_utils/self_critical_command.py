@@ -1,0 +1,66 @@
+"""The command that trains on CIDEr-D: `python -m captioning_utils self_critical`."""
+
+from captioning_utils.cli import (
+    OK,
+    add_data_options,
+    build_parser,
+    check_writable,
+    find_captioner_features,
+    open_dataset,
+    show_samples,
+    when_stopped,
+)
+from captioning_utils.quiet import load_backend
+
+
+@when_stopped("the same command goes on from here")
+def self_critical_main(arguments=None):
+    """`self_critical`: a trained captioner, trained further on CIDEr-D. Returns the exit code."""
+    options = _self_critical_parser().parse_args(arguments)
+    load_backend()
+    from captioning_utils.captioner import load_captioner
+    from captioning_utils.self_critical import SelfCriticalConfig, train_self_critical
+
+    config = SelfCriticalConfig(**{name: getattr(options, name) for name, _, _ in OPTIONS})
+    check_writable(options.model_path)
+    captioner = load_captioner(options.start_from)
+    dataset = open_dataset(options.data_path)
+    print(dataset.summary())
+    features = find_captioner_features(captioner, dataset, dataset.image_paths, options)
+    trained = train_self_critical(captioner, dataset, features, options.model_path, config)
+    history = trained.training["self_critical"]["history"]
+    best = trained.training["self_critical"]["best_epoch"]
+    start, end = history[0]["val_cider_d"], history[best]["val_cider_d"]
+    print(
+        f"{options.model_path}: CIDEr-D {100 * end:.1f} on the val split after epoch {best}, {100 * start:.1f} before"
+    )
+    show_samples(trained, dataset, features)
+    return OK
+
+
+OPTIONS = (  # name, default and help; the defaults are SelfCriticalConfig's, and a test compares
+    ("epochs", 5, "passes over the train photos, at the most"),
+    ("samples", 5, "sentences drawn for each photo of a step"),
+    ("learning_rate", 2e-5, "of Adam; ten times as much breaks the sentences"),
+    ("cross_entropy", 0.2, "weight of the cross-entropy of one human caption a photo"),
+    ("patience", 2, "epochs without a better CIDEr-D on the val split before it stops"),
+    ("seed", 0, "the same seed gives the same run"),
+)
+
+
+def _self_critical_parser():
+    parser = build_parser(
+        "self_critical",
+        "Train a captioner further on CIDEr-D, the score that captions are judged by (self-critical training). The\n"
+        "captioner comes from train.py; the epoch with the best CIDEr-D on the val split is kept. A run that was\n"
+        "stopped goes on from its last checkpoint when the same command is given again.",
+        "--start_from image_caption_model.h5 --data_path data/flickr8k --model_path self_critical.h5",
+    )
+    parser.add_argument("--start_from", required=True, help="captioner file to begin with; it stays as it is")
+    parser.add_argument("--model_path", default="self_critical.h5", help="where the new captioner is written")
+    add_data_options(parser)
+    parser.set_defaults(encoder=None, layer=None, dtype=None)  # the captioner's own
+    group = parser.add_argument_group("training")
+    for name, default, purpose in OPTIONS:
+        group.add_argument(f"--{name}", type=type(default), default=default, help=purpose)
+    return parser

@@ -1,0 +1,117 @@
+import keras
+import numpy as np
+import pytest
+from balls import ColourFeatures, make_balls, train, weights_of
+from keras import ops
+
+from captioning_utils.captioner import load_captioner
+from captioning_utils.cider import Cider
+from captioning_utils.errors import InputError
+from captioning_utils.self_critical import (
+    CiderReward,
+    SelfCriticalConfig,
+    WeightedCrossEntropy,
+    compute_advantages,
+    train_self_critical,
+)
+from captioning_utils.text import build_vocabulary
+from captioning_utils.training import masked_cross_entropy
+
+QUICK = {"epochs": 2, "samples": 3, "max_length": 8, "learning_rate": 3e-3, "cross_entropy": 0.1}
+
+
+def practise(dataset, start, path, **settings):
+    config = SelfCriticalConfig(**(QUICK | settings))
+    return train_self_critical(load_captioner(start), dataset, ColourFeatures(), path, config, verbose=0)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return make_balls(tmp_path_factory.mktemp("photos"))
+
+
+@pytest.fixture(scope="module")
+def start(dataset, tmp_path_factory):
+    path = tmp_path_factory.mktemp("start") / "start.h5"
+    train(dataset, path, epochs=2)
+    return path
+
+
+def test_reward_equals_cider_d_of_the_words():
+    captions = {"a": ["a dog runs", "the dog runs fast"], "b": ["a cat sits", "one cat"], "c": ["a bird"]}
+    vocabulary = build_vocabulary(["a dog runs", "a cat sits"], min_count=1)  # "the", "fast", "one", "bird" are unknown
+    by_words = Cider({key: [[*each.split(), "endseq"] for each in several] for key, several in captions.items()})
+    reward = CiderReward(captions, vocabulary)
+    for image_id in captions:
+        for sentence in ("a dog runs", "a cat", "dog dog dog"):
+            ids = [*vocabulary.encode(sentence)[1:], 0, 0]
+            assert reward(image_id, ids) == pytest.approx(by_words.score_d(image_id, [*sentence.split(), "endseq"]))
+
+
+def test_advantages_of_a_photo_sum_to_zero_and_compare_with_the_others():
+    rewards = np.random.default_rng(0).random((4, 5))
+    advantages = compute_advantages(rewards)
+    np.testing.assert_allclose(advantages.sum(axis=1), 0, atol=1e-6)
+    assert advantages[2, 3] == pytest.approx(rewards[2, 3] - np.delete(rewards[2], 3).mean(), rel=1e-5)
+
+
+def test_loss_with_equal_weights_is_cross_entropy():
+    rng = np.random.default_rng(0)
+    targets, logits = rng.integers(1, 9, (3, 4)), rng.normal(size=(3, 4, 9)).astype("float32")
+    targets[0, 2:] = 0
+    weights = (targets != 0) / (targets != 0).sum()
+    expected = masked_cross_entropy(ops.convert_to_tensor(targets), ops.convert_to_tensor(logits))
+    found = WeightedCrossEntropy()(targets, logits, sample_weight=weights.astype("float32"))
+    assert float(found) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_the_reward_rises(dataset, start, tmp_path):
+    trained = practise(dataset, start, tmp_path / "better.h5", epochs=12, patience=12, learning_rate=1e-2)
+    rewards = [epoch["reward"] for epoch in trained.training["self_critical"]["history"][1:]]
+    assert rewards[-1] > 1.1 * rewards[0]
+
+
+def test_a_stopped_run_goes_on_exactly(dataset, start, tmp_path, monkeypatch):
+    straight = practise(dataset, start, tmp_path / "straight.h5", shortest=0.0, patience=9)
+    saved = []
+
+    def stop_after_the_first(self, epoch):
+        saved.append(epoch)
+        if len(saved) == 2:
+            raise KeyboardInterrupt
+        return original(self, epoch)
+
+    from captioning_utils.self_critical import _Practice
+
+    original = _Practice.run_epoch
+    monkeypatch.setattr(_Practice, "run_epoch", stop_after_the_first)
+    with pytest.raises(KeyboardInterrupt):
+        practise(dataset, start, tmp_path / "resumed.h5", shortest=0.0, patience=9)
+    monkeypatch.setattr(_Practice, "run_epoch", original)
+    keras.utils.set_random_seed(99)
+    resumed = practise(dataset, start, tmp_path / "resumed.h5", shortest=0.0, patience=9)
+    for ours, theirs in zip(weights_of(straight), weights_of(resumed), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_the_start_is_kept_where_nothing_is_better(dataset, start, tmp_path):
+    trained = practise(dataset, start, tmp_path / "same.h5", epochs=1, learning_rate=0.5, cross_entropy=0.0)
+    history = trained.training["self_critical"]["history"]
+    if history[1]["val_cider_d"] <= history[0]["val_cider_d"]:
+        for before, after in zip(weights_of(load_captioner(start)), weights_of(trained), strict=True):
+            np.testing.assert_array_equal(before, after)
+    assert trained.training["self_critical"]["best_epoch"] in (0, 1)
+
+
+def test_short_sentences_get_no_credit(dataset, start, tmp_path):
+    from captioning_utils.self_critical import _Practice
+
+    practice = _Practice(load_captioner(start), dataset, ColourFeatures(), SelfCriticalConfig(**QUICK), verbose=0)
+    assert practice.examine(usual_words=1.0)["val_loss"] < 0
+    assert practice.examine(usual_words=100.0)["val_loss"] == 0
+
+
+@pytest.mark.parametrize("settings", [{"samples": 1}, {"epochs": 0}, {"cross_entropy": -1}, {"shortest": 1.5}])
+def test_refuses(settings):
+    with pytest.raises(InputError, match=next(iter(settings))):
+        SelfCriticalConfig(**settings)
