@@ -125,7 +125,7 @@ def train_main(arguments=None):
     from captioning_utils.features import extract_features
     from captioning_utils.training import TrainingConfig, train_captioner
 
-    names = ("decoder", "jit_compile", *(name for name, _, _ in TRAINING_OPTIONS))
+    names = ("decoder", *(name for name, _, _ in TRAINING_OPTIONS))
     config = TrainingConfig(**{name: getattr(options, name) for name in names})
     dataset = open_dataset(options.data_path)
     print(dataset.summary())
@@ -156,6 +156,8 @@ TRAINING_OPTIONS = (  # name, default and help; the defaults are TrainingConfig'
     ("batch_size", 160, "captions per step"),
     ("learning_rate", 1e-3, "of Adam, at its highest"),
     ("label_smoothing", 0.1, "share of each target spread over the vocabulary"),
+    ("weight_decay", 0.0, "of AdamW: how fast the matrices shrink"),
+    ("ema", 0.0, "keep a moving average of the weights with this momentum, such as 0.999"),
     ("patience", 3, "epochs without a better validation loss before it stops"),
     ("min_count", 5, "rarer words are unknown to the captioner"),
     ("save_every", 1, "epochs between checkpoints"),
@@ -176,9 +178,6 @@ def _train_parser():
     group.add_argument("--decoder", default="merge", choices=DECODER_NAMES, help="what turns features into words")
     for name, default, purpose in TRAINING_OPTIONS:
         group.add_argument(f"--{name}", type=type(default), default=default, help=purpose)
-    group.add_argument(
-        "--jit_compile", action="store_true", help="compile the step with XLA: transformers train faster, start later"
-    )
     group.add_argument("--log_dir", help="folder for TensorBoard's event files")
     return parser
 

@@ -46,7 +46,6 @@ class TrainingConfig:
     max_words: int = 40  # longer captions are cut in training
     save_every: int = 1  # epochs between two checkpoints
     seed: int = 0  # initial weights, order of the batches, dropout
-    jit_compile: bool = False  # compile the step with XLA on TensorFlow: transformers train faster, but start later
 
     def __post_init__(self):
         check_sizes(self, "epochs", "batch_size", "patience", "min_count", "max_words", "save_every")
@@ -287,7 +286,6 @@ def fit_decoder(decoder, train_batches, val_batches, config, model_path, data=""
         optimizer=optimizer,
         loss=lambda targets, logits: masked_cross_entropy(targets, logits, config.label_smoothing),
         metrics=[NatsPerToken()],
-        jit_compile=config.jit_compile or "auto",
     )
     optimizer.build(decoder.trainable_variables)
     run.attach(decoder)

@@ -205,7 +205,7 @@ def test_the_options_of_training_are_those_of_its_configuration():
     options, config = cli._train_parser().parse_args([]), TrainingConfig()
     names = [name for name, _, _ in cli.TRAINING_OPTIONS]
     assert {name: getattr(options, name) for name in names} == {name: getattr(config, name) for name in names}
-    assert (options.decoder, options.jit_compile) == (config.decoder, config.jit_compile)
+    assert options.decoder == config.decoder
     assert tuple(DECODERS) == cli.DECODER_NAMES
 
 

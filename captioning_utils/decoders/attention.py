@@ -21,12 +21,13 @@ class AttentionConfig:
     embedding_dim: int = 256  # numbers per word
     hidden_dim: int = 512  # width of the recurrent cell
     attention_dim: int = 256  # width in which regions and words are compared
-    dropout: float = 0.5  # share of photo, embedded words and output that is dropped in training
+    dropout: float = 0.3  # share of embedded words and output that is dropped in training
+    photo_dropout: float = 0.4  # share of the features' channels that a photo loses, in all its regions, in training
 
     def __post_init__(self):
         check_feature_shape(self, allow_pooled=False)
         check_sizes(self, "vocabulary_size", "embedding_dim", "hidden_dim", "attention_dim")
-        check_shares(self, "dropout")
+        check_shares(self, "dropout", "photo_dropout")
         if self.cell not in CELLS:
             raise InputError(f"cell is {self.cell!r:.80}; give one of {', '.join(CELLS)}")
 
@@ -112,6 +113,7 @@ class AttentionDecoder(keras.Model):
         super().__init__(**kwargs)
         self.config = config
         self.normalise = keras.layers.LayerNormalization(name="normalise")
+        self.drop_channels = keras.layers.SpatialDropout1D(config.photo_dropout, name="drop_channels")
         self.project = keras.layers.Dense(config.embedding_dim, activation="relu", name="project")
         self.keys = keras.layers.Dense(config.attention_dim, name="keys")
         states = 2 if config.cell == "lstm" else 1
@@ -168,7 +170,8 @@ class AttentionDecoder(keras.Model):
 
     def _start(self, features, training):
         """The recurrent state from the mean region, then the keys and the regions themselves."""
-        regions = self.project(self.dropout(self.normalise(ops.cast(features, "float32")), training=training))
+        features = self.normalise(ops.cast(features, "float32"))
+        regions = self.project(self.drop_channels(features, training=training))
         first = self.first_state(ops.mean(regions, axis=1))  # (batch, states * hidden_dim)
         return [*ops.split(first, first.shape[-1] // self.config.hidden_dim, axis=-1), self.keys(regions), regions]
 

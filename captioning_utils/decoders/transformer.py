@@ -21,13 +21,14 @@ class TransformerConfig:
     feedforward_dim: int = 1024  # width inside each layer's feed-forward block
     max_positions: int = 64  # input tokens at the most
     dropout: float = 0.3  # share dropped of embeddings, photo and every block's output in training
+    photo_dropout: float = 0.4  # share of the features' channels that a photo loses, in all its regions, in training
 
     def __post_init__(self):
         check_feature_shape(self, allow_pooled=False)
         check_sizes(
             self, "vocabulary_size", "hidden_dim", "num_layers", "num_heads", "feedforward_dim", "max_positions"
         )
-        check_shares(self, "dropout")
+        check_shares(self, "dropout", "photo_dropout")
         if self.hidden_dim % self.num_heads:
             raise InputError(f"hidden_dim is {self.hidden_dim}; give a multiple of num_heads, {self.num_heads}")
 
@@ -175,6 +176,7 @@ class TransformerDecoder(keras.Model):
         super().__init__(**kwargs)
         self.config = config
         self.normalise = keras.layers.LayerNormalization(name="normalise")
+        self.drop_channels = keras.layers.SpatialDropout1D(config.photo_dropout, name="drop_channels")
         self.project = keras.layers.Dense(config.hidden_dim, name="project")
         self.regions = keras.layers.Embedding(config.feature_shape[0], config.hidden_dim, name="regions")
         self.embed = keras.layers.Embedding(config.vocabulary_size, config.hidden_dim, name="embed")
@@ -243,7 +245,8 @@ class TransformerDecoder(keras.Model):
 
     def _photo(self, features, training):
         """Each layer's keys and values of the regions."""
-        regions = self.project(self.normalise(ops.cast(features, "float32")))
+        features = self.normalise(ops.cast(features, "float32"))
+        regions = self.project(self.drop_channels(features, training=training))
         regions = regions + self.regions(ops.arange(self.config.feature_shape[0]))
         regions = self.dropout(regions, training=training)  # (batch, num_regions, hidden_dim)
         return [block.cross_attention.remember(regions) for block in self.blocks]
