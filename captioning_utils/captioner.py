@@ -56,6 +56,13 @@ class Captioner:
             digest.update(np.ascontiguousarray(array, "float32").tobytes())
         return digest.hexdigest()[:12]
 
+    @property
+    def training_minutes(self):
+        """How long the training took, self-critical training and all members of an ensemble included; float."""
+        parts = [self.training, *self.training.get("members", [])]
+        parts += [part["self_critical"] for part in parts if "self_critical" in part]
+        return round(sum(part.get("seconds", 0) for part in parts) / 60, 1)
+
     def check_features(self, features):
         """Refuse features that another encoder made: the sentences would be nonsense without any error.
 

@@ -338,8 +338,10 @@ def describe_captioner(captioner, settings=None):
             "decoder": decoder_name(captioner.decoder),
             "encoder": captioner.encoder,
             "trained_on": trained.get("dataset"),
+            "parameters": captioner.decoder.count_params(),
+            "training_minutes": captioner.training_minutes,
         },
-        "training": trained.get("settings", {}),
+        "training": {name: trained[name] for name in ("settings", "self_critical") if name in trained},
         "decoding": dataclasses.asdict(captioner.generation_settings(settings or {})),
         "packages": package_versions("keras", keras.backend.backend()),
     }

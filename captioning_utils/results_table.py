@@ -13,13 +13,15 @@ from captioning_utils.errors import InputError
 from captioning_utils.files import read_json, write_text
 from captioning_utils.metrics import METRIC_LABELS, format_score
 
-COLUMNS = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider_d")
+COLUMNS = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "meteor", "rouge_l", "cider_d")
 WITH_INTERVAL = ("bleu_4", "cider_d")
 TABLE = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 
 def build_results_table(folder):
     """A Markdown table of all results in a folder: baselines, captioners from worse to better, people.
+
+    In brackets stands the interval over photos, or of several seeds their range.
 
     Args:
         folder: str or `Path` with result files of `evaluate.py`, all of the same dataset, split and protocol.
@@ -30,24 +32,47 @@ def build_results_table(folder):
     Raises:
         InputError: where the folder has no result file.
     """
-    documents = [read_json(path) for path in sorted(Path(folder).glob("*.json"))]
-    if not documents:
+    found = {path.stem: read_json(path) for path in sorted(Path(folder).glob("*.json"))}
+    if not found:
         raise InputError(f"{folder} holds no result file (.json); write one with evaluate.py --out")
-    documents.sort(key=lambda document: document["scores"]["cider_d"]["value"])
-    baselines = documents[0]["baselines"]
-    rows = [(name, found["scores"]) for name, found in baselines.items() if name != "people"]
-    rows += [(f"**{document['name']}**", document["scores"]) for document in documents]
-    rows += [(name, found["scores"]) for name, found in baselines.items() if name == "people"]
-    lines = [["captioner", *(METRIC_LABELS[name] for name in COLUMNS)], ["---", *["---:"] * len(COLUMNS)]]
-    lines += [[name, *(_cell(scores[column], column) for column in COLUMNS)] for name, scores in rows]
+    rows = sorted(
+        (_captioner_row(name, document) for name, document in found.items()), key=lambda row: row[1]["cider_d"]["value"]
+    )
+    baselines = _runs(next(iter(found.values())))[0]["baselines"]
+    others = [(name, baseline["scores"], "", "") for name, baseline in baselines.items()]
+    rows = [row for row in others if row[0] != "people"] + rows + [row for row in others if row[0] == "people"]
+    lines = [
+        ["captioner", *(METRIC_LABELS[name] for name in COLUMNS), "numbers", "minutes"],
+        ["---", *["---:"] * (len(COLUMNS) + 2)],
+    ]
+    lines += [[name, *(_cell(scores, column) for column in COLUMNS), *rest] for name, scores, *rest in rows]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
-def _cell(score, column):
-    value = format_score(score["value"])
-    if column not in WITH_INTERVAL or "low" not in score:
+def _runs(document):
+    """The runs of a result file: one a seed."""
+    return document.get("captioners", [document])
+
+
+def _captioner_row(name, document):
+    """Name, scores, millions of parameters and minutes of training of a captioner; of several seeds the means."""
+    runs = _runs(document)
+    scores, label = document.get("scores"), f"**{name}**"
+    if len(runs) > 1:
+        scores = {metric: found | {"value": found["mean"]} for metric, found in document["summary"].items()}
+        label += f", {len(runs)} seeds"
+    millions = runs[0]["captioner"]["parameters"] / 1e6
+    minutes = sum(run["captioner"]["training_minutes"] for run in runs) / len(runs)
+    return label, scores, f"{millions:.1f} M", f"{minutes:.0f}"
+
+
+def _cell(scores, column):
+    if column not in scores:
+        return ""
+    value = format_score(scores[column]["value"])
+    if column not in WITH_INTERVAL or "low" not in scores[column]:
         return value
-    return f"{value} ({format_score(score['low'])}–{format_score(score['high'])})"
+    return f"{value} ({format_score(scores[column]['low'])}–{format_score(scores[column]['high'])})"
 
 
 def fill_tables(text, root):

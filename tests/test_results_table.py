@@ -9,10 +9,14 @@ def scores(value):
     return {name: {"value": value, "low": value / 2, "high": value * 2} for name in COLUMNS}
 
 
+def document(value):
+    return {"scores": scores(value), "captioner": {"parameters": 2_500_000, "training_minutes": 7.0}}
+
+
 def write_results(folder):
     baselines = {"most common train caption": {"scores": scores(0.1)}, "people": {"scores": scores(0.5)}}
     for name, value in (("good", 0.3), ("better", 0.4)):
-        write_json(folder / f"{name}.json", {"name": name, "scores": scores(value), "baselines": baselines})
+        write_json(folder / f"{name}.json", document(value) | {"baselines": baselines})
 
 
 def test_captioners_stand_between_baselines_and_people_the_best_last(tmp_path):
@@ -20,7 +24,18 @@ def test_captioners_stand_between_baselines_and_people_the_best_last(tmp_path):
     lines = build_results_table(tmp_path).splitlines()
     names = [line.split("|")[1].strip() for line in lines[2:]]
     assert names == ["most common train caption", "**good**", "**better**", "people"]
-    assert lines[3] == "| **good** | 30.0 | 30.0 | 30.0 | 30.0 (15.0–60.0) | 30.0 | 30.0 (15.0–60.0) |"
+    assert (
+        lines[3] == "| **good** | 30.0 | 30.0 | 30.0 | 30.0 (15.0–60.0) | 30.0 | 30.0 | 30.0 (15.0–60.0) | 2.5 M | 7 |"
+    )
+
+
+def test_several_seeds_are_one_row_with_mean_and_range(tmp_path):
+    write_results(tmp_path)
+    runs = [document(value) | {"baselines": {}} for value in (0.1, 0.3)]
+    summary = {name: {"mean": 0.2, "low": 0.1, "high": 0.3, "runs": 2} for name in COLUMNS if name != "meteor"}
+    write_json(tmp_path / "seeds.json", {"captioners": runs, "summary": summary})
+    row = "| **seeds**, 2 seeds | 20.0 | 20.0 | 20.0 | 20.0 (10.0–30.0) |  | 20.0 | 20.0 (10.0–30.0) | 2.5 M | 7 |"
+    assert row in build_results_table(tmp_path)
 
 
 def test_a_marked_table_is_replaced(tmp_path):
