@@ -31,6 +31,7 @@ class SelfCriticalConfig:
     samples: int = 5  # sentences drawn for each photo of a step, 2 or more
     learning_rate: float = 2e-5  # of Adam, the same for all steps; ten times as much breaks the sentences
     cross_entropy: float = 0.2  # weight of the cross-entropy of one human caption a photo, beside the score's 1
+    temperature: float = 0.7  # of the drawing; at 1, label smoothing would put a stray word into most sentences
     max_length: int = 20  # words that are drawn at the most
     shortest: float = 0.9  # an epoch counts if its sentences have at least this share of the words of the start's
     patience: int = 2  # epochs without a better score on the val split before training stops
@@ -234,7 +235,9 @@ class _Practice:
         )
         human = [self._encode(self.captions["train"][image_id], rng) for image_id in image_ids]
         rows = [[START_ID, *ids[ids != PAD_ID]] for several in drawn for ids in several] + human
-        weights = [compute_advantages(rewards).ravel(), np.full(len(human), self.config.cross_entropy, "float32")]
+        advantages = compute_advantages(rewards)
+        advantages /= advantages.std() + 1e-6  # so that `cross_entropy` weighs the same at every stage of the training
+        weights = [advantages.ravel(), np.full(len(human), self.config.cross_entropy, "float32")]
         tokens = pad_captions(rows, max(map(len, rows)))
         inputs, targets = tokens[:, :-1], tokens[:, 1:]
         self.captioner.decoder.train_on_batch(
@@ -246,7 +249,7 @@ class _Practice:
 
     def _draw(self, features, rng):
         settings = GenerationConfig(
-            temperature=1.0,
+            temperature=self.config.temperature,
             num_captions=self.config.samples,
             max_length=self.config.max_length,
             block_repeats=0,
