@@ -19,8 +19,9 @@ import itertools
 import os
 import re
 from pathlib import Path
+from typing import NamedTuple
 
-from captioning_utils.errors import InputError, count_and_name, name_some
+from captioning_utils.errors import InputError, count_and_name, count_noun, name_some
 from captioning_utils.files import read_json
 from captioning_utils.images import is_photo_name
 from captioning_utils.tables import CAPTION_COLUMNS, IMAGE_COLUMNS, read_header, read_rows
@@ -65,6 +66,13 @@ PHOTO_FOLDERS = (
 SPLIT_COLUMNS = ("split", "set", "subset")
 
 
+class Note(NamedTuple):
+    """What was left out or repaired while loading."""
+
+    count: int
+    text: str  # a sentence for people
+
+
 @dataclasses.dataclass(frozen=True)
 class CaptionDataset:
     """Photographs, the captions people wrote for them, and which of them train, validate and test.
@@ -89,7 +97,9 @@ class CaptionDataset:
     image_paths: dict[str, Path]  # image_id -> file; the image_id is the name that the caption file uses
     captions: dict[str, list[str]]  # image_id -> at least one caption, as written but for spaces at the ends
     splits: dict[str, list[str]]  # "train", "val", "test" -> image_ids, sorted; no photo is in two of them
-    problems: tuple[str, ...] = ()  # what was left out or repaired while loading, one readable note each
+    notes: dict[str, Note] = dataclasses.field(default_factory=dict)  # by kind: missing_photos, empty_captions, …
+    layout: str = dataclasses.field(default="", compare=False)  # what was recognised; contents alone make it equal
+    split_source: str = ""  # where the split is from, in words
 
     def __post_init__(self):
         if set(self.splits) != set(SPLITS):
@@ -107,6 +117,11 @@ class CaptionDataset:
                 if image_id not in self.image_paths:
                     raise InputError(f"the {split} split names {image_id!r:.120}, which is no photo of the dataset")
                 _assign(split_of, image_id, split, self.name)
+
+    @property
+    def problems(self):
+        """tuple of str: the sentences of `notes`, on what was left out or repaired while loading."""
+        return tuple(note.text for note in self.notes.values())
 
     def require_split(self, split, advice="choose another split or add photos"):
         """The image_ids of a split that must not be empty.
@@ -149,9 +164,9 @@ class CaptionDataset:
 
     def summary(self):
         """One line with the sizes, and a line for each problem: for people, to print after loading."""
-        sizes = ", ".join(f"{split} {_count(len(self.splits[split]), 'photo')}" for split in SPLITS)
+        sizes = ", ".join(f"{split} {count_noun(len(self.splits[split]), 'photo')}" for split in SPLITS)
         number = sum(map(len, self.captions.values()))
-        first = f"{self.name}: {_count(len(self.captions), 'photo')} with {_count(number, 'caption')} ({sizes})"
+        first = f"{self.name}: {count_noun(len(self.captions), 'photo')} with {count_noun(number, 'caption')} ({sizes})"
         return "\n".join([first, *(f"  note: {problem}" for problem in self.problems)])
 
 
@@ -192,17 +207,20 @@ def load_dataset(path, images=None, captions=None, seed=0):
     listing = _read_listing(caption_files)
     finder = _PhotoFinder(root if images is None else Path(images))
     image_paths = _find_photos(listing, finder, caption_files[0])
-    split_of = _choose_splits(listing, root, caption_files, sorted(image_paths), seed)
+    split_of, split_source = _choose_splits(listing, root, caption_files, sorted(image_paths), seed)
     kept = sorted(image_id for image_id in image_paths if image_id in split_of)
     if len(kept) < len(image_paths):
-        count = _count(len(image_paths) - len(kept), "photo")
-        listing.problems.append(f"{count} in no list of the official split, left out")
+        count = len(image_paths) - len(kept)
+        text = f"{count_noun(count, 'photo')} in no list of the official split, left out"
+        listing.note("photos_in_no_split", count, text)
     return CaptionDataset(
         name=root.resolve().name or "dataset",
         image_paths={image_id: image_paths[image_id] for image_id in kept},
         captions={image_id: listing.captions[image_id] for image_id in kept},
         splits={split: [image_id for image_id in kept if split_of[image_id] == split] for split in SPLITS},
-        problems=tuple(listing.problems),
+        notes=listing.notes,
+        layout=f"{listing.layout} ({' and '.join(file.name for file in caption_files)})",
+        split_source=split_source,
     )
 
 
@@ -269,7 +287,8 @@ class _Listing:
     captions: dict = dataclasses.field(default_factory=dict)  # image_id -> list of str
     split_of: dict = dataclasses.field(default_factory=dict)  # image_id -> split; empty where the file has none
     folder_of: dict = dataclasses.field(default_factory=dict)  # image_id -> folder, where the file names one
-    problems: list = dataclasses.field(default_factory=list)
+    notes: dict = dataclasses.field(default_factory=dict)  # kind -> Note
+    layout: str = ""
     empty: int = 0  # captions without any text
     broken: list = dataclasses.field(default_factory=list)  # "file, line" of what cannot be used
     long: list = dataclasses.field(default_factory=list)  # "file, line" where a caption of several lines ends
@@ -283,17 +302,20 @@ class _Listing:
         if split is not None:
             _assign(self.split_of, image_id, split, file)
 
+    def note(self, kind, count, text):
+        self.notes[kind] = Note(count, text)
+
     def note_losses(self):
         if self.empty:
-            self.problems.append(f"{_count(self.empty, 'empty caption')} left out")
+            self.note("empty_captions", self.empty, f"{count_noun(self.empty, 'empty caption')} left out")
         if self.broken:
-            count = _count(len(self.broken), "entry", "entries")
-            self.problems.append(f"{count} without image or caption left out, the first in {self.broken[0]}")
+            count = count_noun(len(self.broken), "entry", "entries")
+            text = f"{count} without image or caption left out, the first in {self.broken[0]}"
+            self.note("broken_entries", len(self.broken), text)
         if self.long:
-            count = _count(len(self.long), "caption")
-            self.problems.append(
-                f"{count} over several lines, the first up to {self.long[0]}: check for an unclosed quotation mark"
-            )
+            count = count_noun(len(self.long), "caption")
+            text = f"{count} over several lines, the first up to {self.long[0]}: check for an unclosed quotation mark"
+            self.note("captions_over_lines", len(self.long), text)
 
 
 def _read_listing(caption_files):
@@ -308,7 +330,7 @@ def _read_listing(caption_files):
             _read_text_captions(file, listing)
     listing.note_losses()
     if not listing.captions:
-        advice = "; ".join(listing.problems) or "give a file with at least one caption"
+        advice = "; ".join(note.text for note in listing.notes.values()) or "give a file with at least one caption"
         raise InputError(f"{caption_files[0]} holds no caption; {advice}")
     return listing
 
@@ -318,8 +340,10 @@ def _read_text_captions(file, listing):
         with open(file, encoding="utf-8-sig", newline="") as lines:
             first = lines.readline()
             if re.match(r"[^\t]*#\d+\t", first):
+                listing.layout = "Flickr's token file"
                 _read_token_lines(itertools.chain([first], lines), listing, file)
             else:
+                listing.layout = "a table with an image and a caption column"
                 _read_table(first, lines, listing, file)
     except UnicodeDecodeError as error:
         raise InputError(f"{file} is not text in UTF-8 ({error.reason}); save it as UTF-8") from error
@@ -375,8 +399,10 @@ def _read_json_captions(file, listing, coco_split):
     content = read_json(file)
     images = content.get("images") if isinstance(content, dict) else None
     if isinstance(images, list) and isinstance(content.get("annotations"), list):
+        listing.layout = "COCO's captions"
         _read_coco(content, listing, file, coco_split)
     elif isinstance(images, list) and images and isinstance(images[0], dict) and "sentences" in images[0]:
+        listing.layout = "Karpathy's split file"
         _read_karpathy(images, listing, file)
     else:
         raise InputError(
@@ -489,19 +515,20 @@ def _find_photos(listing, finder, file):
     if not image_paths:
         looked = ", ".join(str(folder) for folder in finder.folders)
         raise InputError(
-            f"none of the {_count(len(missing), 'photo')} named in {file} was found ({name_some(missing, 10)}); "
+            f"none of the {count_noun(len(missing), 'photo')} named in {file} was found ({name_some(missing, 10)}); "
             f"looked in {looked}; give the photo folder with images="
         )
     if missing:
-        captions = _count(sum(len(listing.captions[image_id]) for image_id in missing), "caption")
-        photos = f"{_count(len(missing), 'photo')} {'is' if len(missing) == 1 else 'are'}"
+        captions = count_noun(sum(len(listing.captions[image_id]) for image_id in missing), "caption")
+        photos = f"{count_noun(len(missing), 'photo')} {'is' if len(missing) == 1 else 'are'}"
         owner = "its" if len(missing) == 1 else "their"
-        listing.problems.append(
-            f"{photos} missing and left out with {owner} {captions}: {name_some(sorted(missing), 10)}"
-        )
+        text = f"{photos} missing and left out with {owner} {captions}: {name_some(sorted(missing), 10)}"
+        listing.note("missing_photos", len(missing), text)
     extra = sorted(finder.names_beside(image_paths.values()))
     if extra:
-        listing.problems.append(f"{_count(len(extra), 'photo')} without caption left out: {name_some(extra, 10)}")
+        count = count_noun(len(extra), "photo")
+        text = f"{count} without caption left out: {name_some(extra, 10)}"
+        listing.note("photos_without_caption", len(extra), text)
     return image_paths
 
 
@@ -509,17 +536,19 @@ def _find_photos(listing, finder, file):
 
 
 def _choose_splits(listing, root, caption_files, image_ids, seed):
-    """The split of each photo, as a dict; a photo that the official split leaves out is not in it."""
+    """The split of each photo (none for one that the official split leaves out), and in words where it is from."""
     if len(caption_files) == 2:  # COCO publishes no captions for its test photos: half of val takes their place
         held_out = _shuffled((name for name in image_ids if listing.split_of[name] == "val"), seed)
-        return {**listing.split_of, **dict.fromkeys(held_out[len(held_out) // 2 :], "test")}
+        split_of = {**listing.split_of, **dict.fromkeys(held_out[len(held_out) // 2 :], "test")}
+        return split_of, "COCO's train; its val halved into val and test"
     official = listing.split_of or _flickr8k_split(root)
     if any(image_id in official for image_id in image_ids):
-        return official
+        return official, "the caption file" if listing.split_of else "Flickr8k's official lists"
     tenth = max(len(image_ids) // 10, int(len(image_ids) >= 3))
     shuffled = _shuffled(image_ids, seed)
     splits = {"val": shuffled[:tenth], "test": shuffled[tenth : 2 * tenth], "train": shuffled[2 * tenth :]}
-    return {image_id: split for split, members in splits.items() for image_id in members}
+    split_of = {image_id: split for split, members in splits.items() for image_id in members}
+    return split_of, "drawn at random: 80 % train, 10 % val, 10 % test"
 
 
 def _shuffled(image_ids, seed):
@@ -547,10 +576,6 @@ def _flickr8k_split(root):
 
 
 # --- Words for people ---
-
-
-def _count(number, noun, plural=None):
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def _or(names):

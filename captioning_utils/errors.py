@@ -41,3 +41,13 @@ def count_and_name(names, show=repr):
         '2 (7, 42)'
     """
     return f"{len(names):,} ({name_some(names, show=show)})" if names else "0"
+
+
+def count_noun(number, noun, plural=None):
+    """A number with its noun in the singular or the plural.
+
+    Example:
+        >>> count_noun(1, "photo"), count_noun(2000, "photo"), count_noun(0, "entry", "entries")
+        ('1 photo', '2,000 photos', '0 entries')
+    """
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
