@@ -4,12 +4,15 @@ import sys
 
 from captioning_utils.cli import REFUSED, generate_main, run_command, train_main
 from captioning_utils.combine_command import combine_main
+from captioning_utils.data_commands import check_main, download_main
 from captioning_utils.evaluate_command import evaluate_main
 from captioning_utils.quickstart import quickstart_main
 from captioning_utils.self_critical_command import self_critical_main
 
 COMMANDS = {
     "quickstart": (quickstart_main, "the whole way on the drawn dataset, in a few minutes"),
+    "download": (download_main, "fetch a dataset, or learn where to get it"),
+    "check": (check_main, "look at a dataset before you train on it"),
     "train": (train_main, "train a captioner on a dataset"),
     "generate": (generate_main, "describe photos"),
     "self_critical": (self_critical_main, "train a captioner further, on CIDEr-D"),

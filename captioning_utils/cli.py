@@ -19,7 +19,10 @@ from captioning_utils.images import find_images
 from captioning_utils.quiet import load_backend
 
 OK, PARTLY, REFUSED = 0, 1, 2
-EXIT_CODES = "exit codes: 0 done; 1 done, but some photos could not be read; 2 nothing done, the message says why"
+EXIT_CODES = (
+    "exit codes: 0 done; 1 done, but something is worth a look, such as photos that could not be read; 2 nothing done "
+    "or of no use, the message says why"
+)
 DRAWN = Path("data/drawn")
 PHOTOS_AT_ONCE = 32
 LARGEST_PICKLE = 5 * 10**8  # bytes of features that are held in memory as a whole, for a moment twice
