@@ -20,8 +20,8 @@ from captioning_utils.quiet import load_backend
 
 OK, PARTLY, REFUSED = 0, 1, 2
 EXIT_CODES = (
-    "exit codes: 0 done; 1 done, but something is worth a look, such as photos that could not be read; 2 nothing done "
-    "or of no use, the message says why"
+    "exit codes: 0 done; 1 done, but something is worth a look, such as photos that could not be read;\n"
+    "2 nothing done, or of no use; the message says why"
 )
 DRAWN = Path("data/drawn")
 PHOTOS_AT_ONCE = 32

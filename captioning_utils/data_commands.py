@@ -5,7 +5,14 @@ from pathlib import Path
 
 from captioning_utils.cli import OK, PARTLY, REFUSED, build_parser, check_writable, when_stopped
 from captioning_utils.dataset_check import check_dataset
-from captioning_utils.download import BY_HAND, COCO_TERMS, NAMES, download_coco, explain_by_hand, find_dataset
+from captioning_utils.download import (
+    COCO_TERMS,
+    NAMES,
+    WITHOUT_DOWNLOAD,
+    download_coco,
+    explain_by_hand,
+    find_dataset,
+)
 from captioning_utils.errors import InputError
 from captioning_utils.files import write_json
 
@@ -15,15 +22,15 @@ def download_main(arguments=None):
     """`download`: fetch a dataset, or say where to get it. Returns the exit code."""
     options = _download_parser().parse_args(arguments)
     folder = Path(options.to) / options.dataset
-    if options.dataset in BY_HAND:
-        try:
+    try:
+        if options.dataset in WITHOUT_DOWNLOAD:
             dataset = find_dataset(folder)
-        except InputError:
-            print(explain_by_hand(options.dataset, folder), flush=True)
-            raise
-    else:
-        print(f"{COCO_TERMS}.\n20 GB come into {folder}; while it works it needs 39 GB.", flush=True)
-        dataset = download_coco(folder)
+        else:
+            print(f"{COCO_TERMS}.\n20 GB come into {folder}; while it works it needs 39 GB.", flush=True)
+            dataset = download_coco(folder)
+    except InputError:
+        print(explain_by_hand(options.dataset, folder), flush=True)
+        raise
     print(f"{dataset.summary()}\nNext: python -m captioning_utils check {folder}")
     return OK
 

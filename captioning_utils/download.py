@@ -16,6 +16,7 @@ from captioning_utils.transfer import check_digest, fetch_file
 # COCO's own bucket. The address on its page, http://images.cocodataset.org, has no valid certificate of its own; this
 # one reaches the same bucket with one (github.com/mlcommons/inference, pull request 2572).
 COCO_URL = "https://s3.amazonaws.com/images.cocodataset.org/"
+COCO_PAGE = "https://cocodataset.org/#download"
 COCO_TERMS = (
     "COCO's captions are under CC BY 4.0; the photos belong to the people who put them on Flickr, and stay under "
     "Flickr's terms (https://cocodataset.org/#termsofuse)"
@@ -56,8 +57,8 @@ COCO_ARCHIVES = (
     ),
 )
 
-# Neither has a direct download of its authors. The forms are those that the datasets' pages named; the copies are
-# widely used, and nobody publishes hashes of them.
+# Flickr8k and Flickr30k have no direct download of their authors. The forms are those that the datasets' pages named;
+# the copies are widely used, and nobody publishes hashes of them.
 BY_HAND = {
     "flickr8k": (
         "Flickr8k has no open download: its authors gave it to researchers and educators for non-commercial use, by "
@@ -76,8 +77,13 @@ BY_HAND = {
         "a copy on Kaggle, with an account there: https://www.kaggle.com/datasets/hsankesara/flickr-image-dataset "
         "(archive.zip, 9 GB)",
     ),
+    "coco": (
+        "COCO can be had in other ways, where its server cannot be reached from here:",
+        f"its page: {COCO_PAGE} (2017 train images, val images, train/val annotations)",
+    ),
 }
-NAMES = (*BY_HAND, "coco")
+WITHOUT_DOWNLOAD = ("flickr8k", "flickr30k")
+NAMES = tuple(BY_HAND)
 
 
 def find_dataset(folder):
@@ -110,10 +116,10 @@ def find_dataset(folder):
 
 
 def explain_by_hand(name, folder):
-    """Where to get a dataset that has no open download, and where to put it, in lines for people.
+    """Where to get a dataset without this package, and where to put it, in lines for people.
 
     Args:
-        name: "flickr8k" or "flickr30k".
+        name: one of `NAMES`.
         folder: str or `Path`, where it should be.
 
     Returns:
@@ -182,9 +188,10 @@ def _places(archive, folder):
 
 
 def _fetch_archive(archive, folder, base_url):
-    """The archive under its own name, which it only gets once its hash is right."""
+    """The archive, also one that somebody put there; its hash is right."""
     path, part = _places(archive, folder)
     if path.is_file():
+        check_digest(path, "sha256", archive.sha256)
         return path
     fetch_file(base_url + archive.path, part, archive.size)
     tqdm.write(f"checking {path.name}", file=sys.stderr)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from captioning_utils import cli, data_commands, transfer
 from captioning_utils.__main__ import main
-from captioning_utils.download import BY_HAND, COCO_ARCHIVES, CocoArchive, download_coco, find_dataset
+from captioning_utils.download import COCO_ARCHIVES, WITHOUT_DOWNLOAD, CocoArchive, download_coco, find_dataset
 from captioning_utils.errors import InputError
 
 
@@ -103,6 +103,18 @@ def test_another_content_of_the_same_size_is_not_kept(tmp_path, server):
     assert not any("val2017.zip" in name for name in files_in(tmp_path / "coco"))
 
 
+def test_an_archive_that_somebody_put_there_is_checked_and_used(tmp_path, server):
+    base_url, archives, folder = server
+    (tmp_path / "coco").mkdir()
+    (folder / "zips/val2017.zip").rename(tmp_path / "coco" / "val2017.zip")
+    (tmp_path / "coco" / "train2017.zip").write_bytes(b"another file")
+    with pytest.raises(InputError, match=r"train2017.zip is damaged or another file"):
+        download_coco(tmp_path / "coco", base_url, archives)
+    (tmp_path / "coco" / "train2017.zip").unlink()
+    download_coco(tmp_path / "coco", base_url, archives)
+    assert files_in(tmp_path / "coco") == COMPLETE
+
+
 def test_another_size_is_refused(tmp_path, server):
     base_url, archives, folder = server
     (folder / "annotations/both.zip").write_bytes(b"<html>sign in to this network</html>")
@@ -132,7 +144,7 @@ def run(*arguments):
     return main([str(argument) for argument in arguments])
 
 
-@pytest.mark.parametrize("name", BY_HAND)
+@pytest.mark.parametrize("name", WITHOUT_DOWNLOAD)
 def test_says_where_to_get_it_and_where_to_put_it(tmp_path, capsys, name):
     assert run("download", name, "--to", tmp_path) == cli.REFUSED
     captured = capsys.readouterr()
@@ -187,6 +199,14 @@ def test_the_command_names_terms_and_size_before_it_fetches(tmp_path, monkeypatc
     assert run("download", "coco", "--to", tmp_path) == cli.OK
     assert asked == [Path(tmp_path) / "coco"]
     assert "CC BY 4.0" in capsys.readouterr().out
+
+    def fail(folder):
+        raise InputError("no network")
+
+    monkeypatch.setattr(data_commands, "download_coco", fail)
+    with pytest.raises(InputError, match="no network"):
+        data_commands.download_main(["coco"])
+    assert "cocodataset.org/#download" in capsys.readouterr().out
 
 
 def test_an_unknown_dataset(capsys):
