@@ -23,7 +23,8 @@ class AttentionMaps:
 def compute_attention_maps(captioner, image, caption=None):
     """Where a captioner looks in a photo for each word.
 
-    The map of a word is the one that the decoder used to choose it: it knows the words before, and not the word itself.
+    The map of a word is the look by which the decoder chose it, taken before the word was known. (The attention decoder
+    takes it even before it reads the word before.)
 
     Args:
         captioner: `Captioner` whose decoder attends: `attention` (the weights of its one look a word) or `transformer`

@@ -32,6 +32,7 @@ SERIES_COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, GREY)
 MAX_UPRIGHT_SERIES = 3  # with more bars side by side, their values stand on end
 LONGEST_LABEL = 24  # letters of a word at an axis
 LONGEST_BAR = 50  # words; longer captions share the last bar of the histogram
+DISTRIBUTION_BINS = 25  # bars of a histogram of scores
 MIN_CAPTIONS_FOR_MEAN = 5  # a mean over fewer captions of one length says too little to be drawn
 
 _STYLE = {
@@ -137,18 +138,18 @@ class DescribedFigure(Figure):
         return data, {media_type: {"width": width, "height": height, "alt": self.alt_text}}
 
 
-def _styled(plot):
-    """Give the figure that `plot` makes this module's style."""
+def styled(plot):
+    """Give the figure that `plot` makes this module's style; a decorator."""
 
     @functools.wraps(plot)
-    def styled(*args, **kwargs):
+    def plot_in_style(*args, **kwargs):
         with matplotlib.style.context(["default", _STYLE]):
             return plot(*args, **kwargs)
 
-    return styled
+    return plot_in_style
 
 
-@_styled
+@styled
 def plot_photos(images, captions, references=None, columns=3):
     """Photos with a caption below each.
 
@@ -217,7 +218,7 @@ def _write_lines(figure, texts, left, top, line):
         figure.text(*place, text, color=colour, fontsize=size, verticalalignment="top")
 
 
-@_styled
+@styled
 def plot_losses(history):
     """The losses of a training run, epoch by epoch, with the best epoch marked.
 
@@ -289,7 +290,7 @@ def _add_perplexity_axis(axes):
     right.set_ylabel("perplexity")
 
 
-@_styled
+@styled
 def plot_caption_lengths(captions):
     """How many words the captions have: a histogram with the median marked.
 
@@ -329,7 +330,7 @@ def plot_caption_lengths(captions):
     return figure
 
 
-def _short(word):
+def shorten(word):
     """A word that leaves room for the plot beside it."""
     word = printable(word)
     return word if len(word) <= LONGEST_LABEL else word[: LONGEST_LABEL - 1] + "…"
@@ -339,7 +340,7 @@ def _with_commas(value, _position=None):
     return f"{value:,.0f}"
 
 
-@_styled
+@styled
 def plot_word_frequencies(captions, top=20, min_count=5):
     """The most common words, and how much of the text a vocabulary of frequent words covers.
 
@@ -381,7 +382,7 @@ def plot_word_frequencies(captions, top=20, min_count=5):
 def _draw_bars(axes, words, values):
     """Horizontal bars, the first word on top."""
     axes.barh(range(len(words)), values, color=BLUE, height=0.75)
-    axes.set_yticks(range(len(words)), [_short(word) for word in words])
+    axes.set_yticks(range(len(words)), [shorten(word) for word in words])
     axes.set_ylim(len(words) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -407,7 +408,7 @@ def _draw_coverage(axes, counts, min_count):
     return share, size
 
 
-@_styled
+@styled
 def plot_scores(scores, intervals=None, title="Scores"):
     """Scores side by side, as of several captioners on one test split or of one under several protocols.
 
@@ -484,7 +485,7 @@ def _scores_in_words(name, values):
     return f"{name}: {', '.join(parts)}."
 
 
-@_styled
+@styled
 def plot_score_by_length(lengths, scores, metric="cider_d"):
     """Each photo's score against the length of its caption, and the mean of each length.
 
@@ -528,6 +529,55 @@ def plot_score_by_length(lengths, scores, metric="cider_d"):
     found = "; ".join(f"{length} words: {format_score(mean)} ({n:,} captions)" for length, (mean, n) in means.items())
     figure.alt_text = f"{label}, times 100, of {len(lengths):,} captions by their length. Mean for {found or 'none'}."
     return figure
+
+
+@styled
+def plot_score_distribution(scores, metric="cider_d"):
+    """How the scores of single photos are spread: one histogram a captioner, one below the other.
+
+    Args:
+        scores: dict `{name of a captioner: list of float}`, one score a photo, in the metric's range (0–1; CIDEr
+            0–10); at least one captioner, and one photo each.
+        metric: str, a name in `metrics.METRIC_LABELS`, for the labels.
+
+    Returns:
+        `DescribedFigure`; values are shown times 100, in the same 25 bins for all, with each one's mean and median.
+
+    Raises:
+        InputError: where there is no captioner, or one has no scores or one that is no finite number.
+
+    Example:
+        >>> plot_score_distribution({"merge": [0.0, 0.5, 0.4]}, "bleu_4").alt_text
+        'BLEU-4 of single photos, times 100. merge: 3 photos from 0.0 to 50.0, mean 30.0, median 40.0.'
+    """
+    scores = {printable(name): np.asarray(values, float) for name, values in scores.items()}
+    if not scores or not all(
+        values.ndim == 1 and np.isfinite(values).all() and len(values) for values in scores.values()
+    ):
+        raise InputError("there are no scores to draw; give {name: list of numbers}, one number a photo")
+    label = METRIC_LABELS.get(metric, metric)
+    bins = np.histogram_bin_edges(100 * np.concatenate(list(scores.values())), DISTRIBUTION_BINS)
+    figure = DescribedFigure(figsize=(7.5, 1.3 + 1.5 * len(scores)), layout="constrained")
+    parts = figure.subplots(len(scores), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    for number, (axes, (name, values)) in enumerate(zip(parts, scores.items(), strict=True)):
+        axes.hist(100 * values, bins, color=SERIES_COLOURS[number % len(SERIES_COLOURS)])
+        for what, value, line in (("mean", values.mean(), "-"), ("median", np.median(values), "--")):
+            axes.axvline(100 * value, color=INK, linestyle=line, label=f"{what} {format_score(value)}")
+        axes.set(title=name, ylabel="photos")
+        axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+        axes.grid(axis="y")
+        axes.legend()
+    parts[-1].set_xlabel(f"{label} × 100 of a photo")
+    described = " ".join(_distribution_in_words(*pair) for pair in scores.items())
+    figure.alt_text = f"{label} of single photos, times 100. {described}"
+    return figure
+
+
+def _distribution_in_words(name, values):
+    low, high, mean, median = (
+        format_score(value) for value in (values.min(), values.max(), values.mean(), np.median(values))
+    )
+    return f"{name}: {len(values):,} photos from {low} to {high}, mean {mean}, median {median}."
 
 
 class WordUse(NamedTuple):
@@ -578,7 +628,7 @@ def _word_use(word, counts, totals):
     return WordUse(word, 1000 * counts[0] / totals[0], 1000 * counts[1] / totals[1], evidence)
 
 
-@_styled
+@styled
 def plot_word_use(candidates, references, top=12):
     """The words that a captioner writes most clearly too often, and too rarely, compared with people.
 
@@ -621,7 +671,7 @@ def _draw_word_use(axes, uses, title):
     axes.hlines(places, people, captioner, color=LINE, linewidth=3)
     axes.plot(people, places, "s", color=GREY, markersize=7, label="people")
     axes.plot(captioner, places, "o", color=BLUE, markersize=7, label="captioner")
-    axes.set_yticks(places, [_short(use.word) for use in uses])
+    axes.set_yticks(places, [shorten(use.word) for use in uses])
     axes.tick_params(axis="y", length=0)
     axes.set_xscale("symlog", linthresh=1)  # straight below 1, so that 0 (never written) has a place
     axes.xaxis.set_major_formatter(FuncFormatter(_with_commas))
@@ -630,7 +680,7 @@ def _draw_word_use(axes, uses, title):
     axes.grid(axis="x")
 
 
-@_styled
+@styled
 def plot_confusion(labels, matrix, title, claimed="the caption says", true="the picture shows"):
     """What captions claim against what is so: a table of counts, coloured by each row's shares.
 
@@ -658,7 +708,7 @@ def plot_confusion(labels, matrix, title, claimed="the caption says", true="the 
         or matrix.min() < 0
     ):
         raise InputError(f"the matrix is {matrix.dtype} {matrix.shape} for {len(labels)} labels; give (n, n) counts")
-    labels = [_short(label) for label in labels]
+    labels = [shorten(label) for label in labels]
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     side = 2 + 0.5 * len(labels)
     figure = DescribedFigure(figsize=(side + 0.9, side), layout="constrained")
@@ -688,7 +738,7 @@ def _worst_mistake(labels, matrix):
     return f" Most frequent mistake: {labels[column]} for {labels[row]} ({mistakes[row, column]:,} times)."
 
 
-@_styled
+@styled
 def plot_feature_channels(image, grid, channels=None):
     """A photo beside some channels of its feature grid: where in the photo each one answers.
 

@@ -24,6 +24,7 @@ from captioning_utils.plots import (
     plot_losses,
     plot_photos,
     plot_score_by_length,
+    plot_score_distribution,
     plot_scores,
     plot_word_frequencies,
     plot_word_use,
@@ -51,6 +52,7 @@ def all_figures(word="dog"):
         "frequencies": plot_word_frequencies(captions, min_count=2),
         "scores": plot_scores({word: {"bleu_4": 0.2}, "other": {"bleu_4": 0.1}}, title=word),
         "by length": plot_score_by_length([3, 2, 2], [0.1, 0.2, 0.3]),
+        "distribution": plot_score_distribution({word: [0.1, 0.2, 0.9], "other": [0.3]}),
         "word use": plot_word_use(captions, REFERENCES),
         "confusion": plot_confusion([word, "cat"], [[3, 1], [0, 2]], word),
         "channels": plot_feature_channels(PHOTO, np.arange(98.0).reshape(49, 2)),
@@ -79,11 +81,13 @@ def test_every_figure_can_be_drawn_and_is_described(word):
 
 def test_every_plot_names_its_axes():
     for name, figure in all_figures().items():
-        if name not in ("photos", "channels", "frequencies", "word use", "scores"):
+        if name not in ("photos", "channels", "frequencies", "word use", "scores", "distribution"):
             assert figure.axes[0].get_xlabel(), name
             assert figure.axes[0].get_ylabel(), name
     frequencies, coverage = all_figures()["frequencies"].axes
     assert (frequencies.get_xlabel(), coverage.get_ylabel()) == ("times written", "share of the text (%)")
+    *_, last = all_figures()["distribution"].axes
+    assert (last.get_xlabel(), last.get_ylabel()) == ("CIDEr-D × 100 of a photo", "photos")
 
 
 @pytest.mark.parametrize("settings", [{"text.color": "white", "font.size": 30}, {"axes.facecolor": "black"}])
@@ -225,6 +229,26 @@ def test_score_by_length_shows_every_photo_and_the_means():
     assert "7 words: 30.0 (5 captions); 9 words: 100.0 (5 captions)" in figure.alt_text
 
 
+def test_score_distribution_counts_every_photo_of_every_captioner():
+    figure = plot_score_distribution({"merge": [0.0, 0.1, 0.5], "people": [1.0, 0.5]}, "bleu_4")
+    for axes, values, name in zip(figure.axes, ([0, 10, 50], [50, 100]), ("merge", "people"), strict=True):
+        bars = {(bar.get_x(), bar.get_x() + bar.get_width()): bar.get_height() for bar in axes.patches}
+        assert sum(bars.values()) == len(values)
+        assert all(any(low <= value <= high and count for (low, high), count in bars.items()) for value in values)
+        assert axes.get_title(loc="left") == name
+    mean, median = figure.axes[0].get_lines()
+    assert (mean.get_xdata()[0], median.get_xdata()[0]) == (pytest.approx(20), pytest.approx(10))
+    assert {bar.get_x() for bar in figure.axes[0].patches} == {bar.get_x() for bar in figure.axes[1].patches}
+    assert figure.alt_text == (
+        "BLEU-4 of single photos, times 100. merge: 3 photos from 0.0 to 50.0, mean 20.0, median 10.0. "
+        "people: 2 photos from 50.0 to 100.0, mean 75.0, median 75.0."
+    )
+
+
+def test_scores_that_are_all_the_same_are_drawn():
+    plot_score_distribution({"merge": [0.25] * 4}).encode()
+
+
 def test_compare_word_use_ranks_by_evidence():
     """G² by hand: 10 of 20 words against 10 of 80."""
     use = compare_word_use(["x " * 10 + "y " * 10], [["x " * 10 + "z " * 70]])
@@ -283,6 +307,9 @@ def test_feature_channels_stand_region_by_region():
         (plot_word_frequencies, (["a dog"], 0), "top=0"),
         (plot_scores, ({},), "no scores"),
         (plot_score_by_length, ([1, 2], [0.1]), "2 lengths and 1 scores"),
+        (plot_score_distribution, ({},), "no scores"),
+        (plot_score_distribution, ({"merge": []},), "no scores"),
+        (plot_score_distribution, ({"merge": [0.1, math.nan]},), "no scores"),
         (plot_word_use, ([""], [["a dog"]]), "0 words of a captioner"),
         (plot_confusion, (["red"], [[1, 2]], "x"), r"\(1, 2\) for 1 labels"),
         (plot_confusion, (["red"], [[0.5]], "x"), "float64"),
