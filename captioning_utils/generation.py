@@ -22,6 +22,7 @@ END_ID, UNKNOWN_ID = Vocabulary.end_id, Vocabulary.unknown_id
 
 IMPOSSIBLE = -1e9  # a log-probability that no sum of real ones reaches, and finite: no NaN from 0 × inf
 BATCH_SIZE = 32  # photos per compiled call; the last batch is filled up, so that one shape is compiled
+MAX_COMPILED = 8  # settings that stay compiled, some 6 MB each; a web page would collect hundreds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -358,6 +359,8 @@ class CaptionGenerator:
         sampling = config.temperature is not None
         key = (len(batch), sampling, fixed)
         if key not in self._compiled:
+            while len(self._compiled) >= MAX_COMPILED:
+                del self._compiled[next(iter(self._compiled))]  # the oldest
             self._compiled[key] = (_Sampler if sampling else _Search)(self.decoder, fixed, beams)
         inputs = [batch]
         if sampling:

@@ -9,6 +9,7 @@ from captioning_utils.consensus import measure_agreement
 from captioning_utils.decoders import build_decoder
 from captioning_utils.errors import InputError
 from captioning_utils.generation import (
+    MAX_COMPILED,
     CaptionGenerator,
     GenerationConfig,
     forbid_tokens,
@@ -257,6 +258,14 @@ def test_temperatures_share_one_compiled_program():
     for temperature, top_p in ((0.5, 1.0), (1.0, 0.9), (2.0, 0.5)):
         generator.generate(photos(0), config(temperature=temperature, top_p=top_p))
     assert len(generator._compiled) == 1
+
+
+def test_only_the_latest_settings_stay_compiled():
+    generator = CaptionGenerator(TableDecoder(make_table()))
+    for length in range(1, MAX_COMPILED + 3):
+        generator.generate(photos(0), config(beam_size=1, max_length=length))
+    lengths = [key[-1].max_length for key in generator._compiled]
+    assert lengths == list(range(3, MAX_COMPILED + 3))
 
 
 def test_the_hottest_sampling_still_draws_words_only():
