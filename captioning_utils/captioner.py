@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import weakref
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ FILE_KIND = "captioner"
 FORMAT_VERSION = 1
 PRETRAINED = Path(__file__).parent / "pretrained"
 DEFAULT_CAPTIONER = PRETRAINED / "flickr8k_merge.h5"
+_encoders = weakref.WeakValueDictionary()  # fingerprint -> `ImageEncoder`, as long as a captioner uses it
 
 
 class ScoredCaption(NamedTuple):
@@ -125,6 +127,8 @@ class Captioner:
     def image_encoder(self, weights_path=None):
         """The `ImageEncoder` that this captioner was trained on; built on first use, then kept.
 
+        Captioners that read the same features share one encoder.
+
         Args:
             weights_path: str or `Path` of a file with the encoder's weights; None finds or downloads them.
 
@@ -132,9 +136,12 @@ class Captioner:
             InputError: where the weights cannot be had, or are not those of the training.
         """
         if self._image_encoder is None:
-            name, layer, dtype = self.encoder.split()[:3]
-            encoder = build_encoder(name, layer=layer, dtype=dtype, weights_path=weights_path)
-            self.check_features(encoder)
+            encoder = _encoders.get(self.encoder)
+            if encoder is None:
+                name, layer, dtype = self.encoder.split()[:3]
+                encoder = build_encoder(name, layer=layer, dtype=dtype, weights_path=weights_path)
+                self.check_features(encoder)
+                _encoders[self.encoder] = encoder
             self._image_encoder = encoder
         return self._image_encoder
 

@@ -241,6 +241,11 @@ def test_different_photos_get_different_features_and_captions(shipped, tmp_path)
     assert len(set(predict_caption(images))) > 3
 
 
+def test_captioners_of_the_same_features_share_one_encoder(shipped):
+    another = load_captioner()
+    assert another.image_encoder() is shipped.image_encoder()
+
+
 def test_alternatives_come_best_first_with_scores(shipped):
     (alternatives,) = predict_alternatives([picture("green")], num_captions=4)
     scores = [each.score for each in alternatives]
