@@ -206,7 +206,8 @@ def _to_rgb(image, name):
         image = _to_8_bits(image)
     elif image.has_transparency_data:
         image = _on_white(image)
-    image = image.convert("RGB")
+    if image.mode != "RGB":  # a conversion is a copy, also where nothing changes, and photos can be large
+        image = image.convert("RGB")
     if orientation in _ORIENTATIONS:
         image = image.transpose(_ORIENTATIONS[orientation])
     return np.array(image)
@@ -231,5 +232,6 @@ def _to_8_bits(image):
 
 
 def _on_white(image):
-    image = image.convert("RGBA")
+    if image.mode != "RGBA":
+        image = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
