@@ -2,9 +2,7 @@
 
 import argparse
 import contextlib
-import csv
 import hashlib
-import io
 import math
 import os
 import sys
@@ -17,6 +15,7 @@ from captioning_utils.errors import InputError
 from captioning_utils.files import write_json, write_text
 from captioning_utils.images import find_images
 from captioning_utils.quiet import load_backend
+from captioning_utils.tables import format_table
 
 OK, PARTLY, REFUSED = 0, 1, 2
 EXIT_CODES = (
@@ -460,11 +459,7 @@ def write_captions(path, rows):
         image,caption,score
         a.jpg,a dog,-0.5
     """
-    if Path(path).suffix.lower() != ".csv":
+    if Path(path).suffix.lower() == ".csv":
+        write_text(path, format_table(rows))
+    else:
         write_json(path, rows)
-        return
-    table = io.StringIO()
-    writer = csv.DictWriter(table, ("image", "caption", "score"), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, table.getvalue())

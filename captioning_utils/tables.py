@@ -1,6 +1,7 @@
 """Tables of images and captions: recognised by their first line, and read the same way wherever one is given."""
 
 import csv
+import io
 import re
 from typing import NamedTuple
 
@@ -89,3 +90,24 @@ def _mend(row, header):
         number_and_caption = re.fullmatch(r"\s*(\d+)\s+(.*)", row[-1], re.DOTALL)
         return [*row[:-1], *number_and_caption.groups()] if number_and_caption else row
     return row if len(row) <= last else [*row[:last], header.delimiter.join(row[last:])]
+
+
+def format_table(rows):
+    """Rows as the text of a CSV file with a first line of names.
+
+    Args:
+        rows: list of dict, all with the keys of the first; at least one.
+
+    Returns:
+        str.
+
+    Example:
+        >>> print(format_table([{"image": "a.jpg", "caption": "a dog, running"}]))
+        image,caption
+        a.jpg,"a dog, running"
+    """
+    table = io.StringIO()
+    writer = csv.DictWriter(table, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return table.getvalue()
