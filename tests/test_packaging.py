@@ -14,6 +14,12 @@ def test_requirements_are_the_dependencies_and_the_notebooks():
     assert set(filter(None, requirements)) == {*PROJECT["project"]["dependencies"], *extras["notebooks"]}
 
 
+def test_contributors_have_what_the_page_needs():
+    lines = (ROOT / "requirements-dev.txt").read_text(encoding="utf-8").splitlines()
+    requirements = {line.partition("#")[0].strip() for line in lines}
+    assert set(PROJECT["project"]["optional-dependencies"]["app"]) <= requirements
+
+
 def test_every_module_and_data_file_is_in_the_wheel():
     settings = PROJECT["tool"]["setuptools"]
     folders = {name: ROOT / name.replace(".", "/") for name in settings["packages"]}

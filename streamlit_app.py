@@ -1,0 +1,398 @@
+"""The web page: `streamlit run streamlit_app.py`. What it does without Streamlit is in `captioning_utils.page`."""
+
+import contextlib
+import hashlib
+import json
+import math
+import threading
+from typing import NamedTuple
+
+import streamlit as st
+
+import captioning_utils
+from captioning_utils import page
+from captioning_utils.errors import InputError
+from captioning_utils.tables import format_table
+
+SAMPLES = (23, 35, 27, 0, 31, 16)  # seeds of the drawn scenes that the page opens with
+SLIDERS = {  # field of GenerationConfig: label, what it does, lowest, highest, step
+    "beam_size": ("Beam size", "Sentences it keeps in mind while it writes. 1 takes the likeliest word.", 1, 10, 1),
+    "length_penalty": ("Length preference", "0 favours short sentences, 2 long ones.", 0.0, 2.0, 0.25),
+    "temperature": ("Temperature", "Below 1 it keeps to safe words, above 1 it surprises.", 0.1, 1.5, 0.1),
+    "top_p": ("Top-p", "It draws only from the likeliest words that together have this probability.", 0.05, 1.0, 0.05),
+    "num_captions": ("Sentences", "For each photo, the best first. A search gives at most its beam size.", 1, 5, 1),
+    "max_length": ("Longest sentence", "In words. A longer one is cut off.", 1, 40, 1),
+}
+ALTERNATIVES, TEMPERATURE = 3, 0.7  # what the sliders begin with where the captioner has no setting of its own
+PAGE_WIDTH, CAMERA_WIDTH, MAP_WIDTH = 1100, 560, 340  # pixels; on a narrower screen as wide as the screen
+SCORE = "The score ranks the sentences: their log-probability, evened out for length. Nearer to 0 is surer."
+ONE_LOOK = "This captioner takes in the photo once, before the first word: there is no look for each word to show."
+LIMITS = """
+- The captioners that ship with this page learnt from photographs of people and dogs outdoors. Drawings, indoor scenes
+  and anything rare get a fluent sentence that is often wrong.
+- They guess gender, age and activity from looks. Decide nothing about anyone by them, and do not let them be the only
+  description for someone who cannot see the photo.
+- A photo is squashed to a small square before the captioner sees it. Small things are lost.
+- Photos go to the machine that runs this page, which keeps them as long as you look at them and sends them nowhere.
+
+The network that looks at the photos is VGG16 by the Visual Geometry Group, University of Oxford (CC BY 4.0).
+"""
+
+
+class Choice(NamedTuple):
+    """A captioner that the visitor chose."""
+
+    name: str
+    key: str  # tells it from all others
+    captioner: object
+
+
+# ---- what is loaded once, for all who use the page
+
+
+@st.cache_resource(show_spinner="Starting TensorFlow. This takes a few seconds, once…")
+def start_backend():
+    """Load Keras; give the lock that lets one photo at a time into memory and into the networks."""
+    captioning_utils.load_backend()
+    return threading.Lock()
+
+
+@st.cache_resource(show_spinner="Opening the captioner…")
+def load_shipped(path, modified):
+    return captioning_utils.load_captioner(path)
+
+
+@st.cache_resource(show_spinner="Checking your captioner…", max_entries=4)
+def load_uploaded(digest, _file):
+    return page.open_captioner(_file.getbuffer(), _file.name)
+
+
+# ---- what is computed once for a photo
+
+
+@st.cache_data(show_spinner=False, max_entries=100)
+def draw_sample(seed):
+    return page.sample_scene(seed)
+
+
+@st.cache_data(show_spinner=False, max_entries=2 * page.MAX_PHOTOS)
+def open_photo(key, sizes, _source):
+    with start_backend():
+        return page.open_photo(_source, sizes)
+
+
+@st.cache_data(show_spinner=False, max_entries=1000)
+def write_captions(photo_key, captioner_key, settings, _photo, _captioner):
+    with start_backend():
+        image = _photo.inputs[_captioner.image_encoder().image_size]
+        return _captioner.caption_images([image], **settings)[0]
+
+
+@st.cache_data(show_spinner=False, max_entries=2 * page.MAX_PHOTOS)
+def find_attention(photo_key, captioner_key, caption, _photo, _captioner):
+    from captioning_utils.attention_maps import compute_attention_maps
+
+    with start_backend():
+        image = _photo.inputs[_captioner.image_encoder().image_size]
+        maps = compute_attention_maps(_captioner, image, caption)
+        return maps.words[:-1], maps.weights[:-1]  # the last word is the mark of the end
+
+
+# ---- which photos
+
+
+def choose_photos():
+    """Ask for photos; gives a list of `page.Source`."""
+    ways = {"Sample scenes": choose_scene, "Your photos": upload_photos, "Camera": take_photo}
+    way = st.segmented_control("What shall be described?", list(ways), default="Sample scenes", required=True)
+    return ways[way]()
+
+
+def choose_scene():
+    first = st.session_state.setdefault("first_scene", None)
+    seeds = SAMPLES if first is None else range(first, first + len(SAMPLES))
+    samples = {seed: draw_sample(seed) for seed in seeds}
+    if st.session_state.get("scene") not in samples:
+        st.session_state.scene = seeds[0]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        for seed, (label, source) in samples.items():
+            with st.container(width=104, gap="xsmall"):
+                st.image(source.file, alt=source.description, width="stretch")
+                icon = ":material/check:" if seed == st.session_state.scene else None
+                st.button(label, key=f"scene {seed}", icon=icon, width="stretch", on_click=pick_scene, args=(seed,))
+        st.button("Draw others", icon=":material/refresh:", on_click=draw_others)
+    st.caption("These scenes are drawn. A captioner that learnt from photographs is often wrong about them.")
+    return [samples[st.session_state.scene][1]]
+
+
+def pick_scene(seed):
+    st.session_state.scene = seed
+
+
+def draw_others():
+    first = st.session_state.first_scene
+    st.session_state.first_scene = 100 if first is None else first + len(SAMPLES)
+
+
+def upload_photos():
+    files = st.file_uploader(
+        "Photos, one or many",
+        type=page.photo_extensions(),
+        accept_multiple_files=True,
+        max_upload_size=page.MAX_PHOTO_MEGABYTES,
+    )
+    if len(files) > page.MAX_PHOTOS:
+        st.warning(f"{len(files)} photos are too many at once; the first {page.MAX_PHOTOS} are described.")
+    return [page.Source(file.file_id, file.name, file) for file in files[: page.MAX_PHOTOS]]
+
+
+def take_photo():
+    st.caption("Your browser asks whether it may use the camera. It does so only on this machine or over https.")
+    file = st.camera_input("Take a photo", resolution="1080p", width=CAMERA_WIDTH)
+    return [page.Source(file.file_id, "camera.jpg", file)] if file else []
+
+
+# ---- which captioners, and how they write
+
+
+def choose_captioners():
+    """Ask for one captioner, or for two to compare; gives a list of `Choice`."""
+    place = st.sidebar.container()
+    with st.sidebar.expander("Add a captioner of your own"):
+        uploaded = upload_captioners()
+    shipped = page.list_captioners()
+    with place:
+        first = ask_captioner("Describe with", uploaded, shipped, 0)
+        others = [{name: choice for name, choice in each.items() if name != first.name} for each in (uploaded, shipped)]
+        second = ask_captioner("Compare with", *others, None)
+    return [choice for choice in (first, second) if choice]
+
+
+def ask_captioner(label, uploaded, shipped, index):
+    """A box to choose from, and a line on what was chosen; gives a `Choice`, or None for no choice."""
+    name = st.selectbox(label, [*uploaded, *shipped], index, placeholder="nothing")
+    if not name:
+        return None
+    choice = uploaded.get(name) or load_choice(name, shipped[name])
+    st.caption(page.escape_markdown(page.describe_captioner(choice.captioner)))
+    return choice
+
+
+def load_choice(name, path):
+    modified = path.stat().st_mtime_ns
+    return Choice(name, f"{path} {modified}", load_shipped(path, modified))
+
+
+def upload_captioners():
+    """Ask for captioner files; gives those that can be used: {name: `Choice`}."""
+    files = st.file_uploader(
+        "Files that `train.py` wrote (image_caption_model.h5)",
+        type=".h5",
+        accept_multiple_files=True,
+        max_upload_size=page.MAX_CAPTIONER_MEGABYTES,
+    )
+    choices = {}
+    for file in files:
+        digest = hashlib.sha256(file.getbuffer()).hexdigest()
+        try:
+            name = f"{file.name} (yours)"
+            choices[name] = Choice(name, digest, load_uploaded(digest, file))
+        except (InputError, OSError) as error:
+            refuse(error)
+    st.caption("The file is checked before it is used. It holds numbers and words; nothing in it is run.")
+    return choices
+
+
+def choose_settings(choices):
+    """Ask how sentences are chosen, the first captioner's own way first; gives fields of `GenerationConfig`."""
+    own = choices[0].captioner.generation
+    positions = [getattr(choice.captioner.decoder.config, "max_positions", math.inf) for choice in choices]
+    ways = {"Search": choose_search, "Sample": choose_sampling}
+    with st.sidebar:
+        st.header("How it writes", anchor=False)
+        first = "Sample" if own.temperature else "Search"
+        way = st.segmented_control("Way of writing", list(ways), default=first, required=True)
+        settings = ways[way](own)
+        wanted = slider("num_captions", ALTERNATIVES)
+        settings["num_captions"] = min(wanted, settings.get("beam_size", wanted))
+        settings["max_length"] = slider("max_length", own.max_length, most=max(2, min(positions)))
+    return settings
+
+
+def choose_search(own):
+    return {
+        "beam_size": slider("beam_size", own.beam_size),
+        "length_penalty": slider("length_penalty", own.length_penalty),
+        "temperature": None,
+    }
+
+
+def choose_sampling(own):
+    settings = {
+        "temperature": slider("temperature", own.temperature or TEMPERATURE),
+        "top_p": slider("top_p", own.top_p),
+    }
+    with explained("The same seed draws the same sentences, another seed others."):
+        settings["seed"] = st.number_input("Seed", 0, 2**32 - 1, own.seed)
+    return settings
+
+
+def slider(field, value, most=math.inf):
+    """A slider that begins at a captioner's own `value`, as far as the slider reaches."""
+    label, explanation, lowest, highest, step = SLIDERS[field]
+    highest = min(highest, most)
+    with explained(explanation):
+        return st.slider(label, lowest, highest, type(step)(min(max(value, lowest), highest)), step)
+
+
+@contextlib.contextmanager
+def explained(explanation):
+    """Put a line below a control. Not into its label: screen readers would read the Markdown's signs."""
+    with st.container(gap=None):
+        yield
+        st.caption(explanation)
+
+
+# ---- what it says
+
+
+def refuse(error):
+    st.error(page.escape_markdown(str(error)), icon=":material/error:")
+
+
+def show_results(sources, choices, settings):
+    """Show every photo with its sentences; gives the rows to download."""
+    sizes = tuple({choice.captioner.image_encoder().image_size for choice in choices})
+    rows = []
+    for number, source in enumerate(sources):
+        own = settings | {"seed": (settings["seed"] + number) % 2**32} if "seed" in settings else settings
+        with st.container(border=True):
+            try:
+                with st.spinner(f"Opening {page.escape_markdown(source.name)}…"):
+                    photo = open_photo(source.key, sizes, source)
+                rows += show_photo(photo, choices, own, alone=len(sources) == 1)
+            except (InputError, OSError) as error:
+                refuse(error)
+    return rows
+
+
+def show_photo(photo, choices, settings, alone):
+    """Show one photo with what each captioner says; gives its rows to download."""
+    picture, *panels = st.columns([2, 3] if len(choices) == 1 else [1, 1, 1], gap="medium")
+    rows = []
+    for choice, panel in zip(choices, panels, strict=True):
+        with panel:
+            with st.spinner("Looking at the photo and writing. New settings take a few seconds longer, once…"):
+                found = write_captions(photo.key, choice.key, settings, photo, choice.captioner)
+            show_sentences(choice, found, named=len(choices) > 1)
+            show_attention(photo, choice, found[0].caption, alone)
+            show_input(photo, choice)
+        rows += page.caption_rows(photo.name, choice.name, found)
+    with picture:
+        st.image(photo.preview, alt=rows[0]["caption"], width="stretch")
+        st.caption(f"{page.escape_markdown(photo.name)}, {photo.width}×{photo.height} pixels")
+    return rows
+
+
+def show_sentences(choice, found, named):
+    if named:
+        st.caption(page.escape_markdown(choice.name))
+    best, *others = found
+    st.header(page.escape_markdown(best.caption), anchor=False)
+    st.caption(f"Score {show_score(best)}", help=SCORE)
+    if others:
+        sentences = [page.escape_markdown(each.caption) for each in others]
+        scores = [show_score(each) for each in others]
+        st.table({"It also considered": sentences, "Score": scores}, border="horizontal", hide_index=True)
+
+
+def show_score(caption):
+    return f"{caption.score:.2f}".replace("-", "−")
+
+
+def show_attention(photo, choice, caption, alone):
+    if not hasattr(choice.captioner.decoder, "step_with_attention"):
+        if alone:
+            st.caption(ONE_LOOK)
+        return
+    key = f"attention {photo.key} {choice.key}"
+    box = st.expander("Where it looked, word by word", expanded=alone, key=key, on_change="rerun")
+    if box.open:
+        with box:
+            show_word(photo, choice, caption)
+
+
+@st.fragment
+def show_word(photo, choice, caption):
+    """A slider over the words, and the photo as the captioner saw it at the chosen one."""
+    try:
+        with st.spinner("Following its look from word to word…"):
+            words, weights = find_attention(photo.key, choice.key, caption, photo, choice.captioner)
+    except InputError as error:  # a grid that is no square, or a sentence as long as the captioner can read
+        refuse(error)
+        return
+    labels = [f"{number}. {word}" for number, word in enumerate(words, 1)]
+    clearest = labels[weights.max(axis=(1, 2)).argmax()]
+    chosen = labels.index(st.select_slider("Word", labels, clearest, key=f"word {photo.key} {choice.key} {caption}"))
+    marked = [page.escape_markdown(word) for word in words]
+    marked[chosen] = f":primary-background[**{marked[chosen]}**]"
+    st.markdown(" ".join(marked))
+    place = page.name_place(weights[chosen])
+    alt = f"The photo, bright where the captioner looked for “{words[chosen]}”: mostly {place}."
+    st.image(page.light_attention(photo.preview, weights[chosen]), alt=alt, width=MAP_WIDTH)
+    st.caption(f"For “{page.escape_markdown(words[chosen])}” it looked mostly at {place}.")
+
+
+def show_input(photo, choice):
+    with st.expander("What it saw"):
+        height, width = choice.captioner.image_encoder().image_size
+        st.image(photo.inputs[height, width], alt=f"The photo squashed to {width}×{height} pixels.", width=width)
+        st.caption(f"The photo, squashed to {width}×{height} pixels. This is all that the captioner gets.")
+
+
+def offer_downloads(rows):
+    with st.container(horizontal=True):
+        for kind, text, mime in (
+            ("CSV", format_table(rows), "text/csv"),
+            ("JSON", json.dumps(rows, ensure_ascii=False, indent=1), "application/json"),
+        ):
+            name = f"captions.{kind.lower()}"
+            st.download_button(f"Download {kind}", text, name, mime, on_click="ignore", icon=":material/download:")
+
+
+def main():
+    _, icon = draw_sample(SAMPLES[0])
+    st.set_page_config("Photos in, sentences out", icon.file, layout="wide")
+    st.sidebar.header("Captioner", anchor=False)
+    with st.container(horizontal_alignment="center"), st.container(width=PAGE_WIDTH):
+        st.title("Photos in, sentences out", anchor=False)
+        st.write(
+            "Give a photo. A neural network looks at it and writes what it sees, word by word. "
+            "Other captioners and settings are in the side panel."
+        )
+        sources = choose_photos()
+        show_page(sources)
+        with st.expander("What to know before you trust it"):
+            st.markdown(LIMITS)
+
+
+def show_page(sources):
+    """All that needs the networks."""
+    start_backend()
+    choices = choose_captioners()
+    settings = choose_settings(choices)
+    try:
+        for choice in choices:
+            name = choice.captioner.encoder.split()[0]
+            waiting = f"Getting {name} ready, which looks at the photos. Its weights are downloaded if need be…"
+            with st.spinner(waiting), start_backend():
+                choice.captioner.image_encoder()
+    except (InputError, OSError) as error:
+        refuse(error)
+        return
+    rows = show_results(sources, choices, settings)
+    if rows:
+        offer_downloads(rows)
+
+
+main()
