@@ -241,21 +241,30 @@ def sample_words(logits, uniform, top_p):
     Example:
         >>> logits = ops.log(ops.convert_to_tensor([[0.2, 0.5, 0.3]]))
         >>> [int(sample_words(logits, ops.convert_to_tensor([u]), 1.0)[0]) for u in (0.1, 0.6, 0.9)]
-        [1, 2, 0]
+        [0, 1, 2]
+        >>> int(sample_words(logits, ops.convert_to_tensor([0.1]), 0.7)[0])
+        1
 
     References:
         Holtzman et al. 2020, The Curious Case of Neural Text Degeneration (arXiv:1904.09751).
     """
-    order = ops.argsort(-logits, axis=-1)
-    probs = ops.softmax(ops.take_along_axis(logits, order, axis=-1), axis=-1)  # likeliest first
-    before = ops.cumsum(probs, axis=-1) - probs
-    kept = ops.where(before < top_p, probs, 0.0)
-    cumulative = ops.cumsum(kept, axis=-1)
+    probs, top_p = ops.softmax(logits, axis=-1), ops.convert_to_tensor(top_p, "float32")
+    # Sorting a vocabulary takes longer than a decoder's step, so it is left out where nothing is cut off.
+    probs = ops.cond(ops.all(top_p >= 1.0), lambda: probs, lambda: _keep_nucleus(probs, top_p))
+    cumulative = ops.cumsum(probs, axis=-1)
     passed = cumulative <= uniform[..., None] * cumulative[..., -1:]
     drawn = ops.sum(ops.cast(passed, "int32"), axis=-1)
-    last_kept = ops.sum(ops.cast(kept > 0, "int32"), axis=-1) - 1  # a uniform of almost 1 must not run over
-    drawn = ops.minimum(drawn, last_kept)
-    return ops.cast(ops.take_along_axis(order, drawn[..., None], axis=-1)[..., 0], "int32")
+    words = ops.arange(probs.shape[-1], dtype="int32")
+    last_kept = ops.max(ops.where(probs > 0, words, 0), axis=-1)  # a uniform of almost 1 must not run over
+    return ops.minimum(drawn, last_kept)
+
+
+def _keep_nucleus(probs, top_p):
+    """Probabilities with 0 for every word outside the likeliest ones that together have probability `top_p`."""
+    likeliest_first = ops.flip(ops.sort(probs, axis=-1), axis=-1)
+    before = ops.cumsum(likeliest_first, axis=-1) - likeliest_first
+    least = ops.min(ops.where(before < top_p, likeliest_first, 1.0), axis=-1, keepdims=True)
+    return ops.where(probs >= least, probs, 0.0)
 
 
 def rank_captions(token_ids, log_probs, lengths, finished, config):
