@@ -205,14 +205,12 @@ def load_dataset(path, images=None, captions=None, seed=0):
     """
     root, caption_files = _locate(Path(path), captions)
     listing = _read_listing(caption_files)
-    finder = _PhotoFinder(root if images is None else Path(images))
-    image_paths = _find_photos(listing, finder, caption_files[0])
+    image_paths = _find_photos(listing, _PhotoFinder(root if images is None else Path(images)), caption_files[0])
     split_of, split_source = _choose_splits(listing, root, caption_files, sorted(image_paths), seed)
     kept = sorted(image_id for image_id in image_paths if image_id in split_of)
     if len(kept) < len(image_paths):
-        count = len(image_paths) - len(kept)
-        text = f"{count_noun(count, 'photo')} in no list of the official split, left out"
-        listing.note("photos_in_no_split", count, text)
+        text = f"{count_noun(len(image_paths) - len(kept), 'photo')} in no list of the official split, left out"
+        listing.note("photos_in_no_split", len(image_paths) - len(kept), text)
     return CaptionDataset(
         name=root.resolve().name or "dataset",
         image_paths={image_id: image_paths[image_id] for image_id in kept},
