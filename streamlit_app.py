@@ -25,8 +25,11 @@ SLIDERS = {  # field of GenerationConfig: label, what it does, lowest, highest, 
 }
 ALTERNATIVES, TEMPERATURE = 3, 0.7  # what the sliders begin with where the captioner has no setting of its own
 PAGE_WIDTH, CAMERA_WIDTH, MAP_WIDTH = 1100, 560, 340  # pixels; on a narrower screen as wide as the screen
-SCORE = "The score ranks the sentences: their log-probability, evened out for length. Nearer to 0 is surer."
-ONE_LOOK = "This captioner takes in the photo once, before the first word: there is no look for each word to show."
+SCORE = (
+    "The score ranks the sentences, higher is better. It is their log-probability, evened out for length; with "
+    "consensus, how far a sentence agrees with the others that were found, from 0 to 1."
+)
+NO_MAPS = "This captioner has no look for each word to show. Those with the decoder attention or transformer have."
 LIMITS = """
 - The captioners that ship with this page learnt from photographs of people and dogs outdoors. Drawings, indoor scenes
   and anything rare get a fluent sentence that is often wrong.
@@ -206,7 +209,7 @@ def upload_captioners():
 def choose_settings(choices):
     """Ask how sentences are chosen, the first captioner's own way first; gives fields of `GenerationConfig`."""
     own = choices[0].captioner.generation
-    positions = [getattr(choice.captioner.decoder.config, "max_positions", math.inf) for choice in choices]
+    positions = [getattr(choice.captioner.decoder.config, "max_positions", None) or math.inf for choice in choices]
     ways = {"Search": choose_search, "Sample": choose_sampling}
     with st.sidebar:
         st.header("How it writes", anchor=False)
@@ -220,11 +223,14 @@ def choose_settings(choices):
 
 
 def choose_search(own):
-    return {
+    settings = {
         "beam_size": slider("beam_size", own.beam_size),
         "length_penalty": slider("length_penalty", own.length_penalty),
         "temperature": None,
     }
+    with explained("Of all that it kept in mind, prefer the sentence that agrees most with the others."):
+        settings["consensus"] = st.toggle("Consensus", own.consensus)
+    return settings
 
 
 def choose_sampling(own):
@@ -313,7 +319,7 @@ def show_score(caption):
 def show_attention(photo, choice, caption, alone):
     if not hasattr(choice.captioner.decoder, "step_with_attention"):
         if alone:
-            st.caption(ONE_LOOK)
+            st.caption(NO_MAPS)
         return
     key = f"attention {photo.key} {choice.key}"
     box = st.expander("Where it looked, word by word", expanded=alone, key=key, on_change="rerun")

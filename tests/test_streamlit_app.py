@@ -12,6 +12,7 @@ from PIL import Image
 from captioning_utils import captioner as captioner_module
 from captioning_utils.captioner import DEFAULT_CAPTIONER, Captioner, load_captioner
 from captioning_utils.decoders import build_decoder
+from captioning_utils.ensembles import combine_captioners
 from captioning_utils.generation import GenerationConfig
 from captioning_utils.scenes import draw_scene, generate_scene
 from captioning_utils.text import TextCleaning, build_vocabulary
@@ -92,8 +93,11 @@ def make_captioner(decoder="attention", encoder=None, **changes):
     """A small captioner of random weights that reads what the shipped one reads."""
     shipped = captioner_module.load_captioner(DEFAULT_CAPTIONER)
     vocabulary = build_vocabulary(["two dogs run on the wet grass", "a red ball"], 1)
-    small = {"embedding_dim": 8, "hidden_dim": 16, "attention_dim": 8}
-    small = {"hidden_dim": 16, "num_heads": 2, "feedforward_dim": 32} if decoder == "transformer" else small
+    small = {
+        "merge": {"embedding_dim": 8, "hidden_dim": 16},
+        "attention": {"embedding_dim": 8, "hidden_dim": 16, "attention_dim": 8},
+        "transformer": {"hidden_dim": 16, "num_heads": 2, "feedforward_dim": 32},
+    }[decoder]
     shape = shipped.decoder.config.feature_shape
     model = build_decoder(decoder, vocabulary_size=len(vocabulary), feature_shape=shape, **(small | changes))
     own = GenerationConfig(beam_size=2, max_length=6)
@@ -159,7 +163,10 @@ def test_search_settings_reach_the_sentences(page):
     control(page.slider, "Sentences").set_value(5)
     control(page.slider, "Longest sentence").set_value(4)
     check(control(page.slider, "Length preference").set_value(0.5).run())
-    assert all_sentences(page) == describe(scene(23), beam_size=3, max_length=4, length_penalty=0.5)
+    settings = {"beam_size": 3, "max_length": 4, "length_penalty": 0.5}
+    assert all_sentences(page) == describe(scene(23), **settings)
+    check(page.toggle[0].set_value(True).run())
+    assert all_sentences(page) == describe(scene(23), **settings, consensus=True)
 
 
 def test_sampling_settings_reach_the_sentences(page):
@@ -177,7 +184,16 @@ def test_every_control_says_what_it_does(page):
     check(way.set_value("Sample").run())
     explained |= explanations(page)
     assert set(explained) == {
-        *("Beam size", "Length preference", "Temperature", "Top-p", "Seed", "Sentences", "Longest sentence")
+        *(
+            "Beam size",
+            "Length preference",
+            "Consensus",
+            "Temperature",
+            "Top-p",
+            "Seed",
+            "Sentences",
+            "Longest sentence",
+        )
     }
     assert all(len(text) > 20 for text in explained.values())
 
@@ -188,7 +204,7 @@ def explanations(page):
     return {
         control.label: text.value
         for control, text in itertools.pairwise(elements)
-        if control.type in ("slider", "number_input") and text.type == "caption"
+        if control.type in ("slider", "number_input", "toggle") and text.type == "caption"
     }
 
 
@@ -206,16 +222,25 @@ def test_a_captioner_of_ones_own_shows_where_it_looks(page, tmp_path, decoder):
         assert any(f":primary-background[**{word}**]" in each.value for each in page.main.markdown)
 
 
-def test_a_captioner_without_attention_says_so(page):
-    assert any("takes in the photo once" in caption.value for caption in page.main.caption)
+def test_a_captioner_without_attention_says_so(page, tmp_path):
+    upload(page, saved(make_captioner("merge"), tmp_path), label="Files that")
+    assert any("no look for each word" in caption.value for caption in page.main.caption)
     assert not page.select_slider
+
+
+def test_an_ensemble_writes_and_says_that_it_has_no_maps(page, tmp_path):
+    ensemble = combine_captioners([make_captioner("transformer", max_positions=5), make_captioner("attention")])
+    upload(page, saved(ensemble, tmp_path), label="Files that")
+    assert control(page.slider, "Longest sentence").max == 5
+    assert sentences(page) == describe(scene(23), ensemble, num_captions=1, max_length=5)
+    assert any("no look for each word" in caption.value for caption in page.main.caption)
 
 
 def test_two_captioners_side_by_side(page, tmp_path):
     captioner = make_captioner()
     upload(page, saved(captioner, tmp_path), label="Files that")
     compare = next(box for box in page.selectbox if box.label == "Compare with")
-    check(compare.set_value("flickr8k_merge").run())
+    check(compare.set_value(DEFAULT_CAPTIONER.stem).run())
     settings = {"num_captions": 2, "beam_size": 2, "max_length": 6}  # those of the first
     assert sentences(page) == [describe(scene(23), each, **settings)[0] for each in (captioner, None)]
     assert len(page.main.columns) == 3

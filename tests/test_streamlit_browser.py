@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from captioning_utils.captioner import predict_alternatives
+from captioning_utils.captioner import DEFAULT_CAPTIONER, predict_alternatives
 from captioning_utils.scenes import draw_scene, generate_scene
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the browser tests need Playwright")
@@ -130,7 +130,7 @@ def test_from_upload_to_caption_and_download(visit, screenshots):
         page.get_by_role("img", name=alternatives[0].caption, exact=True).wait_for()
     wait_for_results(page)
     rows = [
-        {"image": name, "captioner": "flickr8k_merge", "caption": each.caption, "score": round(each.score, 4)}
+        {"image": name, "captioner": DEFAULT_CAPTIONER.stem, "caption": each.caption, "score": round(each.score, 4)}
         for name, alternatives in zip(("scene_0.png", "scene_35.png"), expected, strict=True)
         for each in alternatives
     ]
