@@ -1,0 +1,30 @@
+import pytest
+from balls import ColourFeatures, make_balls, train
+
+from captioning_utils import self_critical_command
+from captioning_utils.captioner import load_captioner
+from captioning_utils.self_critical import SelfCriticalConfig
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return make_balls(tmp_path_factory.mktemp("photos"))
+
+
+def test_defaults_are_those_of_the_configuration():
+    options = self_critical_command._self_critical_parser().parse_args(["--start_from", "a.h5"])
+    for name, _, _ in self_critical_command.OPTIONS:
+        assert getattr(options, name) == getattr(SelfCriticalConfig(), name)
+
+
+def test_trains_further_and_leaves_the_start_as_it_was(dataset, tmp_path, monkeypatch, capsys):
+    start, model_path = tmp_path / "start.h5", tmp_path / "further.h5"
+    train(dataset, start, epochs=1)
+    before = start.read_bytes()
+    monkeypatch.setattr(self_critical_command, "open_dataset", lambda path: dataset)
+    monkeypatch.setattr(self_critical_command, "find_captioner_features", lambda *_: ColourFeatures())
+    arguments = ["--start_from", str(start), "--model_path", str(model_path), "--epochs", "1", "--samples", "2"]
+    assert self_critical_command.self_critical_main(arguments) == 0
+    assert "CIDEr-D" in capsys.readouterr().out
+    assert start.read_bytes() == before
+    assert load_captioner(model_path).training["self_critical"]["samples"] == 2
