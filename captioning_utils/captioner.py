@@ -15,11 +15,13 @@ from captioning_utils.encoders import build_encoder
 from captioning_utils.errors import InputError
 from captioning_utils.generation import IMPOSSIBLE, CaptionGenerator, GenerationConfig
 from captioning_utils.images import load_image
+from captioning_utils.last_block import replace_last_block
 from captioning_utils.storage import assign_variables, collect_variables, read_storage, write_storage
 from captioning_utils.text import TextCleaning, Vocabulary
 
 FILE_KIND = "captioner"
 FORMAT_VERSION = 1
+ENCODER_PART = "encoder/"  # the names of a fine-tuned encoder's arrays in the file begin so
 PRETRAINED = Path(__file__).parent / "pretrained"
 DEFAULT_CAPTIONER = PRETRAINED / "flickr8k_merge.h5"
 _encoders = weakref.WeakValueDictionary()  # fingerprint -> `ImageEncoder`, as long as a captioner uses it
@@ -45,6 +47,7 @@ class Captioner:
         default_factory=GenerationConfig
     )  # the default settings of its sentences
     training: dict = dataclasses.field(default_factory=dict)  # data, settings, seed, losses: for model cards
+    encoder_weights: dict = dataclasses.field(default_factory=dict)  # a fine-tuned encoder's last block, else empty
 
     def __post_init__(self):
         self._generator = CaptionGenerator(self.decoder)
@@ -125,9 +128,8 @@ class Captioner:
         return self.caption_features(encoder.encode(np.stack(arrays)), **settings)
 
     def image_encoder(self, weights_path=None):
-        """The `ImageEncoder` that this captioner was trained on; built on first use, then kept.
-
-        Captioners that read the same features share one encoder.
+        """The `ImageEncoder` that this captioner was trained on; built on first use, kept, and shared with captioners
+        that read the same features.
 
         Args:
             weights_path: str or `Path` of a file with the encoder's weights; None finds or downloads them.
@@ -136,14 +138,20 @@ class Captioner:
             InputError: where the weights cannot be had, or are not those of the training.
         """
         if self._image_encoder is None:
-            encoder = _encoders.get(self.encoder)
-            if encoder is None:
-                name, layer, dtype = self.encoder.split()[:3]
-                encoder = build_encoder(name, layer=layer, dtype=dtype, weights_path=weights_path)
-                self.check_features(encoder)
+            encoder = _encoders.get(self.encoder) or self.build_image_encoder(weights_path)
+            if not encoder.fingerprint.endswith(" tuned"):  # a fine-tuned one comes from its captioner's file only
                 _encoders[self.encoder] = encoder
             self._image_encoder = encoder
         return self._image_encoder
+
+    def build_image_encoder(self, weights_path=None):
+        """As `image_encoder`, but a new one that nobody shares, so that it may be trained further."""
+        name, layer, dtype = self.encoder.split()[:3]
+        encoder = build_encoder(name, layer=layer, dtype=dtype, weights_path=weights_path)
+        if self.encoder_weights:
+            encoder = replace_last_block(encoder, self.encoder_weights)
+        self.check_features(encoder)
+        return encoder
 
     def save(self, path, dtype="float32"):
         """Write the captioner to one HDF5 file, whole or not at all.
@@ -153,6 +161,7 @@ class Captioner:
             dtype: "float32", or "float16" for half the size; sentences hardly ever change.
         """
         arrays = {name: array.astype(dtype) for name, array in collect_variables(self.decoder.weights).items()}
+        arrays |= {f"{ENCODER_PART}{name}": array for name, array in self.encoder_weights.items()}
         write_storage(path, FILE_KIND, FORMAT_VERSION, self._documents(), arrays)
 
     def generation_settings(self, settings):
@@ -207,6 +216,8 @@ def load_captioner(path=None):
     """
     path = Path(path or DEFAULT_CAPTIONER)
     documents, arrays = read_storage(path, FILE_KIND, FORMAT_VERSION)
+    names = [name for name in arrays if name.startswith(ENCODER_PART)]
+    encoder_weights = {name.removeprefix(ENCODER_PART): arrays.pop(name) for name in names}
     try:
         parts = documents["captioner"]
         vocabulary = Vocabulary.from_dict(parts["vocabulary"])
@@ -220,6 +231,7 @@ def load_captioner(path=None):
             _check_encoder(path, parts["encoder"]),
             GenerationConfig(**parts["generation"]),
             dict(documents["training"]),
+            encoder_weights=encoder_weights,
         )
     except InputError:
         raise

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import dataclasses
 import hashlib
 import math
 import os
@@ -14,6 +15,7 @@ from captioning_utils.encoders import DEFAULT_ENCODER, DEFAULT_LAYER, DTYPES, EN
 from captioning_utils.errors import InputError
 from captioning_utils.files import write_json, write_text
 from captioning_utils.images import find_images
+from captioning_utils.presets import FINE_TUNING_RATE, PRESETS
 from captioning_utils.quiet import load_backend
 from captioning_utils.tables import format_table
 
@@ -24,6 +26,7 @@ EXIT_CODES = (
 )
 DRAWN = Path("data/drawn")
 PHOTOS_AT_ONCE = 32
+SAMPLES = 200  # photos of the val split that training describes at its end
 LARGEST_PICKLE = 5 * 10**8  # bytes of features that are held in memory as a whole, for a moment twice
 
 
@@ -120,29 +123,20 @@ def check_writable(path):
 @when_stopped("the same command goes on from here")
 def train_main(arguments=None):
     """`train.py`: features, vocabulary, training, one captioner file. Returns the exit code."""
-    options = _train_parser().parse_args(arguments)
-    load_backend()
-    from captioning_utils.decoders import build_config
-    from captioning_utils.encoders import build_encoder
-    from captioning_utils.features import extract_features
-    from captioning_utils.training import TrainingConfig, train_captioner
+    options, start_from = _read_train_options(arguments)
+    from captioning_utils.training import TrainingConfig
 
-    names = ("decoder", *(name for name, _, _ in TRAINING_OPTIONS))
+    names = [field.name for field in dataclasses.fields(TrainingConfig) if hasattr(options, field.name)]
     config = TrainingConfig(**{name: getattr(options, name) for name in names})
     dataset = open_dataset(options.data_path)
     print(dataset.summary())
     for split in ("train", "val"):
         dataset.require_split(split, "training needs photos in train and in val: add some, or a split column")
     check_writable(options.model_path)
-    encoder = build_encoder(options.encoder, options.layer, options.dtype, options.weights)
-    try:
-        build_config(config.decoder, vocabulary_size=1, feature_shape=encoder.output_shape)
-    except InputError as error:
-        raise InputError(f"the {config.decoder} decoder cannot read --layer {options.layer}: {error}") from error
-    features = extract_features(
-        dataset.image_paths, encoder, options.features or default_features_path(dataset, encoder)
-    )
-    captioner = train_captioner(dataset, features, options.model_path, config, log_dir=options.log_dir)
+    if options.finetune_encoder:
+        captioner, features = _train_with_encoder(start_from, dataset, config, options)
+    else:
+        captioner, features = _train_on_features(start_from, dataset, config, options)
     summary = captioner.training
     print(
         f"{options.model_path}: best after epoch {summary['best_epoch']} of {len(summary['history'])}, "
@@ -150,6 +144,51 @@ def train_main(arguments=None):
     )
     show_samples(captioner, dataset, features)
     return PARTLY if any(image_id in features.skipped for image_id in dataset.image_paths) else OK
+
+
+def _train_on_features(start_from, dataset, config, options):
+    """The captioner, trained on cached features, and those features."""
+    from captioning_utils.decoders import build_config
+    from captioning_utils.encoders import build_encoder
+    from captioning_utils.features import extract_features
+    from captioning_utils.training import train_captioner
+
+    if start_from:
+        features = find_captioner_features(start_from, dataset, dataset.image_paths, options)
+    else:
+        encoder = build_encoder(options.encoder, options.layer, options.dtype, options.weights)
+        try:
+            build_config(config.decoder, vocabulary_size=1, feature_shape=encoder.output_shape)
+        except InputError as error:
+            raise InputError(f"the {config.decoder} decoder cannot read --layer {options.layer}: {error}") from error
+        path = options.features or default_features_path(dataset, encoder)
+        features = extract_features(dataset.image_paths, encoder, path)
+    captioner = train_captioner(
+        dataset, features, options.model_path, config, log_dir=options.log_dir, start_from=start_from
+    )
+    return captioner, features
+
+
+def _train_with_encoder(start_from, dataset, config, options):
+    """The captioner, trained together with its encoder's last block, and its own features of a few photos."""
+    from captioning_utils.encoder_fine_tuning import MirroredTrunk, fine_tune_encoder
+    from captioning_utils.features import extract_features
+    from captioning_utils.last_block import split_encoder
+
+    encoder = start_from.build_image_encoder(options.weights)  # one of its own, which training changes
+    trunk, _ = split_encoder(encoder)
+    features, mirrored = (
+        extract_features(dataset.image_paths, each, default_features_path(dataset, each))
+        for each in (trunk, MirroredTrunk(trunk))
+    )
+    captioner = fine_tune_encoder(
+        start_from, dataset, encoder, features, mirrored, options.model_path, config, options.log_dir
+    )
+    shown = {image_id: dataset.image_paths[image_id] for image_id in dataset.splits["val"][:SAMPLES]}
+    own = captioner.image_encoder(options.weights)
+    own_features = extract_features(shown, own, default_features_path(dataset, own))
+    own_features.skipped.update(features.skipped)
+    return captioner, own_features
 
 
 DECODER_NAMES = ("merge", "attention", "transformer")  # those of DECODERS, which needs Keras; a test compares
@@ -167,12 +206,50 @@ TRAINING_OPTIONS = (  # name, default and help; the defaults are TrainingConfig'
 )
 
 
+def _read_train_options(arguments):
+    """The options and the captioner to start from: what is typed counts more than the captioner, the preset last."""
+    parser = _train_parser()
+    options, start_from = parser.parse_args(arguments), None
+    load_backend()
+    if options.preset:
+        parser.set_defaults(**PRESETS[options.preset].options())
+    own = {}
+    if options.start_from:
+        from captioning_utils.fine_tuning import describe_options, find_captioner
+
+        start_from = find_captioner(options.start_from)
+        own = describe_options(start_from)
+        parser.set_defaults(**own, learning_rate=FINE_TUNING_RATE)
+    options = parser.parse_args(arguments)
+    if options.preset and options.decoder != PRESETS[options.preset].decoder:
+        raise InputError(f"--preset {options.preset} is not for the {options.decoder} decoder; leave one of them out")
+    if options.finetune_encoder and (options.features or not start_from):
+        raise InputError("--finetune_encoder needs --start_from, a captioner trained before, and takes no --features")
+    for name, value in own.items():
+        if getattr(options, name) != value:
+            raise InputError(f"--start_from {options.start_from} has the {name} {value}; leave out --{name}")
+    return options, start_from
+
+
 def _train_parser():
     parser = build_parser(
         "train",
         "Train a captioner on photos and their captions. The features are extracted once and kept; a run that was\n"
         "stopped goes on from its last checkpoint when the same command is given again.",
         "--data_path data/flickr8k --epochs 20",
+    )
+    presets = "; ".join(f"{name}: {preset.about}" for name, preset in PRESETS.items())
+    parser.add_argument("--preset", choices=PRESETS, help=f"settings by name; other options replace its own. {presets}")
+    parser.add_argument(
+        "--start_from",
+        help="captioner file, or name of a shipped one such as flickr8k_merge, to go on from: it keeps what it knows, "
+        f"learns the new words, and has encoder and decoder; the learning rate is {FINE_TUNING_RATE} then",
+    )
+    parser.add_argument(
+        "--finetune_encoder",
+        action="store_true",
+        help="with --start_from: train the encoder's last block too, at a tenth of the learning rate, with photos "
+        "mirrored at random; the captioner's file then holds that block",
     )
     parser.add_argument("--model_path", default="image_caption_model.h5", help="where the captioner is written")
     add_data_options(parser)
@@ -253,8 +330,9 @@ def default_features_path(dataset, encoder):
     place = hashlib.sha256(os.fsencode(os.path.realpath(folder))).hexdigest()[:8]
     num_bytes = 2 * len(dataset.image_paths) * math.prod(encoder.output_shape)  # float16
     suffix = ".pkl" if num_bytes < LARGEST_PICKLE else ""
-    dtype = encoder.fingerprint.split()[2]
-    return Path("data/features") / f"{dataset.name}-{place}-{encoder.name}-{encoder.layer}-{dtype}{suffix}"
+    words = encoder.fingerprint.split()
+    tuned = f"-{words[-2][-8:]}" if words[-1] == "tuned" else ""  # each fine-tuned encoder has features of its own
+    return Path("data/features") / f"{dataset.name}-{place}-{encoder.name}-{encoder.layer}-{words[2]}{tuned}{suffix}"
 
 
 def find_captioner_features(captioner, dataset, image_ids, options):
@@ -293,7 +371,7 @@ def find_captioner_features(captioner, dataset, image_ids, options):
     return extract_features(photos, captioner.image_encoder(options.weights), path)
 
 
-def show_samples(captioner, dataset, features, count=200, shown=5):
+def show_samples(captioner, dataset, features, count=SAMPLES, shown=5):
     """Print a few sentences for photos of the val split, and warn when nearly all are the same."""
     images = [image_id for image_id in dataset.splits["val"] if image_id in features][:count]
     captions = [best[0].caption for best in captioner.caption_features(features.get(images))]

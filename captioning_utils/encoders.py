@@ -129,10 +129,12 @@ class ImageEncoder:
         fingerprint: str, one readable line that says how the features are made: encoder, layer, dtype, image
             size, preprocessing and the SHA-256 of the weights, for example
             `vgg16 avg float32 224x224 bilinear caffe weights:a0f3b31f611d6c7a`. Features go together when their
-            fingerprints are equal. It does not depend on the Keras version or backend.
+            fingerprints are equal. It does not depend on the Keras version or backend. A last word "tuned" says that
+            the weights are no longer the pretrained ones.
+        backbone: `keras.Model` from preprocessed pixels to the map of features, before any pooling.
     """
 
-    def __init__(self, name, layer, dtype, model):
+    def __init__(self, name, layer, dtype, model, backbone=None, tuned=False):
         spec = ENCODERS[name]
         self.name = name
         self.layer = layer
@@ -140,8 +142,9 @@ class ImageEncoder:
         self.output_shape = tuple(model.output_shape[1:])
         self.fingerprint = (
             f"{name} {layer} {dtype} {spec.image_size[0]}x{spec.image_size[1]} bilinear {spec.preprocessing} "
-            f"weights:{compute_weights_hash(model.get_weights())[:16]}"
+            f"weights:{compute_weights_hash(model.get_weights())[:16]}{' tuned' if tuned else ''}"
         )
+        self.backbone = backbone
         self._model = model
 
     def encode(self, images):
@@ -213,7 +216,36 @@ def build_encoder(name=DEFAULT_ENCODER, layer=DEFAULT_LAYER, dtype="float32", we
         _fill_with_fixed_noise(backbone)
     else:
         _load_weights(backbone, name, layer, weights_path)
-    return ImageEncoder(name, layer, dtype, _add_ends(backbone, ENCODERS[name], layer))
+    last = layer if layer in ENCODERS[name].extra_layers else ENCODERS[name].grid_layer
+    return assemble_encoder(name, layer, dtype, cut_backbone(backbone, last))
+
+
+def assemble_encoder(name, layer, dtype, backbone, tuned=False):
+    """An encoder around a network that has its weights already.
+
+    Args:
+        name: str, of `ENCODERS`.
+        layer: str, of `ENCODERS[name].layers`; any other name leaves the map of features as it is.
+        dtype: "float32" or "bfloat16", what the backbone computes in.
+        backbone: `keras.Model` from preprocessed pixels to a map of features.
+        tuned: bool, whether the weights are other than the pretrained ones.
+
+    Returns:
+        `ImageEncoder`.
+    """
+    return ImageEncoder(name, layer, dtype, _add_ends(backbone, name, layer), backbone, tuned)
+
+
+def cut_backbone(backbone, layer):
+    """The part of a network up to a layer (str, Keras's name); `keras.Model` that shares its weights."""
+    import keras
+
+    return keras.Model(backbone.input, backbone.get_layer(layer).output)
+
+
+def summarise(features, name, layer):
+    """Turn the map of features of the encoder `name` into what `layer` asks for; float32 tensor in and out."""
+    return (POOLINGS | ENCODERS[name].extra_layers).get(layer, _unchanged)(features)
 
 
 def compute_weights_hash(arrays):
@@ -268,18 +300,16 @@ def _build_backbone(spec, layer, dtype):
         return application(include_top=layer == "fc2", weights=None, input_shape=(*spec.image_size, 3))
 
 
-def _add_ends(backbone, spec, layer):
-    """Photos as uint8 → preprocessing → backbone up to the layer → float32 → grid or pooled, as one model."""
+def _add_ends(backbone, name, layer):
+    """Photos as uint8 → preprocessing → backbone → float32 → grid or pooled, as one model."""
     import keras
 
-    last = layer if layer in spec.extra_layers else spec.grid_layer
-    backbone = keras.Model(backbone.input, backbone.get_layer(last).output)
+    spec = ENCODERS[name]
     module = getattr(keras.applications, spec.module)
     images = keras.Input((*spec.image_size, 3), dtype="uint8")
     pixels = module.preprocess_input(keras.ops.cast(images, "float32"))
     features = keras.ops.cast(backbone(pixels), "float32")
-    summarise = (POOLINGS | spec.extra_layers)[layer]
-    model = keras.Model(images, summarise(features))
+    model = keras.Model(images, summarise(features, name, layer))
     model.jit_compile = keras.backend.backend() == "jax"  # TensorFlow's own kernels are the faster ones on a CPU
     return model
 

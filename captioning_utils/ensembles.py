@@ -2,7 +2,6 @@
 
 import dataclasses
 
-from captioning_utils.captioner import Captioner
 from captioning_utils.decoders import build_decoder, decoder_name
 from captioning_utils.errors import InputError
 from captioning_utils.storage import assign_variables, collect_variables
@@ -46,7 +45,7 @@ def combine_captioners(captioners):
     for copy, member in zip(decoder.members, members, strict=True):
         assign_variables("a member", copy.weights, collect_variables(member.weights))
     training = {"dataset": first.training.get("dataset"), "members": [each.training for each in captioners]}
-    return Captioner(decoder, first.vocabulary, first.cleaning, first.encoder, first.generation, training)
+    return dataclasses.replace(first, decoder=decoder, training=training)
 
 
 def _members(captioner):

@@ -19,6 +19,7 @@ from captioning_utils.decoders import build_decoder
 from captioning_utils.decoders.sizes import check_shares, check_sizes
 from captioning_utils.errors import InputError
 from captioning_utils.files import write_text
+from captioning_utils.fine_tuning import describe_start, grow_captioner, grow_vocabulary, take_over
 from captioning_utils.generation import GenerationConfig
 from captioning_utils.storage import assign_variables, collect_variables, read_storage, write_storage
 from captioning_utils.text import TextCleaning, Vocabulary, build_vocabulary, clean_caption
@@ -168,6 +169,7 @@ def train_captioner(
     generation=GenerationConfig(),
     log_dir=None,
     verbose=1,
+    start_from=None,
 ):
     """Train a captioner on a dataset's train split and write it to one file.
 
@@ -183,6 +185,8 @@ def train_captioner(
         generation: `GenerationConfig`, the captioner's default settings.
         log_dir: folder for TensorBoard's event files, or None.
         verbose: int, Keras's progress display: 0 silent, 1 a bar, 2 a line an epoch.
+        start_from: `Captioner` to go on from, or None. Its vocabulary grows by the dataset's words; decoder, sizes,
+            `cleaning` and `generation` are its own. Give a lower learning rate: `FINE_TUNING_RATE`.
 
     Returns:
         `Captioner` with the weights of the best validation loss.
@@ -191,19 +195,24 @@ def train_captioner(
         InputError: for an empty split, a checkpoint of other settings or data, or a loss that is no number.
     """
     keras.utils.set_random_seed(config.seed)
-    vocabulary, rows = prepare_captions(dataset, features, config, cleaning)
-    decoder = build_decoder(
-        config.decoder,
-        vocabulary_size=len(vocabulary),
-        feature_shape=features.output_shape,
-        **config.decoder_settings,
-    )
+    if start_from:
+        start_from.check_features(features)
+        config, cleaning = take_over(start_from, config), start_from.cleaning
+    vocabulary, rows = prepare_captions(dataset, features, config, cleaning, start_from)
+    if start_from:
+        captioner = grow_captioner(start_from, vocabulary)
+    else:
+        sizes = {"vocabulary_size": len(vocabulary), "feature_shape": features.output_shape}
+        decoder = build_decoder(config.decoder, **sizes, **config.decoder_settings)
+        captioner = Captioner(decoder, vocabulary, cleaning, features.fingerprint, generation)
     train_batches = CaptionBatches(features, rows["train"], config.batch_size, shuffle=True, seed=config.seed)
     val_batches = CaptionBatches(features, rows["val"], config.batch_size)
-    data = digest_data(features.fingerprint, vocabulary.words, rows)
-    run = fit_decoder(decoder, train_batches, val_batches, config, model_path, data, log_dir, verbose)
-    summary = _summarise(dataset, rows, config, run)
-    captioner = Captioner(decoder, vocabulary, cleaning, features.fingerprint, generation, summary)
+    start = [start_from.fingerprint] if start_from else []
+    data = digest_data(features.fingerprint, vocabulary.words, rows, *start)
+    run = fit_decoder(captioner.decoder, train_batches, val_batches, config, model_path, data, log_dir, verbose)
+    captioner.training = summarise_run(dataset, rows, config, run)
+    if start_from:
+        captioner.training["started_from"] = describe_start(start_from, vocabulary)
     captioner.save(model_path)
     return captioner
 
@@ -218,7 +227,7 @@ def digest_data(*parts):
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
-def prepare_captions(dataset, features, config, cleaning=TextCleaning()):
+def prepare_captions(dataset, features, config, cleaning=TextCleaning(), start_from=None):
     """The vocabulary of the train split, and the captions of train and val split as training rows.
 
     Args:
@@ -226,6 +235,7 @@ def prepare_captions(dataset, features, config, cleaning=TextCleaning()):
         features: container of the image ids that have features.
         config: `TrainingConfig`, for `min_count` and `max_words`.
         cleaning: `TextCleaning`.
+        start_from: `Captioner` whose vocabulary grows, or None for one of the train split's words alone.
 
     Returns:
         tuple of `Vocabulary` and dict of split to `encode_captions`'s list.
@@ -234,7 +244,11 @@ def prepare_captions(dataset, features, config, cleaning=TextCleaning()):
         InputError: where a split is empty, or none of its photos has features.
     """
     train_captions = (c for image_id in dataset.require_split("train") for c in dataset.captions[image_id])
-    vocabulary = build_vocabulary((clean_caption(c, cleaning) for c in train_captions), config.min_count)
+    words = (clean_caption(caption, cleaning) for caption in train_captions)
+    if start_from:
+        vocabulary = grow_vocabulary(start_from.vocabulary, words, config.min_count)
+    else:
+        vocabulary = build_vocabulary(words, config.min_count)
     rows = {}
     for split in ("train", "val"):
         dataset.require_split(split)
@@ -244,7 +258,7 @@ def prepare_captions(dataset, features, config, cleaning=TextCleaning()):
     return vocabulary, rows
 
 
-def _summarise(dataset, rows, config, run):
+def summarise_run(dataset, rows, config, run):
     """What the captioner's file says of its training."""
     return {
         "dataset": dataset.name,
@@ -259,7 +273,17 @@ def _summarise(dataset, rows, config, run):
     }
 
 
-def fit_decoder(decoder, train_batches, val_batches, config, model_path, data="", log_dir=None, verbose=1):
+def fit_decoder(
+    decoder,
+    train_batches,
+    val_batches,
+    config,
+    model_path,
+    data="",
+    log_dir=None,
+    verbose=1,
+    optimizer_class=keras.optimizers.Adam,
+):
     """Fit a decoder with Adam until the validation loss stops falling; afterwards it has the best weights.
 
     Args:
@@ -271,6 +295,7 @@ def fit_decoder(decoder, train_batches, val_batches, config, model_path, data=""
         data: str, names captions and features: a checkpoint of others is refused.
         log_dir: folder for TensorBoard's event files, or None.
         verbose: int, Keras's progress display.
+        optimizer_class: `keras.optimizers.Adam` or a subclass.
 
     Returns:
         `RunState`: history, best epoch and loss, seconds.
@@ -281,7 +306,7 @@ def fit_decoder(decoder, train_batches, val_batches, config, model_path, data=""
     _check_length(decoder, config)
     run = RunState(f"{model_path}.checkpoint", config, data)
     schedule = build_schedule(config, len(train_batches))
-    optimizer = build_optimizer(config, schedule)
+    optimizer = build_optimizer(config, schedule, optimizer_class)
     decoder.compile(
         optimizer=optimizer,
         loss=lambda targets, logits: masked_cross_entropy(targets, logits, config.label_smoothing),
@@ -311,12 +336,13 @@ def fit_decoder(decoder, train_batches, val_batches, config, model_path, data=""
     return run
 
 
-def build_optimizer(config, learning_rate):
+def build_optimizer(config, learning_rate, optimizer_class=keras.optimizers.Adam):
     """Adam with what the configuration asks for: shortened gradients, weight decay, averaged weights.
 
     Args:
         config: `TrainingConfig`.
         learning_rate: float or a schedule.
+        optimizer_class: `keras.optimizers.Adam` or a subclass.
 
     Example:
         >>> build_optimizer(TrainingConfig(weight_decay=0.01), 1e-3).weight_decay
@@ -325,7 +351,7 @@ def build_optimizer(config, learning_rate):
     References:
         Kingma and Ba 2015 (arXiv:1412.6980); Loshchilov and Hutter 2019, decoupled weight decay (arXiv:1711.05101).
     """
-    optimizer = keras.optimizers.Adam(
+    optimizer = optimizer_class(
         learning_rate,
         global_clipnorm=config.clip_norm,
         weight_decay=config.weight_decay or None,

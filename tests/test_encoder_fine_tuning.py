@@ -1,0 +1,154 @@
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from captioning_utils.captioner import Captioner, load_captioner, predict_caption
+from captioning_utils.cli import default_features_path
+from captioning_utils.datasets import load_dataset
+from captioning_utils.decoders import build_decoder
+from captioning_utils.encoder_fine_tuning import (
+    ENCODER_RATE,
+    FlippedBatches,
+    MirroredTrunk,
+    TwoRateAdam,
+    fine_tune_encoder,
+)
+from captioning_utils.encoders import build_encoder
+from captioning_utils.errors import InputError
+from captioning_utils.features import FeatureCache, extract_features
+from captioning_utils.generation import GenerationConfig
+from captioning_utils.last_block import split_encoder
+from captioning_utils.scenes import draw_dataset
+from captioning_utils.storage import collect_variables
+from captioning_utils.text import TextCleaning, build_vocabulary, clean_caption
+from captioning_utils.training import TrainingConfig
+
+SETTINGS = {"embedding_dim": 8, "hidden_dim": 16}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, vgg16_weights):
+    """A captioner, what it became in a few steps on drawn scenes, and its encoder's weights before and after."""
+    folder = tmp_path_factory.mktemp("tuning")
+    draw_dataset(folder / "scenes", num_scenes=8)
+    dataset = load_dataset(folder / "scenes")
+    encoder = build_encoder("vgg16")
+    trunk, _ = split_encoder(encoder)
+    features, mirrored = (
+        extract_features(dataset.image_paths, each, folder / each.layer) for each in (trunk, MirroredTrunk(trunk))
+    )
+    before = collect_variables(encoder.backbone.weights)
+    start = make_captioner(dataset, encoder)
+    config = TrainingConfig(epochs=1, batch_size=8, min_count=1)
+    path = folder / "model.h5"
+    captioner = fine_tune_encoder(start, dataset, encoder, features, mirrored, path, config, verbose=0)
+    return start, captioner, path, before, collect_variables(encoder.backbone.weights), dataset
+
+
+def make_captioner(dataset, encoder):
+    keras.utils.set_random_seed(0)
+    captions = [clean_caption(caption) for group in dataset.captions.values() for caption in group]
+    vocabulary = build_vocabulary(captions[:20], 1)
+    decoder = build_decoder("merge", vocabulary_size=len(vocabulary), feature_shape=(49, 512), **SETTINGS)
+    return Captioner(decoder, vocabulary, TextCleaning(), encoder.fingerprint, GenerationConfig(max_length=6))
+
+
+def test_only_the_last_block_and_the_decoder_change(run):
+    start, captioner, _, before, after, _ = run
+    changed = {name.split()[1] for name in before if (before[name] != after[name]).any()}
+    assert changed == {"block5_conv1", "block5_conv2", "block5_conv3"}
+    old = start.decoder.embed.embeddings.numpy()
+    assert (captioner.decoder.embed.embeddings.numpy()[: len(old)] != old).any()
+
+
+def test_the_file_carries_the_encoder(run):
+    _, captioner, path, _, _, dataset = run
+    photos = [dataset.image_paths[image_id] for image_id in dataset.splits["val"]]
+    opened = load_captioner(path)
+    assert opened.encoder == captioner.encoder
+    assert opened.encoder.endswith(" tuned")
+    assert predict_caption(photos, captioner=path) == predict_caption(photos, captioner=captioner)
+    pixels = np.zeros((1, 224, 224, 3), "uint8")
+    np.testing.assert_array_equal(opened.image_encoder().encode(pixels), captioner.image_encoder().encode(pixels))
+    assert opened.training["encoder_rate"] == ENCODER_RATE
+    assert opened.fingerprint == captioner.fingerprint
+
+
+def test_features_of_the_pretrained_encoder_are_refused(run):
+    start, captioner, *_ = run
+    with pytest.raises(InputError, match="tuned"):
+        captioner.check_features(FeatureCache(start.encoder, (49, 512), [], {}, []))
+
+
+def test_a_file_without_its_encoder_or_with_a_damaged_one_is_refused(run, tmp_path):
+    _, _, path, *_ = run
+    for edit, message in ((remove_all, "trained on"), (remove_one, "the captioner's encoder"), (spoil, "NaN")):
+        copy = tmp_path / "copy.h5"
+        copy.write_bytes(path.read_bytes())
+        with h5py.File(copy, "r+") as file:
+            edit(file["arrays/encoder"])
+        with pytest.raises(InputError, match=message):
+            load_captioner(copy).image_encoder()
+
+
+def remove_all(group):
+    for name in list(group):
+        del group[name]
+
+
+def remove_one(group):
+    del group[next(iter(group))]
+
+
+def spoil(group):
+    group[next(iter(group))][...] = np.nan
+
+
+def test_each_tuned_encoder_has_a_feature_cache_of_its_own(run):
+    start, captioner, _, _, _, dataset = run
+    paths = {default_features_path(dataset, each.image_encoder()) for each in (start, captioner)}
+    assert len(paths) == 2
+
+
+def make_cache(value):
+    names = [f"{number}.jpg" for number in range(40)]
+    return FeatureCache("toy", (2,), names, {}, [np.full((40, 2), value, np.float16)])
+
+
+def test_photos_are_mirrored_at_random_but_not_under_left_and_right():
+    rows = [(f"{number}.jpg", [1, 7 if number % 4 == 0 else 5, 2]) for number in range(40)]
+    batches = FlippedBatches(make_cache(0), make_cache(1), rows, sides=[7], batch_size=10, shuffle=True)
+    seen = []
+    for epoch in range(20):
+        batches.start(epoch)
+        for index in range(len(batches)):
+            (features, tokens), _ = batches[index]
+            seen += zip(features[:, 0] == 1, tokens[:, 1] == 7, strict=True)
+            np.testing.assert_array_equal(batches[index][0][0], features)  # the same again
+    mirrored = np.array([flip for flip, sided in seen if not sided])
+    assert not any(flip for flip, sided in seen if sided)
+    assert 0.4 < mirrored.mean() < 0.6
+
+
+def test_the_mirrored_trunk_sees_left_and_right_exchanged():
+    class Trunk:
+        name, layer, image_size, output_shape, fingerprint = "toy", "map", (1, 3), (3,), "toy map"
+
+        def encode(self, images):
+            return images[:, 0, :, 0].astype("float16")
+
+    photo = np.arange(3, dtype="uint8").reshape(1, 1, 3, 1).repeat(3, axis=3)
+    mirrored = MirroredTrunk(Trunk())
+    assert mirrored.encode(photo).tolist() == [[2, 1, 0]]
+    assert mirrored.fingerprint == "toy map mirrored"
+
+
+def test_slow_variables_take_smaller_steps():
+    slow, quick = keras.Variable(np.zeros(2, "float32")), keras.Variable(np.zeros(2, "float32"))
+    optimizer = TwoRateAdam(0.1, slow=[slow], ratio=0.25)
+    optimizer.build([quick, slow])
+    assert len(optimizer.variables) == len(keras.optimizers.Adam(0.1).variables) + 4
+    optimizer.apply([keras.ops.ones(2), keras.ops.ones(2)], [quick, slow])
+    np.testing.assert_allclose(slow.numpy(), 0.25 * quick.numpy())
+    np.testing.assert_allclose(quick.numpy(), -0.1, rtol=1e-5)

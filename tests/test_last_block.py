@@ -1,0 +1,74 @@
+import keras
+import numpy as np
+import pytest
+
+from captioning_utils.encoders import ENCODERS, build_encoder
+from captioning_utils.errors import InputError
+from captioning_utils.last_block import LAST_BEFORE, collect_last_block, replace_last_block, split_encoder
+
+PHOTOS = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), "uint8")
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return build_encoder("efficientnet_v2_b0", weights=None)
+
+
+def test_every_encoder_has_a_last_block():
+    assert set(LAST_BEFORE) == set(ENCODERS)
+
+
+@pytest.mark.parametrize(("name", "millions"), [("vgg16", 7.1), ("resnet50", 4.5), ("inception_resnet_v2", 5.3)])
+def test_the_block_is_the_last_one_of_the_network(name, millions):
+    _, head = split_encoder(build_encoder(name, weights=None))
+    assert sum(np.prod(variable.shape) for variable in head.trainable_variables) / 1e6 == pytest.approx(millions, 0.02)
+
+
+def test_trunk_and_head_together_are_the_encoder(encoder):
+    trunk, head = split_encoder(encoder)
+    whole, parts = encoder.encode(PHOTOS), head.predict_on_batch(trunk.encode(PHOTOS).astype("float32"))
+    assert np.abs(whole).max() > 0
+    np.testing.assert_allclose(parts, whole, rtol=1e-2, atol=1e-2 * np.abs(whole).max())  # float16 in between
+    assert trunk.fingerprint != encoder.fingerprint
+
+
+def test_normalisation_and_all_before_the_block_stay_frozen(encoder):
+    _, head = split_encoder(encoder)
+    frozen = [layer for layer in head.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert frozen
+    assert not any(layer.trainable_variables for layer in frozen)
+    assert {variable.path.split("/")[0].partition("_")[0] for variable in head.trainable_variables} == {
+        "block6h",
+        "top",
+    }
+
+
+def test_a_block_moves_to_another_encoder_of_the_same_weights(encoder):
+    before, fingerprint = collect_last_block(encoder), encoder.fingerprint
+    changed = {name: array * np.float16(1.5) for name, array in before.items()}
+    other = replace_last_block(build_encoder("efficientnet_v2_b0", weights=None), changed)
+    assert other.fingerprint.endswith(" tuned")
+    assert other.fingerprint.split()[:-2] == fingerprint.split()[:-1]
+    assert (
+        other.fingerprint != replace_last_block(build_encoder("efficientnet_v2_b0", weights=None), before).fingerprint
+    )
+    collected = collect_last_block(other)
+    for name, array in changed.items():
+        np.testing.assert_array_equal(collected[name], array)
+    assert np.abs(other.encode(PHOTOS) - encoder.encode(PHOTOS)).max() > 0
+
+
+def test_refuses_dense_layers_and_foreign_arrays(encoder):
+    arrays = collect_last_block(encoder)
+    name = next(iter(arrays))
+    for damaged in (
+        {key: array for key, array in arrays.items() if key != name},
+        arrays | {"099 extra": np.zeros(3)},
+        arrays | {name: arrays[name][..., :1]},
+        arrays | {name: np.full_like(arrays[name], np.nan)},
+    ):
+        with pytest.raises(InputError, match="the captioner's encoder"):
+            replace_last_block(encoder, damaged)
+    dense = type("Dense", (), {"layer": "fc2"})()
+    with pytest.raises(InputError, match="fc2"):
+        split_encoder(dense)
