@@ -131,6 +131,7 @@ class ImageEncoder:
             `vgg16 avg float32 224x224 bilinear caffe weights:a0f3b31f611d6c7a`. Features go together when their
             fingerprints are equal. It does not depend on the Keras version or backend. A last word "tuned" says that
             the weights are no longer the pretrained ones.
+        model: `keras.Model`, photos as `encode` takes them → float32 features; for export.
         backbone: `keras.Model` from preprocessed pixels to the map of features, before any pooling.
     """
 
@@ -145,7 +146,7 @@ class ImageEncoder:
             f"weights:{compute_weights_hash(model.get_weights())[:16]}{' tuned' if tuned else ''}"
         )
         self.backbone = backbone
-        self._model = model
+        self.model = model
 
     def encode(self, images):
         """Compute the features of a batch of photos.
@@ -175,7 +176,7 @@ class ImageEncoder:
         # Padded to 1, 2, 4, … 32 photos, so that the model is compiled for six sizes at most.
         padding = (1 << (len(images) - 1).bit_length()) - len(images)
         padded = np.concatenate([images, np.zeros((padding, *images.shape[1:]), np.uint8)])
-        features = np.asarray(self._model.predict_on_batch(padded))[: len(images)]
+        features = np.asarray(self.model.predict_on_batch(padded))[: len(images)]
         if np.isnan(features).any():
             raise InputError(f"{self.name} gave features that are not numbers; its weights file is damaged")
         return np.clip(features, -_FLOAT16_MAX, _FLOAT16_MAX).astype(np.float16)

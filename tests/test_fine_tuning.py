@@ -20,7 +20,7 @@ ENCODER = "vgg16 grid float32 224x224 bilinear caffe weights:0123456789abcdef"
 SHAPE = (3, 8)
 SIZES = {
     "merge": {"embedding_dim": 8, "hidden_dim": 16, "dropout": 0.1, "hidden_dropout": 0.0},
-    "attention": {"embedding_dim": 8, "hidden_dim": 16, "attention_dim": 8, "dropout": 0.1},
+    "attention": {"embedding_dim": 8, "hidden_dim": 16, "attention_dim": 8, "dropout": 0.1, "photo_dropout": 0.0},
     "transformer": {"hidden_dim": 16, "num_heads": 2, "feedforward_dim": 32, "max_positions": 16, "dropout": 0.1},
 }
 OLD_CAPTIONS = ["a dog runs on the grass", "a red ball", "the dog has a ball"]

@@ -1,0 +1,160 @@
+"""onnxruntime gives the sentences that Keras gives."""
+
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import onnxruntime
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from captioning_utils.captioner import Captioner, load_captioner
+from captioning_utils.decoders import build_decoder
+from captioning_utils.encoders import ImageEncoder
+from captioning_utils.errors import InputError
+from captioning_utils.generation import GenerationConfig
+from captioning_utils.images import load_image
+from captioning_utils.onnx_captions import OnnxCaptioner, load_photo
+from captioning_utils.onnx_export import convert, export_captioner
+from captioning_utils.scenes import draw_scene, generate_scene
+from captioning_utils.text import TextCleaning, build_vocabulary
+
+DECODERS = {
+    "merge": {"embedding_dim": 8, "hidden_dim": 16},
+    "attention": {"embedding_dim": 8, "hidden_dim": 16, "attention_dim": 8, "cell": "lstm"},
+    "transformer": {"hidden_dim": 16, "num_heads": 2, "feedforward_dim": 32, "num_layers": 1, "max_positions": 12},
+}
+WORDS = build_vocabulary([" ".join(f"word{number}" for number in range(20))], min_count=1)
+
+
+def make_encoder():
+    """A network of a few numbers under a known encoder's name, so that the export is quick."""
+    inputs = keras.Input((224, 224, 3), dtype="uint8")
+    pooled = keras.layers.AveragePooling2D(75)(keras.ops.cast(inputs, "float32") - np.float32([103, 116, 123]))
+    grid = keras.layers.Conv2D(6, 1, kernel_initializer="glorot_normal")(pooled / 50.0)
+    return ImageEncoder("vgg16", "grid", "float32", keras.Model(inputs, keras.layers.Reshape((4, 6))(grid)))
+
+
+@pytest.fixture(scope="module", params=DECODERS, ids=str)
+def exported(request, tmp_path_factory):
+    """A small captioner of random weights, its encoder, and the folder that it was exported to."""
+    keras.utils.set_random_seed(7)
+    encoder = make_encoder()
+    decoder = build_decoder(request.param, vocabulary_size=24, feature_shape=(4, 6), **DECODERS[request.param])
+    for variable in decoder.weights:  # random weights of the usual size tell hardly one photo from another
+        variable.assign(3.0 * variable)
+    settings = GenerationConfig(beam_size=3, max_length=9)
+    captioner = Captioner(decoder, WORDS, TextCleaning(), encoder.fingerprint, settings)
+    captioner._image_encoder = encoder
+    folder = tmp_path_factory.mktemp("exported")
+    export_captioner(captioner, folder)
+    return captioner, folder
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Paths of drawn pictures."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for seed in range(6):
+        draw_scene(generate_scene(seed)).save(folder / f"{seed}.png")
+    return sorted(folder.iterdir())
+
+
+@pytest.mark.parametrize("beam_size", [1, 4])
+def test_sentences_and_scores_are_the_captioners(exported, beam_size):
+    captioner, folder = exported
+    features = np.random.default_rng(beam_size).normal(size=(5, 4, 6)).astype("float16")
+    runtime = OnnxCaptioner(folder)
+    for block_repeats in (0, 2):
+        runtime.settings["block_repeats"] = block_repeats
+        expected = captioner.caption_features(
+            features, beam_size=beam_size, num_captions=beam_size, block_repeats=block_repeats
+        )
+        assert len({best[0].caption for best in expected}) > 1
+        for feature, wanted in zip(features, expected, strict=True):
+            found = runtime.caption_features(feature[None], beam_size)
+            assert found[0][0] == wanted[0].caption
+            assert dict(found) == pytest.approx({each.caption: each.score for each in wanted}, abs=1e-4)
+
+
+def test_photos_go_the_whole_way(exported, pictures):
+    captioner, folder = exported
+    runtime = OnnxCaptioner(folder)
+    expected = captioner.caption_images(pictures)
+    assert [runtime.caption(picture) for picture in pictures] == [best[0].caption for best in expected]
+
+
+def test_the_folder_is_complete_and_says_what_it_is(exported):
+    captioner, folder = exported
+    names = ["caption.py", "captioner.json", "encoder.onnx", "start.onnx", "step.onnx"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    settings = json.loads((folder / "captioner.json").read_text())
+    assert settings["captioner"] == captioner.fingerprint
+    assert settings["encoder"] == captioner.encoder
+    assert settings["words"] == list(captioner.vocabulary.words)
+
+
+def test_a_sentence_too_long_for_the_decoder_is_refused(exported):
+    captioner, folder = exported
+    runtime = OnnxCaptioner(folder)
+    longest = runtime.settings["longest"]
+    assert longest == getattr(captioner.decoder.config, "max_positions", 1000)
+    with pytest.raises(ValueError, match=f"at most {longest} words"):
+        runtime.caption_features(np.zeros((1, 4, 6), "float16"), max_length=longest + 1)
+
+
+def test_the_program_needs_neither_keras_nor_this_package(exported, pictures, tmp_path):
+    captioner, folder = exported
+    check = (
+        "import sys, runpy; sys.argv = sys.argv[1:]; sys.modules.update(dict.fromkeys("
+        "['keras', 'tensorflow', 'h5py', 'captioning_utils'])); runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    command = [sys.executable, "-c", check, folder / "caption.py", pictures[0], "--beam_size", "1"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    caption = captioner.caption_images(pictures[:1], beam_size=1)[0][0].caption
+    assert result.stdout == f"{pictures[0]}: {caption}\n"
+
+
+def test_photos_are_read_as_the_package_reads_them(tmp_path):
+    rng = np.random.default_rng(0)
+    turned = Image.fromarray(rng.integers(0, 256, (40, 60, 3), dtype="uint8"))
+    exif = turned.getexif()
+    exif[0x0112] = 6
+    turned.save(tmp_path / "turned.png", exif=exif)
+    Image.fromarray(rng.integers(0, 256, (40, 60, 4), dtype="uint8")).save(tmp_path / "clear.png")
+    Image.fromarray(rng.integers(0, 256, (40, 60), dtype="uint8")).save(tmp_path / "grey.jpg")
+    for path in tmp_path.iterdir():
+        np.testing.assert_array_equal(load_photo(path, [30, 20]), load_image(path, (30, 20)))
+
+
+def test_the_shipped_captioner_on_drawn_pictures(vgg16_weights, pictures, tmp_path):
+    captioner = load_captioner()
+    export_captioner(captioner, tmp_path)
+    runtime = OnnxCaptioner(tmp_path)
+    for beam_size in (1, captioner.generation.beam_size):
+        expected = captioner.caption_images(pictures[:4], beam_size=beam_size)
+        found = [runtime.caption(picture, beam_size) for picture in pictures[:4]]
+        assert found == [best[0].caption for best in expected]
+
+
+def test_constants_outside_the_function_are_in_the_graph():
+    offset = tf.random.normal((3,))
+    model = convert(lambda x: {"moved": x + offset}, [tf.TensorSpec((None, 3), "float32", name="x")])
+    assert [entry.name for entry in model.graph.input] == ["x"]
+    x = np.ones((2, 3), "float32")
+    (moved,) = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})
+    np.testing.assert_allclose(moved, x + offset.numpy())
+
+
+def test_what_cannot_be_exported_is_refused_before_the_work(exported, tmp_path, monkeypatch):
+    captioner, _ = exported
+    monkeypatch.setattr(captioner, "encoder", captioner.encoder.replace(" grid ", " fc2 "))
+    with pytest.raises(InputError, match="20 GB"):
+        export_captioner(captioner, tmp_path / "out")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"pip install 'captioning-utils\[export\]'"):
+        export_captioner(captioner, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
