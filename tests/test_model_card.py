@@ -1,0 +1,66 @@
+import re
+
+import pytest
+from test_captioner import make_captioner
+from test_packaging import ROOT
+
+from captioning_utils.captioner import load_captioner
+from captioning_utils.errors import InputError
+from captioning_utils.files import read_json
+from captioning_utils.model_card import build_model_card
+
+RESULTS = ROOT / "results" / "flickr8k" / "flickr8k_merge.json"
+
+
+def front_matter(card):
+    yaml, _, rest = card.removeprefix("---\n").partition("\n---\n")
+    assert rest
+    return yaml.splitlines()
+
+
+def test_the_shipped_captioners_card_says_data_settings_scores_and_use():
+    captioner = load_captioner()
+    card = build_model_card(captioner, "me/flickr8k-merge", license="mit", results=read_json(RESULTS))
+    assert front_matter(card)[0] == "license: mit"
+    assert "| dataset | flickr8k |" in card
+    assert "learning_rate: 0.001" in card
+    assert re.search(r"\| BLEU-4 \| 20\.3 \(19\.1–21\.6\) \|", card)
+    assert "flickr8k's test split, 1,000 photos" in card
+    assert "python -m captioning_utils pull me/flickr8k-merge" in card
+    assert "It knows 2,537 words" in card
+    assert captioner.fingerprint in card
+    assert "CC BY 4.0" in card
+    assert not re.search(r"\{\w+\}", card)  # every gap of the template is filled
+
+
+def test_without_scores_licence_or_history_the_card_says_so():
+    captioner = make_captioner()
+    captioner.training = {}
+    card = build_model_card(captioner, "me/toy")
+    assert front_matter(card)[0] == "library_name: keras"
+    assert "No licence is stated" in card
+    assert "does not say how it was trained" in card
+    assert "None are stated here" in card
+
+
+def test_scores_of_another_captioner_are_refused():
+    with pytest.raises(InputError, match=r"c988b80fdc94.*this one is"):
+        build_model_card(make_captioner(), "me/toy", results=read_json(RESULTS))
+
+
+def test_its_own_scores_are_found_among_those_of_several():
+    captioner, document = make_captioner(), read_json(RESULTS)
+    own = document | {"captioner": {"fingerprint": captioner.fingerprint}, "num_images": 7}
+    assert "7 photos" in build_model_card(captioner, "me/toy", results={"captioners": [document, own]})
+
+
+def test_a_licence_is_an_identifier():
+    with pytest.raises(InputError, match="licence's identifier"):
+        build_model_card(make_captioner(), "me/toy", license="mit\nmodel-index: x")
+
+
+def test_a_strangers_summary_cannot_break_out_of_the_table():
+    captioner = make_captioner()
+    captioner.training = {"dataset": "a | b\n\n# Free <script> [here](https://x.y)"}
+    line = next(line for line in build_model_card(captioner, "me/toy").splitlines() if line.startswith("| dataset"))
+    assert line == r"| dataset | a \| b # Free \<script\> \[here\](https://x.y) |"
