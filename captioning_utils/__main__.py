@@ -1,10 +1,11 @@
-"""`python -m captioning_utils COMMAND`: the commands, also without a clone of the repository."""
+"""`captioning COMMAND` or `python -m captioning_utils COMMAND`: the commands, also without a clone."""
 
 import sys
 
-from captioning_utils.cli import REFUSED, generate_main, run_command, train_main
+from captioning_utils.cli import REFUSED, generate_main, package_program, run_command, train_main
 from captioning_utils.combine_command import combine_main
 from captioning_utils.data_commands import check_main, download_main
+from captioning_utils.deploy_commands import export_main, pull_main, push_main
 from captioning_utils.evaluate_command import evaluate_main
 from captioning_utils.quickstart import quickstart_main
 from captioning_utils.self_critical_command import self_critical_main
@@ -18,19 +19,23 @@ COMMANDS = {
     "self_critical": (self_critical_main, "train a captioner further, on CIDEr-D"),
     "combine": (combine_main, "make one captioner of several"),
     "evaluate": (evaluate_main, "score a captioner, or captions that others wrote"),
+    "export": (export_main, "write a captioner as ONNX graphs, to run without Keras"),
+    "push": (push_main, "put a captioner and its model card on Hugging Face's hub"),
+    "pull": (pull_main, "fetch a captioner from Hugging Face's hub"),
 }
 
 
-def main(arguments):
-    """Call the command that the first argument names; returns the exit code."""
+def main(arguments=None):
+    """Call the command that the first argument names; returns the exit code. None: the arguments of this process."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     if arguments and arguments[0] in COMMANDS:
         return run_command(COMMANDS[arguments[0]][0], arguments[1:])
-    print("usage: python -m captioning_utils COMMAND [options]\n")
+    print(f"usage: {package_program()} COMMAND [options]\n")
     for name, (_, purpose) in COMMANDS.items():
         print(f"  {name:<15}{purpose}")
-    print("\nEach command explains its options: python -m captioning_utils COMMAND --help")
+    print(f"\nEach command explains its options: {package_program()} COMMAND --help")
     return 0 if arguments in ([], ["--help"], ["-h"]) else REFUSED
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -86,7 +86,7 @@ def build_parser(command, description, example):
         True
     """
     script = f"{command}.py"
-    program = f"python {script}" if Path(sys.argv[0]).name == script else f"python -m captioning_utils {command}"
+    program = f"python {script}" if Path(sys.argv[0]).name == script else f"{package_program()} {command}"
     return argparse.ArgumentParser(
         prog=program,
         usage="%(prog)s [options]",
@@ -94,6 +94,11 @@ def build_parser(command, description, example):
         epilog=f"example: {program} {example}\n\n{EXIT_CODES}",
         formatter_class=_HelpFormatter,
     )
+
+
+def package_program():
+    """How the commands of the package were called: "captioning" once it is installed, or through Python; str."""
+    return "captioning" if Path(sys.argv[0]).stem == "captioning" else "python -m captioning_utils"
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):

@@ -1,7 +1,19 @@
 """What is installed is what the requirements say, and holds all that the package reads."""
 
+import os
+import re
+import shutil
+import subprocess
+import sys
 import tomllib
+import venv
+from email.parser import HeaderParser
 from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import captioning_utils
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -35,3 +47,71 @@ def test_every_module_and_data_file_is_in_the_wheel():
         path for name, patterns in settings["package-data"].items() for p in patterns for path in folders[name].glob(p)
     }
     assert others == packed
+
+
+def test_what_a_contributor_installs_has_the_extras_that_tests_need():
+    lines = (ROOT / "requirements-dev.txt").read_text(encoding="utf-8").splitlines()
+    requirements = {line.partition("#")[0].strip() for line in lines}
+    extras = PROJECT["project"]["optional-dependencies"]
+    assert {*extras["export"], *extras["hub"], *extras["metrics"]} <= requirements
+
+
+def test_the_version_is_said_once():
+    assert re.fullmatch(r"\d+\.\d+\.\d+", captioning_utils.__version__)
+    assert "version" not in PROJECT["project"]
+    assert f"\nversion: {captioning_utils.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\n## {captioning_utils.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_every_python_is_declared_tested_and_of_the_oldest_and_newest_keras():
+    classifiers = PROJECT["project"]["classifiers"]
+    declared = [line.rpartition(" ")[2] for line in classifiers if re.search(r":: \d\.\d+$", line)]
+    workflow = (ROOT / ".github" / "workflows" / "tests.yml").read_text(encoding="utf-8")
+    tested = re.search(r"python: \[(.*)\]", workflow)[1]
+    assert declared == re.findall(r'"([\d.]+)"', tested)
+    assert PROJECT["project"]["requires-python"] == f">={declared[0]},<3.{int(declared[-1].partition('.')[2]) + 1}"
+    (keras,) = [line for line in PROJECT["project"]["dependencies"] if line.startswith("keras")]
+    oldest = (ROOT / ".ci" / "oldest.txt").read_text(encoding="utf-8")
+    assert f"keras=={re.search('>=([0-9.]+)', keras)[1]}.*" in oldest
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    """A fresh environment with the wheel; what the package needs comes from the environment of the tests."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    source.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    shutil.copytree(
+        ROOT / "captioning_utils", source / "captioning_utils", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", folder, source], check=True)
+    venv.create(folder / "environment")
+    (own,) = (folder / "environment").glob("**/site-packages")
+    (own / "needed.pth").write_text("\n".join(path for path in sys.path if "site-packages" in path))
+    (wheel,) = folder.glob("*.whl")
+    subprocess.run([*pip, "--python", folder / "environment", "install", "--no-deps", wheel], check=True)
+    return folder / "environment"
+
+
+def test_the_wheel_says_what_it_is(environment):
+    (metadata,) = environment.glob("**/captioning_utils-*.dist-info/METADATA")
+    found = HeaderParser().parsestr(metadata.read_text(encoding="utf-8"))
+    assert found["Version"] == captioning_utils.__version__
+    assert found["License-Expression"] == "MIT"
+    assert set(found.get_all("Provides-Extra")) == set(PROJECT["project"]["optional-dependencies"])
+
+
+def test_the_installed_command_captions_a_photo_from_another_folder(environment, vgg16_weights, tmp_path):
+    Image.new("RGB", (300, 200), "green").save(tmp_path / "photo.png")
+    programs = environment / ("Scripts" if os.name == "nt" else "bin")
+    where = [programs / "python", "-c", "import captioning_utils; print(captioning_utils.__file__)"]
+    for command, is_right in (
+        (where, lambda shown: Path(shown.strip()).is_relative_to(environment)),
+        ([programs / "captioning"], lambda shown: shown.startswith("usage: captioning COMMAND")),
+        ([programs / "captioning", "generate", "--image_path", "photo.png"], lambda shown: "photo.png: a " in shown),
+    ):
+        result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert is_right(result.stdout), result.stdout
