@@ -151,7 +151,7 @@ def fine_tune_encoder(
     start_from.check_features(encoder)
     config = take_over(start_from, config)
     vocabulary, rows = prepare_captions(dataset, features, config, start_from.cleaning, start_from)
-    captioner = grow_captioner(start_from, vocabulary)
+    captioner = grow_captioner(start_from, vocabulary, share=1.0)
     _, head = split_encoder(encoder)
     sides = [number for number, word in enumerate(vocabulary.words) if word in SIDES]
     settings = {"batch_size": config.batch_size, "seed": config.seed}

@@ -12,8 +12,7 @@ from captioning_utils.errors import InputError
 from captioning_utils.storage import assign_variables, collect_variables
 from captioning_utils.text import MAX_WORDS_IN_VOCABULARY, RESERVED_WORDS, Vocabulary, build_vocabulary
 
-# All new words together begin with this share of the unknown word's probability: less than float32 can tell from 0.
-NEW_WORDS_SHARE = 2.0**-25
+UNSEEN = 2.0**-25  # a share of the unknown token's probability that float32 cannot tell from 0
 
 
 def find_captioner(name):
@@ -90,18 +89,20 @@ def take_over(captioner, config):
     return dataclasses.replace(config, decoder=decoder_name(captioner.decoder), decoder_settings=sizes)
 
 
-def grow_captioner(captioner, vocabulary):
+def grow_captioner(captioner, vocabulary, share=UNSEEN):
     """A captioner of its own for a larger vocabulary, which writes the same sentences as the one it comes from.
 
     Every old number is kept bit by bit. A new word begins as a copy of the unknown token, which is what the captioner
     took the word for until now: in the embedding, so that a sentence is understood as before, and in the softmax,
-    because the word is one of those that were expected where the unknown token was. Its bias is so low that it is not
-    written before it is learned, and the probabilities of all others stay. (The mean of all words' rows, the usual
-    choice for language models, would change both.) Training drives the copies apart with the first step.
+    because the word is one of those that were expected where the unknown token was. (The mean of all words' rows, the
+    usual choice for language models, would change how sentences are understood.) Its bias is so low that it is not
+    written before it is learned, and the probabilities of all others stay. Training begins with `share=1`, because
+    from so low a bias a rare word would need hundreds of steps to be written; the first step drives the copies apart.
 
     Args:
         captioner: `Captioner`; it stays as it is.
         vocabulary: `Vocabulary` that begins with the captioner's words, as from `grow_vocabulary`.
+        share: float above 0, the probability of all new words together as a share of the unknown token's.
 
     Returns:
         `Captioner` with a new decoder.
@@ -126,14 +127,14 @@ def grow_captioner(captioner, vocabulary):
     decoder = build_decoder(decoder_name(captioner.decoder), **settings)
     arrays = collect_variables(captioner.decoder.weights)
     grown = {
-        name: _grow_array(array, tuple(variable.shape))
+        name: _grow_array(array, tuple(variable.shape), share)
         for (name, array), variable in zip(arrays.items(), decoder.weights, strict=True)
     }
     assign_variables("the captioner", decoder.weights, grown)
     return dataclasses.replace(captioner, decoder=decoder, vocabulary=vocabulary)
 
 
-def _grow_array(array, shape):
+def _grow_array(array, shape, share):
     """Copies of the unknown token's numbers along the axis of the words, the one that has grown."""
     axes = [axis for axis, (old, new) in enumerate(zip(array.shape, shape, strict=True)) if old != new]
     if not axes:
@@ -142,7 +143,7 @@ def _grow_array(array, shape):
     num_new = shape[axis] - array.shape[axis]
     unknown = np.take(array, [Vocabulary.unknown_id], axis=axis)
     if array.ndim == 1:  # the softmax's bias; all else that words have is a matrix
-        unknown = unknown + np.float32(math.log(NEW_WORDS_SHARE / num_new))
+        unknown = unknown + np.float32(math.log(share / num_new))
     return np.concatenate([array, np.repeat(unknown, num_new, axis=axis)], axis=axis)
 
 

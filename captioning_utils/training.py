@@ -186,7 +186,7 @@ def train_captioner(
         log_dir: folder for TensorBoard's event files, or None.
         verbose: int, Keras's progress display: 0 silent, 1 a bar, 2 a line an epoch.
         start_from: `Captioner` to go on from, or None. Its vocabulary grows by the dataset's words; decoder, sizes,
-            `cleaning` and `generation` are its own. Give a lower learning rate: `FINE_TUNING_RATE`.
+            `cleaning` and `generation` are its own. Give a lower learning rate, such as `presets.FINE_TUNING_RATE`.
 
     Returns:
         `Captioner` with the weights of the best validation loss.
@@ -200,7 +200,7 @@ def train_captioner(
         config, cleaning = take_over(start_from, config), start_from.cleaning
     vocabulary, rows = prepare_captions(dataset, features, config, cleaning, start_from)
     if start_from:
-        captioner = grow_captioner(start_from, vocabulary)
+        captioner = grow_captioner(start_from, vocabulary, share=1.0)
     else:
         sizes = {"vocabulary_size": len(vocabulary), "feature_shape": features.output_shape}
         decoder = build_decoder(config.decoder, **sizes, **config.decoder_settings)

@@ -87,6 +87,13 @@ def test_new_words_are_read_as_the_unknown_token_was(pair):
     assert probabilities[..., old_size:].max() < 2**-24
 
 
+def test_training_begins_with_new_words_as_likely_as_the_unknown_token(pair):
+    old, vocabulary = pair[0], pair[1].vocabulary
+    new = grow_captioner(old, vocabulary, share=1.0)
+    logits = np.asarray(new.decoder((FEATURES, np.array([vocabulary.encode(NEW_CAPTIONS[0])] * 6))))
+    np.testing.assert_allclose(np.log(np.exp(logits[..., -3:]).sum(-1)), logits[..., 3], rtol=1e-4, atol=1e-4)
+
+
 def test_nothing_new_changes_nothing():
     captioner = make_captioner()
     same = grow_captioner(captioner, grow_vocabulary(captioner.vocabulary, OLD_CAPTIONS, 1))
