@@ -23,7 +23,7 @@ FILE_KIND = "captioner"
 FORMAT_VERSION = 1
 ENCODER_PART = "encoder/"  # the names of a fine-tuned encoder's arrays in the file begin so
 PRETRAINED = Path(__file__).parent / "pretrained"
-DEFAULT_CAPTIONER = PRETRAINED / "flickr8k_merge.h5"
+DEFAULT_CAPTIONER = PRETRAINED / "flickr8k_merge_cider.h5"
 _encoders = weakref.WeakValueDictionary()  # fingerprint -> `ImageEncoder`, as long as a captioner uses it
 
 

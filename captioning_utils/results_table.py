@@ -42,7 +42,7 @@ def build_results_table(folder):
     others = [(name, baseline["scores"], "", "") for name, baseline in baselines.items()]
     rows = [row for row in others if row[0] != "people"] + rows + [row for row in others if row[0] == "people"]
     lines = [
-        ["captioner", *(METRIC_LABELS[name] for name in COLUMNS), "numbers", "minutes"],
+        ["captioner", *(METRIC_LABELS[name] for name in COLUMNS), "parameters", "minutes of training"],
         ["---", *["---:"] * (len(COLUMNS) + 2)],
     ]
     lines += [[name, *(_cell(scores, column) for column in COLUMNS), *rest] for name, scores, *rest in rows]
