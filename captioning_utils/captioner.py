@@ -138,7 +138,8 @@ class Captioner:
             InputError: where the weights cannot be had, or are not those of the training.
         """
         if self._image_encoder is None:
-            encoder = _encoders.get(self.encoder) or self.build_image_encoder(weights_path)
+            shared = None if weights_path else _encoders.get(self.encoder)
+            encoder = shared or self.build_image_encoder(weights_path)
             if not encoder.fingerprint.endswith(" tuned"):  # a fine-tuned one comes from its captioner's file only
                 _encoders[self.encoder] = encoder
             self._image_encoder = encoder
