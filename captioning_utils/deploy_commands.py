@@ -16,8 +16,13 @@ def export_main(arguments=None):
     from captioning_utils.captioner import load_captioner
     from captioning_utils.onnx_export import export_captioner
 
-    for path in export_captioner(load_captioner(options.captioner), options.out, options.weights):
+    captioner = load_captioner(options.captioner)
+    for path in export_captioner(captioner, options.out, options.weights):
         print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+    if captioner.generation.consensus or captioner.generation.temperature is not None:
+        print(
+            "note: this captioner's own settings sample or choose by consensus; caption.py takes the likeliest sentence"
+        )
     print(f"try it, without Keras: python {options.out / 'caption.py'} photo.jpg")
     return OK
 

@@ -9,6 +9,7 @@ from captioning_utils.metrics import METRIC_LABELS, format_score
 from captioning_utils.protocols import PROTOCOLS
 
 CAPTIONER_FILE = "image_caption_model.h5"
+LONGEST_CELL = 1000  # characters
 
 _CARD = """---
 {license_line}library_name: keras
@@ -37,7 +38,8 @@ from captioning_utils import predict_caption
 predict_caption("photo.jpg", captioner="{name}.h5")
 ```
 
-The encoder's weights are not in the file; they are downloaded once. Opening the file executes nothing from it.
+The pretrained encoder's weights are not in the file; they are downloaded once. Opening the file executes nothing from
+it.
 
 ## What it is
 
@@ -113,10 +115,13 @@ def build_model_card(captioner, repository, license=None, results=None):
 def _facts(captioner):
     config = dataclasses.asdict(captioner.decoder.config)
     cleaning = dataclasses.asdict(captioner.cleaning)
+    tuned = (
+        "its last block was trained further and is in this file" if captioner.encoder_weights else "not trained here"
+    )
     return {
         "decoder": f"`{decoder_name(captioner.decoder)}`, {captioner.decoder.count_params():,} numbers",
         "decoder's sizes": config,
-        "encoder": f"{captioner.encoder} (frozen, not in this file)",
+        "encoder": f"{captioner.encoder} ({tuned})",
         "text cleaning": cleaning,
         "search": dataclasses.asdict(captioner.generation),
         "fingerprint": captioner.fingerprint,
@@ -125,10 +130,21 @@ def _facts(captioner):
 
 def _training(summary):
     """Data, settings and outcome; a captioner from elsewhere may not say any of it."""
-    known = {name: value for name, value in summary.items() if name != "history" and value not in (None, {}, "")}
-    if not known:
+    known = _without_histories(summary)
+    members = {f"member {number}": member for number, member in enumerate(known.pop("members", []), start=1)}
+    if not known and not members:
         return "The file does not say how it was trained.\n"
-    return _table({name.replace("_", " "): value for name, value in known.items()})
+    return _table({name.replace("_", " "): value for name, value in known.items()} | members)
+
+
+def _without_histories(value):
+    """A training summary without what fills pages, the losses of every epoch, and what says nothing."""
+    if isinstance(value, list):
+        return [_without_histories(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    kept = {name: _without_histories(each) for name, each in value.items() if name != "history"}
+    return {name: each for name, each in kept.items() if each not in (None, {}, [], "")}
 
 
 def _scores(captioner, results):
@@ -173,5 +189,6 @@ def _cell(value):
         value = ", ".join(f"{name}: {each}" for name, each in value.items())
     if isinstance(value, float):
         value = f"{value:.4g}"
-    text = " ".join(str(value).split())[:500]
+    text = " ".join(str(value).split())
+    text = text if len(text) <= LONGEST_CELL else f"{text[:LONGEST_CELL]}…"
     return re.sub(r"([|<>\[\]])", r"\\\1", text)

@@ -17,6 +17,7 @@ from keras import ops
 from captioning_utils.encoders import build_encoder
 from captioning_utils.errors import InputError
 from captioning_utils.files import atomic_write, write_json, write_text
+from captioning_utils.last_block import replace_last_block
 
 FORMAT_VERSION = 1
 OPSET = 18  # onnxruntime reads it since 1.14; newer ones add nothing that these graphs use
@@ -73,7 +74,8 @@ def _float32_encoder(captioner, weights_path):
     name, layer, dtype = captioner.encoder.split()[:3]
     if dtype == "float32":
         return captioner.image_encoder(weights_path)
-    return build_encoder(name, layer=layer, weights_path=weights_path)
+    encoder = build_encoder(name, layer=layer, weights_path=weights_path)
+    return replace_last_block(encoder, captioner.encoder_weights) if captioner.encoder_weights else encoder
 
 
 def _settings(captioner, encoder, state):
@@ -88,16 +90,26 @@ def _settings(captioner, encoder, state):
         "max_length": generation.max_length,
         "length_penalty": generation.length_penalty,
         "block_repeats": generation.block_repeats,
-        "longest": getattr(captioner.decoder.config, "max_positions", 1000),
-        "state": sorted(state),
-        "changing_state": _changing(state),
+        "longest": getattr(captioner.decoder.config, "max_positions", None) or 1000,
+        "state": [_plain(name) for name in _ordered(state)],
+        "changing_state": [_plain(name) for name in _changing(state)],
         "words": list(captioner.vocabulary.words),
     }
 
 
 def _changing(state):
     """The names of the state's entries that change from word to word, in the order of step.onnx."""
-    return [name for name in sorted(state) if not name.startswith("photo")]
+    return [name for name in _ordered(state) if not name.startswith("photo")]
+
+
+def _ordered(state):
+    """The names of the state's entries in the order that TensorFlow gives the outputs of start.onnx."""
+    return sorted(state, key=_plain)
+
+
+def _plain(name):
+    """The name of a part of the state in the graphs, where TensorFlow allows no spaces."""
+    return name.replace(" ", "_")
 
 
 def encoder_graph(encoder):
@@ -128,7 +140,7 @@ def start_graph(decoder):
     import tensorflow as tf
 
     def start(features):
-        return {name: tf.identity(value) for name, value in sorted(decoder.initial_state(features).items())}
+        return {_plain(name): tf.identity(value) for name, value in decoder.initial_state(features).items()}
 
     return start, [tf.TensorSpec((1, *decoder.config.feature_shape), "float16", name="features")]
 
@@ -142,13 +154,13 @@ def step_graph(decoder, state):
     """
     import tensorflow as tf
 
-    names = sorted(state)
+    names = _ordered(state)
 
     def step(tokens, *values):
         logits, new = decoder.step(tokens, dict(zip(names, values, strict=True)))
-        return {"logits": logits} | {f"next_{name}": tf.identity(new[name]) for name in _changing(state)}
+        return {"logits": logits} | {f"next_{_plain(name)}": tf.identity(new[name]) for name in _changing(state)}
 
-    rows = [tf.TensorSpec((None, *state[name].shape[1:]), state[name].dtype, name=name) for name in names]
+    rows = [tf.TensorSpec((None, *state[name].shape[1:]), state[name].dtype, name=_plain(name)) for name in names]
     return step, [tf.TensorSpec((None,), "int32", name="tokens"), *rows]
 
 

@@ -43,10 +43,25 @@ def test_without_scores_licence_or_history_the_card_says_so():
     assert "None are stated here" in card
 
 
+def test_an_ensembles_card_names_its_members_and_shows_no_histories():
+    member = {"dataset": "toy", "settings": {"seed": 4}, "history": [{"epoch": 1}], "self_critical": {"history": [1]}}
+    captioner = make_captioner()
+    captioner.training = {"dataset": "toy", "members": [member, member]}
+    card = build_model_card(captioner, "me/toy")
+    assert "| member 2 | dataset: toy, settings: {'seed': 4} |" in card
+    assert "history" not in card
+
+
+def test_an_encoder_that_was_trained_further_is_said_to_be_in_the_file():
+    captioner = make_captioner()
+    assert "(not trained here)" in build_model_card(captioner, "me/toy")
+    captioner.encoder_weights = {"block5_conv1 kernel": 1}
+    assert "last block was trained further and is in this file" in build_model_card(captioner, "me/toy")
+
+
 def test_scores_of_another_captioner_are_refused():
-    results = read_json(RESULTS)
-    with pytest.raises(InputError, match=f"{results['captioner']['fingerprint']}.*this one is"):
-        build_model_card(make_captioner(), "me/toy", results=results)
+    with pytest.raises(InputError, match=r"of captioner \w{12}, this one is \w{12};"):
+        build_model_card(make_captioner(), "me/toy", results=read_json(RESULTS))
 
 
 def test_its_own_scores_are_found_among_those_of_several():
