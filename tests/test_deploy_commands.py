@@ -1,0 +1,66 @@
+import re
+import shlex
+
+import pytest
+from test_packaging import ROOT
+
+from captioning_utils import __main__, cli, deploy_commands, evaluate_command
+from captioning_utils.cli import OK, REFUSED, run_command
+
+PARSERS = {
+    "export": deploy_commands._export_parser,
+    "push": deploy_commands._push_parser,
+    "pull": deploy_commands._pull_parser,
+    "generate": cli._generate_parser,
+    "evaluate": evaluate_command._evaluate_parser,
+}
+DEPLOYMENT = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("main", [deploy_commands.export_main, deploy_commands.push_main, deploy_commands.pull_main])
+def test_help_teaches(main, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0
+    assert "example: python -m captioning_utils" in capsys.readouterr().out
+
+
+def test_the_commands_name_themselves_as_they_were_called(monkeypatch, capsys):
+    assert __main__.main(["--help"]) == OK
+    assert "usage: python -m captioning_utils COMMAND" in capsys.readouterr().out
+    monkeypatch.setattr("sys.argv", ["/usr/bin/captioning"])
+    assert __main__.main() == OK
+    assert "usage: captioning COMMAND" in capsys.readouterr().out
+    assert cli.build_parser("pull", "{program}", "").description == "captioning pull"
+
+
+def test_every_command_of_the_deployment_page_exists():
+    commands = re.findall(r"^(?:captioning|python -m captioning_utils) (.*)$", DEPLOYMENT, flags=re.MULTILINE)
+    assert {command.split()[0] for command in commands} == set(PARSERS)
+    for command in commands:
+        name, *arguments = shlex.split(command, comments=True)
+        PARSERS[name]().parse_args(arguments)
+
+
+@pytest.mark.parametrize("content", ["[]", '{"photos": {}}', "{"])
+def test_results_that_are_none_are_refused_before_the_work(tmp_path, capsys, content):
+    (tmp_path / "results.json").write_text(content)
+    command = ["mine.h5", "me/dogs", "--results", str(tmp_path / "results.json")]
+    assert run_command(deploy_commands.push_main, command) == REFUSED
+    assert "results.json" in capsys.readouterr().err
+
+
+def test_a_captioner_that_is_not_there_cannot_be_exported(tmp_path, capsys):
+    command = [str(tmp_path / "none.h5"), "--out", str(tmp_path / "out")]
+    assert run_command(deploy_commands.export_main, command) == REFUSED
+    assert "none.h5" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not (ROOT / "streamlit_app.py").exists(), reason="the web page is not there yet")
+def test_the_image_is_made_of_files_that_are_there_and_not_ignored():
+    instructions = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    allowed = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    copied = re.findall(r"^COPY (\S+) ", instructions, flags=re.MULTILINE)
+    assert {f"!{name}" for name in copied} == {line for line in allowed if line.startswith("!")}
+    missing = [name for name in copied if not (ROOT / name).exists()]
+    assert missing == []
