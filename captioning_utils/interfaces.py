@@ -20,8 +20,8 @@ State: TypeAlias = dict[str, Tensor]
 """What a decoder carries from word to word, by name, each `(batch, …)`."""
 
 Decoder: TypeAlias = Any
-"""A `keras.Model` with the `config`, `initial_state` and `step` of `captioning_utils.decoders`. Keras comes without types,
-so a checker knows nothing of it."""
+"""A `keras.Model` with the `config`, `initial_state` and `step` of `captioning_utils.decoders`. Keras comes without
+types, so a checker knows nothing of it."""
 
 
 class Fingerprinted(Protocol):
