@@ -302,7 +302,7 @@ def rank_captions(
     References:
         Wu et al. 2016, section 7 (arXiv:1609.08144) discusses length normalisation.
     """
-    scores = log_probs / np.maximum(lengths, 1.0) ** config.length_penalty
+    scores: NDArray[Any] = log_probs / np.maximum(lengths, 1.0) ** config.length_penalty
     ended = finished & (log_probs > IMPOSSIBLE / 2)  # with few words, beams may be filled up with impossible ones
     if config.consensus and config.temperature is None:
         scores = np.stack([_agreement(*photo) for photo in zip(token_ids, scores, ended, strict=True)])
