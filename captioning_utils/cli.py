@@ -219,6 +219,7 @@ TRAINING_OPTIONS = (  # name, default and help; the defaults are TrainingConfig'
     ("epochs", 12, "passes over the captions, at the most"),
     ("batch_size", 160, "captions per step"),
     ("learning_rate", 1e-3, "of Adam, at its highest"),
+    ("dropout_from", 1, "first epoch with dropout; the ones before learn faster, without"),
     ("label_smoothing", 0.1, "share of each target spread over the vocabulary"),
     ("weight_decay", 0.0, "of AdamW: how fast the matrices shrink"),
     ("ema", 0.0, "keep a moving average of the weights with this momentum, such as 0.999"),

@@ -16,7 +16,7 @@ from captioning_utils.decoders.sizes import check_shares, check_sizes
 from captioning_utils.errors import InputError
 from captioning_utils.evaluation import caption_split
 from captioning_utils.generation import BATCH_SIZE, CaptionGenerator, GenerationConfig
-from captioning_utils.metrics import compute_scores
+from captioning_utils.metrics import MAX_ORDER, compute_bleu, compute_bleu_statistics, compute_scores
 from captioning_utils.text import Vocabulary, clean_caption, pad_captions
 from captioning_utils.training import RunState, digest_data, token_cross_entropy
 
@@ -31,6 +31,7 @@ class SelfCriticalConfig:
     samples: int = 5  # sentences drawn for each photo of a step, 2 or more
     learning_rate: float = 6e-5  # of Adam, the same for all steps
     cross_entropy: float = 0.2  # weight of the cross-entropy of one human caption a photo, beside the score's 1
+    bleu: float = 0.0  # the reward is CIDEr-D (0–10) plus this times BLEU-4 (0–1) of the sentence
     temperature: float = 0.7  # of the drawing; at 1, label smoothing would put a stray word into most sentences
     max_length: int = 20  # words that are drawn at the most
     shortest: float = 0.9  # an epoch counts if its sentences have at least this share of the words of the start's
@@ -42,44 +43,60 @@ class SelfCriticalConfig:
     def __post_init__(self):
         check_sizes(self, "epochs", "samples", "max_length", "patience", "save_every")
         check_shares(self, "cross_entropy", "shortest", "learning_rate")
+        if not 0 <= self.bleu < float("inf"):
+            raise InputError(f"bleu is {self.bleu!r}; give 0 or a number above it")
         if self.samples < 2:
             raise InputError(f"samples is {self.samples}; give 2 or more, because they are compared with each other")
 
 
-class CiderReward:
-    """CIDEr-D of drawn sentences against what people wrote about the photo, on token ids.
+class CaptionReward:
+    """CIDEr-D of drawn sentences against what people wrote about the photo, on token ids; BLEU-4 may be added.
 
-    It equals the CIDEr-D of `metrics.py` on the cleaned words with an end word behind each caption. The end counts as
-    a word because otherwise a sentence that breaks off ("a dog with a") loses nothing.
+    The first equals the CIDEr-D of `metrics.py` on the cleaned words with an end word behind each caption. The end
+    counts as a word because otherwise a sentence that breaks off ("a dog with a") loses nothing. BLEU-4 of a single
+    sentence is mostly 0, so one match is added to the longer n-grams.
 
     Args:
         captions: dict of image_id to list of cleaned captions (str), the references.
         vocabulary: `Vocabulary` of the drawn sentences.
+        bleu: float, 0 or more, the weight of BLEU-4.
 
     Example:
         >>> from captioning_utils.text import build_vocabulary
         >>> captions = {"a.jpg": ["a dog runs on grass"], "b.jpg": ["two cats sleep"]}
         >>> vocabulary = build_vocabulary(["a dog runs on grass"], min_count=1)
-        >>> reward = CiderReward(captions, vocabulary)
+        >>> reward = CaptionReward(captions, vocabulary)
         >>> round(float(reward("a.jpg", vocabulary.encode("a dog runs on grass")[1:])), 3)
         10.0
+
+    References:
+        Smoothed BLEU: Lin and Och 2004, ORANGE (aclanthology.org/C04-1072).
     """
 
-    def __init__(self, captions, vocabulary):
+    def __init__(self, captions, vocabulary, bleu=0.0):
+        self._bleu = bleu
         self._ids = {word: index for index, word in enumerate(vocabulary.words)}
-        references = {
+        self._references = {
             image_id: [[self._id(word) for word in caption.split()] + [END_ID] for caption in several]
             for image_id, several in captions.items()
         }
-        self._cider = Cider(references, keep_vectors=True)
+        self._cider = Cider(self._references, keep_vectors=True)
 
     def _id(self, word):
         """A token id; words that the captioner does not know get ids beyond its vocabulary, so they stay distinct."""
         return self._ids.setdefault(word, len(self._ids))
 
     def __call__(self, image_id, token_ids):
-        """The reward of one sentence: token ids (int) up to the end token, without the start token; float 0–10."""
-        return self._cider.score_d(image_id, [int(token) for token in token_ids if token != PAD_ID])
+        """The reward of one sentence: token ids (int) up to the end token, without the start token; float."""
+        tokens = [int(token) for token in token_ids if token != PAD_ID]
+        reward = self._cider.score_d(image_id, tokens)
+        return reward + self._bleu * self._smoothed_bleu(image_id, tokens) if self._bleu else reward
+
+    def _smoothed_bleu(self, image_id, tokens):
+        (counts,) = compute_bleu_statistics([tokens], [self._references[image_id]])
+        counts[1:MAX_ORDER] += 1  # matched 2- to 4-grams
+        counts[MAX_ORDER + 1 : 2 * MAX_ORDER] += 1  # the sentence's 2- to 4-grams
+        return compute_bleu(counts)[-1]
 
 
 def compute_advantages(rewards):
@@ -195,7 +212,7 @@ class _Practice:
             }
             for split in ("train", "val")
         }
-        self.reward = CiderReward(self.captions["train"], captioner.vocabulary)
+        self.reward = CaptionReward(self.captions["train"], captioner.vocabulary, config.bleu)
         self.generator = CaptionGenerator(captioner.decoder)
 
     def run_epoch(self, epoch):

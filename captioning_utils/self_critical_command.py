@@ -43,6 +43,7 @@ OPTIONS = (  # name, default and help; the defaults are SelfCriticalConfig's, an
     ("samples", 5, "sentences drawn for each photo of a step"),
     ("learning_rate", 6e-5, "of Adam, the same for all steps"),
     ("cross_entropy", 0.2, "weight of the cross-entropy of one human caption a photo"),
+    ("bleu", 0.0, "weight of BLEU-4 (0-1) beside CIDEr-D (0-10) in the reward"),
     ("patience", 3, "epochs without a better CIDEr-D on the val split before it stops"),
     ("seed", 0, "the same seed gives the same run"),
 )

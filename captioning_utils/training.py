@@ -17,6 +17,7 @@ from captioning_utils.batches import CaptionBatches
 from captioning_utils.captioner import Captioner
 from captioning_utils.decoders import build_decoder
 from captioning_utils.decoders.sizes import check_shares, check_sizes
+from captioning_utils.dropout_schedule import LateDropout
 from captioning_utils.errors import InputError
 from captioning_utils.files import write_text
 from captioning_utils.fine_tuning import describe_start, grow_captioner, grow_vocabulary, take_over
@@ -41,6 +42,7 @@ class TrainingConfig:
     clip_norm: float = 5.0  # the gradient of a step is shortened to this norm
     weight_decay: float = 0.0  # each step shrinks the matrices by learning rate × this (AdamW)
     ema: float = 0.0  # momentum of a moving average of the weights, which is then what is validated and kept; 0: off
+    dropout_from: int = 1  # first epoch with dropout; the ones before learn with all of the network
     label_smoothing: float = 0.1  # share of each target's probability that is spread over the vocabulary
     patience: int = 3  # epochs without a better validation loss before training stops
     min_count: int = 5  # a word that occurs less often in the train split is unknown
@@ -49,7 +51,7 @@ class TrainingConfig:
     seed: int = 0  # initial weights, order of the batches, dropout
 
     def __post_init__(self):
-        check_sizes(self, "epochs", "batch_size", "patience", "min_count", "max_words", "save_every")
+        check_sizes(self, "epochs", "batch_size", "patience", "min_count", "max_words", "save_every", "dropout_from")
         check_shares(self, "label_smoothing", "warmup", "weight_decay", "ema")
         for name in ("learning_rate", "clip_norm"):
             if not 0 < getattr(self, name) < float("inf"):
@@ -316,6 +318,8 @@ def fit_decoder(
     run.attach(decoder)
     train_batches.start(run.epoch)
     callbacks = [run]
+    if config.dropout_from > 1:
+        callbacks.append(LateDropout(config.dropout_from))
     if config.ema:
         callbacks.append(keras.callbacks.SwapEMAWeights())  # validation sees the averages
     if log_dir:

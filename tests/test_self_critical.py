@@ -3,12 +3,13 @@ import numpy as np
 import pytest
 from balls import ColourFeatures, make_balls, train, weights_of
 from keras import ops
+from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
 from captioning_utils.captioner import load_captioner
 from captioning_utils.cider import Cider
 from captioning_utils.errors import InputError
 from captioning_utils.self_critical import (
-    CiderReward,
+    CaptionReward,
     SelfCriticalConfig,
     WeightedCrossEntropy,
     compute_advantages,
@@ -41,11 +42,24 @@ def test_reward_equals_cider_d_of_the_words():
     captions = {"a": ["a dog runs", "the dog runs fast"], "b": ["a cat sits", "one cat"], "c": ["a bird"]}
     vocabulary = build_vocabulary(["a dog runs", "a cat sits"], min_count=1)  # "the", "fast", "one", "bird" are unknown
     by_words = Cider({key: [[*each.split(), "endseq"] for each in several] for key, several in captions.items()})
-    reward = CiderReward(captions, vocabulary)
+    reward = CaptionReward(captions, vocabulary)
     for image_id in captions:
         for sentence in ("a dog runs", "a cat", "dog dog dog"):
             ids = [*vocabulary.encode(sentence)[1:], 0, 0]
             assert reward(image_id, ids) == pytest.approx(by_words.score_d(image_id, [*sentence.split(), "endseq"]))
+
+
+def test_bleu_in_the_reward_is_the_smoothed_bleu_of_the_sentence():
+    captions = {"a": ["a dog runs fast on grass", "the dog runs"], "b": ["a cat sits"]}
+    vocabulary = build_vocabulary(captions["a"], min_count=1)
+    plain, mixed = CaptionReward(captions, vocabulary), CaptionReward(captions, vocabulary, bleu=3.0)
+    references = [[*caption.split(), "endseq"] for caption in captions["a"]]
+    for sentence in ("a dog runs on grass", "dog dog dog"):  # nltk counts a 4-gram in three words
+        ids = vocabulary.encode(sentence)[1:]
+        expected = sentence_bleu(
+            references, [*sentence.split(), "endseq"], smoothing_function=SmoothingFunction().method2
+        )
+        assert mixed("a", ids) - plain("a", ids) == pytest.approx(3 * expected)
 
 
 def test_advantages_of_a_photo_sum_to_zero_and_compare_with_the_others():

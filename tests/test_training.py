@@ -50,7 +50,11 @@ class Failing(ColourFeatures):
         return super().get(image_ids)
 
 
-@pytest.mark.parametrize("settings", [{}, {"ema": 0.9, "weight_decay": 0.01}], ids=["plain", "averaged"])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"ema": 0.9, "weight_decay": 0.01}, {"dropout_from": 3}],
+    ids=["plain", "averaged", "late dropout"],
+)
 def test_a_killed_and_resumed_run_equals_one_that_never_stopped(dataset, tmp_path, settings):
     path = tmp_path / "model.h5"
     with pytest.raises(Exception, match="the disk went away"):  # TensorFlow wraps it in an error of its own
@@ -88,6 +92,19 @@ def test_early_stopping_keeps_the_best_weights(dataset, tmp_path, ema):
         logits = captioner.decoder((ColourFeatures().get([image_id]), np.array([ids[:-1]])))
         metric.update_state(np.array([ids[1:]]), logits)
     np.testing.assert_allclose(float(metric.result()), losses[best - 1], rtol=1e-4)
+
+
+def test_dropout_sets_in_at_its_epoch_and_stays_with_the_decoder(dataset, tmp_path):
+    sizes = {"embedding_dim": 16, "hidden_dim": 16, "dropout": 0.5, "hidden_dropout": 0.5}
+    losses = {}
+    for first_epoch in (1, 3, 4):
+        path = tmp_path / f"from{first_epoch}.h5"
+        captioner = train(dataset, path, epochs=3, decoder_settings=sizes, dropout_from=first_epoch)
+        losses[first_epoch] = [epoch["loss"] for epoch in captioner.training["history"]]
+        assert captioner.decoder.drop_hidden.rate == 0.5
+    assert losses[3][:2] == losses[4][:2]
+    assert losses[3][2] > 1.1 * losses[4][2]
+    assert losses[1][1] > 1.05 * losses[3][1]
 
 
 def test_weight_decay_shrinks_matrices_and_leaves_biases(dataset, tmp_path):
