@@ -5,7 +5,7 @@ and CIDEr-D in 0–10); only `format_score` multiplies by 100, for print.
 """
 
 import statistics
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -251,7 +251,7 @@ def _tokenize(
 
 
 def compute_bleu_statistics(
-    candidates: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]
+    candidates: Sequence[Sequence[Hashable]], references: Sequence[Sequence[Sequence[Hashable]]]
 ) -> NDArray[np.int64]:
     """Count, for each photo, all that BLEU needs; sums of these rows give the BLEU of any set of photos.
 
