@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from captioning_utils.errors import InputError
-from captioning_utils.images import load_image
+from captioning_utils.images import ImageSource, load_image
 from captioning_utils.interfaces import Decoder
 from captioning_utils.text import clean_caption
 
 if TYPE_CHECKING:
     from captioning_utils.captioner import Captioner
-    from captioning_utils.images import ImageSource
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,8 @@
 """What a score has to beat, and what it could reach: captions found without any model, and people themselves."""
 
-from __future__ import annotations
-
 import collections
 import statistics
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +10,8 @@ from tqdm import tqdm
 
 from captioning_utils.errors import InputError
 from captioning_utils.interfaces import FeatureSource
-from captioning_utils.metrics import compute_scores
+from captioning_utils.metrics import Scores, compute_scores
 from captioning_utils.text import clean_caption
-
-if TYPE_CHECKING:
-    from captioning_utils.metrics import Scores
 
 _ROWS = 256  # train photos in memory at once: 50 MB of a 14×14 grid with 512 channels
 

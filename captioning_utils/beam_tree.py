@@ -13,12 +13,11 @@ from keras import ops
 from numpy.typing import NDArray
 
 from captioning_utils.errors import InputError
-from captioning_utils.generation import END_ID, IMPOSSIBLE, START_ID, forbid_tokens
+from captioning_utils.generation import END_ID, IMPOSSIBLE, START_ID, GenerationConfig, forbid_tokens
 from captioning_utils.interfaces import Decoder, State
 
 if TYPE_CHECKING:
     from captioning_utils.captioner import Captioner
-    from captioning_utils.generation import GenerationConfig
 
 
 class BeamNode(NamedTuple):

@@ -1,7 +1,5 @@
 """A captioner: decoder, vocabulary and all that is needed to use them on a photo, in one file."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import hashlib
@@ -9,13 +7,13 @@ import json
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
+from typing import Any, NamedTuple, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from captioning_utils.decoders import build_config, build_decoder, decoder_name
-from captioning_utils.encoders import build_encoder
+from captioning_utils.decoders import DecoderConfig, build_config, build_decoder, decoder_name
+from captioning_utils.encoders import ImageEncoder, build_encoder
 from captioning_utils.errors import InputError
 from captioning_utils.generation import IMPOSSIBLE, CaptionGenerator, GenerationConfig
 from captioning_utils.images import ImageSource, load_image
@@ -23,10 +21,6 @@ from captioning_utils.interfaces import AnyPath, Decoder, Fingerprinted
 from captioning_utils.last_block import replace_last_block
 from captioning_utils.storage import assign_variables, collect_variables, read_storage, write_storage
 from captioning_utils.text import TextCleaning, Vocabulary
-
-if TYPE_CHECKING:
-    from captioning_utils.decoders import DecoderConfig
-    from captioning_utils.encoders import ImageEncoder
 
 _Source = TypeVar("_Source", bound=ImageSource)
 
@@ -55,13 +49,11 @@ class Captioner:
     vocabulary: Vocabulary
     cleaning: TextCleaning
     encoder: str  # the fingerprint of the encoder whose features the decoder reads
-    generation: GenerationConfig = dataclasses.field(
-        default_factory=GenerationConfig
-    )  # the default settings of its sentences
+    # the default settings of its sentences
+    generation: GenerationConfig = dataclasses.field(default_factory=GenerationConfig)
     training: dict[str, Any] = dataclasses.field(default_factory=dict)  # data, settings, seed, losses: for model cards
-    encoder_weights: dict[str, NDArray[Any]] = dataclasses.field(
-        default_factory=dict
-    )  # a fine-tuned encoder's last block, else empty
+    # a fine-tuned encoder's last block, else empty
+    encoder_weights: dict[str, NDArray[Any]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._generator = CaptionGenerator(self.decoder)

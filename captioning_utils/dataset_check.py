@@ -1,7 +1,5 @@
 """Looking at a dataset before anyone trains on it: what it holds, what is wrong with it, and what to do."""
 
-from __future__ import annotations
-
 import collections
 import hashlib
 import sys
@@ -11,21 +9,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from captioning_utils.datasets import SPLITS, load_dataset
+from captioning_utils.datasets import SPLITS, CaptionDataset, load_dataset
 from captioning_utils.errors import InputError, count_noun, name_some
 from captioning_utils.images import load_image
 from captioning_utils.interfaces import AnyPath
 from captioning_utils.text import clean_caption
-
-if TYPE_CHECKING:
-    from captioning_utils.datasets import CaptionDataset
 
 MAX_WORDS = 40  # TrainingConfig's max_words and min_count, which need Keras; a test compares
 MIN_COUNT = 5

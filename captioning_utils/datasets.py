@@ -287,9 +287,8 @@ class _Listing:
     """What caption files say, before anybody looked for the photos."""
 
     captions: dict[str, list[str]] = dataclasses.field(default_factory=dict)  # image_id -> list of str
-    split_of: dict[str, str] = dataclasses.field(
-        default_factory=dict
-    )  # image_id -> split; empty where the file has none
+    # image_id -> split; empty where the file has none
+    split_of: dict[str, str] = dataclasses.field(default_factory=dict)
     folder_of: dict[str, str] = dataclasses.field(default_factory=dict)  # image_id -> folder, where the file names one
     notes: dict[str, Note] = dataclasses.field(default_factory=dict)  # kind -> Note
     layout: str = ""

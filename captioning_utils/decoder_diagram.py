@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
-from captioning_utils.decoders.attention import AttentionDecoder
-from captioning_utils.decoders.merge import MergeDecoder
-from captioning_utils.decoders.transformer import TransformerDecoder
+from captioning_utils.decoders.attention import AttentionConfig, AttentionDecoder
+from captioning_utils.decoders.merge import MergeConfig, MergeDecoder
+from captioning_utils.decoders.transformer import TransformerConfig, TransformerDecoder
 from captioning_utils.errors import InputError
 from captioning_utils.interfaces import Decoder
 from captioning_utils.plots import BLUE, GREY, INK, LINE, PAPER, SKY, DescribedFigure, styled
@@ -19,9 +19,6 @@ from captioning_utils.plots import BLUE, GREY, INK, LINE, PAPER, SKY, DescribedF
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from captioning_utils.decoders.attention import AttentionConfig
-    from captioning_utils.decoders.merge import MergeConfig
-    from captioning_utils.decoders.transformer import TransformerConfig
 
 Place: TypeAlias = tuple[float, float]
 """(column, row), from the top left."""

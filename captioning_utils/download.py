@@ -1,25 +1,19 @@
 """Getting the well-known datasets: COCO from its server; where to ask for the others, and where to put them."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from captioning_utils.archives import check_room, unpack_zip
-from captioning_utils.datasets import load_dataset
+from captioning_utils.datasets import CaptionDataset, load_dataset
 from captioning_utils.errors import InputError
 from captioning_utils.images import is_photo_name
 from captioning_utils.interfaces import AnyPath
 from captioning_utils.transfer import check_digest, fetch_file
-
-if TYPE_CHECKING:
-    from captioning_utils.datasets import CaptionDataset
 
 # COCO's own bucket. The address on its page, http://images.cocodataset.org, has no valid certificate of its own; this
 # one reaches the same bucket with one (github.com/mlcommons/inference, pull request 2572).

@@ -80,9 +80,8 @@ class EncoderSpec:
     grid_layer: str  # the Keras layer with the last map of features
     preprocessing: str  # what preprocess_input does, as a word for the fingerprint
     weights_file: KerasFile | None = None  # None: VGG16, which has roads of its own
-    extra_layers: dict[str, Callable[[Tensor], Tensor]] = field(
-        default_factory=dict
-    )  # layer name, also Keras's, to how it is summarised
+    # layer name, also Keras's, to how it is summarised
+    extra_layers: dict[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)
 
     @property
     def layers(self) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from captioning_utils.cli import (
     find_captioner_features,
     open_dataset,
 )
-from captioning_utils.datasets import SPLITS
+from captioning_utils.datasets import SPLITS, CaptionDataset
 from captioning_utils.errors import InputError
 from captioning_utils.files import write_json
 from captioning_utils.interfaces import AnyPath
@@ -29,7 +29,6 @@ from captioning_utils.protocols import PROTOCOLS
 from captioning_utils.quiet import load_backend
 
 if TYPE_CHECKING:
-    from captioning_utils.datasets import CaptionDataset
     from captioning_utils.evaluation import CandidateSet, Evaluation, EvaluationData
     from captioning_utils.features import FeatureCache
 

@@ -25,7 +25,7 @@ from captioning_utils.diversity import compute_diversity, compute_set_diversity
 from captioning_utils.errors import InputError
 from captioning_utils.metrics import METRIC_LABELS, Scores, compute_scores, format_score, pair_images
 from captioning_utils.parts import iterate_parts
-from captioning_utils.protocols import PROTOCOLS
+from captioning_utils.protocols import PROTOCOLS, Protocol
 from captioning_utils.truth_summary import summarize_truth
 from captioning_utils.uncertainty import compare_scores, compute_interval, summarize_runs
 
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from captioning_utils.captioner import Captioner
     from captioning_utils.datasets import CaptionDataset
     from captioning_utils.features import FeatureCache
-    from captioning_utils.protocols import Protocol
 
 _Value = TypeVar("_Value")
 
@@ -61,9 +60,8 @@ class EvaluationData:
     split: str | None = None  # None where the references came from a file
     train_captions: tuple[str, ...] = ()  # all captions of the train split, raw; empty where there is none
     image_paths: dict[str, Path] = dataclasses.field(default_factory=dict)  # image_id -> file; empty where unknown
-    facts: dict[str, dict[str, Any]] = dataclasses.field(
-        default_factory=dict
-    )  # image_id -> facts of a drawn scene; empty for photos
+    # image_id -> facts of a drawn scene; empty for photos
+    facts: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     baselines: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)  # name -> {image_id: caption}
 
     def keep(self, image_ids: Iterable[str]) -> Self:
@@ -89,9 +87,8 @@ class CandidateSet:
     name: str
     captions: dict[str, list[str]]  # image_id -> list of str, the best first
     known_words: tuple[str, ...] | None = None  # the captioner's vocabulary; None: the words of the train split
-    settings: dict[str, Any] = dataclasses.field(
-        default_factory=dict
-    )  # for the document: captioner, training, decoding, packages
+    # for the document: captioner, training, decoding, packages
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,9 +125,8 @@ class Evaluation:
     captioners: list[ScoredCaptions]
     baselines: list[ScoredCaptions]  # the last one is people, where photos have several captions
     left_out: int  # photos that could not be scored; 0 unless allow_missing was given
-    comparison: list[dict[str, Any]] = dataclasses.field(
-        default_factory=list
-    )  # of compare_captioners, where it was asked for
+    # of compare_captioners, where it was asked for
+    comparison: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
     @property
     def protocol(self) -> Protocol:

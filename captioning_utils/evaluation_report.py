@@ -6,7 +6,7 @@ import collections
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from captioning_utils.evaluation import CONFIDENCE, describe_comparison
+from captioning_utils.evaluation import CONFIDENCE, Evaluation, EvaluationData, ScoredCaptions, describe_comparison
 from captioning_utils.metrics import METRIC_LABELS, format_score
 from captioning_utils.text import clean_caption
 from captioning_utils.truth import KINDS_OF_CLAIM
@@ -14,7 +14,6 @@ from captioning_utils.truth_summary import NOTHING
 from captioning_utils.uncertainty import summarize_runs
 
 if TYPE_CHECKING:
-    from captioning_utils.evaluation import Evaluation, EvaluationData, ScoredCaptions
     from captioning_utils.report import PhotoEntry, Report
 
 Table: TypeAlias = tuple[list[str], list[list[str]]]

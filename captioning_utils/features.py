@@ -1,7 +1,5 @@
 """The feature cache: each photo goes through the encoder once, and a run that was killed goes on where it stopped."""
 
-from __future__ import annotations
-
 import collections
 import itertools
 import math
@@ -11,7 +9,7 @@ import sys
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +17,8 @@ from tqdm import tqdm
 
 from captioning_utils.errors import InputError
 from captioning_utils.files import atomic_write, read_json, write_json
-from captioning_utils.images import load_image
+from captioning_utils.images import ImageSource, load_image
 from captioning_utils.interfaces import AnyPath, FeatureEncoder
-
-if TYPE_CHECKING:
-    from captioning_utils.images import ImageSource
 
 FORMAT_VERSION = 1
 IMAGES_PER_SHARD = 256  # what a killed run loses at most: some 15 seconds of VGG16 on two cores

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from captioning_utils.captioner import PRETRAINED, load_captioner
+from captioning_utils.captioner import PRETRAINED, Captioner, load_captioner
 from captioning_utils.decoders import build_decoder, decoder_name
 from captioning_utils.errors import InputError
 from captioning_utils.interfaces import AnyPath
@@ -19,7 +19,6 @@ from captioning_utils.storage import assign_variables, collect_variables
 from captioning_utils.text import MAX_WORDS_IN_VOCABULARY, RESERVED_WORDS, Vocabulary, build_vocabulary
 
 if TYPE_CHECKING:
-    from captioning_utils.captioner import Captioner
     from captioning_utils.training import TrainingConfig
 
 UNSEEN = 2.0**-25  # a share of the unknown token's probability that float32 cannot tell from 0

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from captioning_utils import __version__
-from captioning_utils.captioner import load_captioner
+from captioning_utils.captioner import Captioner, load_captioner
 from captioning_utils.errors import InputError
 from captioning_utils.files import atomic_write
 from captioning_utils.interfaces import AnyPath
@@ -19,7 +19,6 @@ from captioning_utils.model_card import CAPTIONER_FILE, build_model_card
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-    from captioning_utils.captioner import Captioner
 
 _ADVICE = {
     401: "log in with `hf auth login`, or set HF_TOKEN to a token of yours",

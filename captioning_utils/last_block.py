@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from captioning_utils.encoders import assemble_encoder, cut_backbone, summarise
+from captioning_utils.encoders import ImageEncoder, assemble_encoder, cut_backbone, summarise
 from captioning_utils.errors import InputError
 from captioning_utils.storage import assign_variables, collect_variables
 
 if TYPE_CHECKING:
     import keras
 
-    from captioning_utils.encoders import ImageEncoder
 
 # The layer before each encoder's last block. The blocks have 7.1, 4.5, 5.3 and 0.8 million weights.
 LAST_BEFORE = {

@@ -18,7 +18,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from captioning_utils.encoders import build_encoder
+from captioning_utils.encoders import ImageEncoder, build_encoder
 from captioning_utils.errors import InputError
 from captioning_utils.files import atomic_write, write_json, write_text
 from captioning_utils.interfaces import AnyPath, Decoder, State, Tensor
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     import onnx
 
     from captioning_utils.captioner import Captioner
-    from captioning_utils.encoders import ImageEncoder
 
 Graph: TypeAlias = tuple[Callable[..., State], list[Any]]
 """A function of tensors, and a `tf.TensorSpec` with a name for each of them."""

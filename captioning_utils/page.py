@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from captioning_utils.errors import InputError
-from captioning_utils.images import PHOTO_EXTENSIONS, load_image, resize_image
+from captioning_utils.images import PHOTO_EXTENSIONS, ImageSource, load_image, resize_image
 from captioning_utils.scenes import OBJECT_WORDS, describe_scene, draw_scene, generate_scene
 
 if TYPE_CHECKING:
     from captioning_utils.captioner import Captioner, ScoredCaption
-    from captioning_utils.images import ImageSource
 
 MAX_PHOTOS = 50  # described at once
 MAX_PHOTO_MEGABYTES = 25  # of a photo's file
@@ -49,9 +48,8 @@ class Photo(NamedTuple):
     width: int  # pixels of the original
     height: int
     preview: bytes  # JPEG, at most `PREVIEW_SIDE` pixels wide and high
-    inputs: dict[
-        tuple[int, int], NDArray[np.uint8]
-    ]  # (height, width) -> uint8 (height, width, 3): what encoders of that size see
+    # (height, width) -> uint8 (height, width, 3): what encoders of that size see
+    inputs: dict[tuple[int, int], NDArray[np.uint8]]
 
 
 def open_photo(source: Source, sizes: Iterable[tuple[int, int]]) -> Photo:

@@ -4,8 +4,6 @@ The page is a single HTML file without scripts and without links to other sites;
 printed. Everything that comes from captions, files or settings is escaped.
 """
 
-from __future__ import annotations
-
 import base64
 import html
 import io
@@ -15,7 +13,6 @@ import urllib.parse
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from PIL import Image
 
@@ -23,10 +20,7 @@ from captioning_utils.errors import InputError
 from captioning_utils.files import write_text
 from captioning_utils.images import load_image
 from captioning_utils.interfaces import AnyPath
-from captioning_utils.plots import printable
-
-if TYPE_CHECKING:
-    from captioning_utils.plots import DescribedFigure
+from captioning_utils.plots import DescribedFigure, printable
 
 PHOTO_CHOICES = {
     "embed": "small copies inside the page",

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from captioning_utils.drawing import LOOKS, PALETTE, PEOPLE, Pen, body_of, hand_of, mix, smooth
+from captioning_utils.drawing import LOOKS, PALETTE, PEOPLE, Colour, Pen, body_of, hand_of, mix, smooth
 
 if TYPE_CHECKING:
-    from captioning_utils.drawing import Colour
     from captioning_utils.scenes import Scene, SceneObject
 
 Ridge: TypeAlias = Sequence[tuple[float, float]]

@@ -1,18 +1,13 @@
 """Truth on drawn scenes: how many claims of a captioner are right, kind by kind, and what it takes for what."""
 
-from __future__ import annotations
-
 import collections
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from captioning_utils.errors import InputError
 from captioning_utils.files import read_json
 from captioning_utils.interfaces import AnyPath
-from captioning_utils.truth import KINDS_OF_CLAIM, compute_truth
-
-if TYPE_CHECKING:
-    from captioning_utils.truth import Claim
+from captioning_utils.truth import KINDS_OF_CLAIM, Claim, compute_truth
 
 NOTHING = "nothing"  # what is true in the place of an object that is not there
 

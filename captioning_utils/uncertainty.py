@@ -1,19 +1,14 @@
 """How far a score could be luck of the draw: intervals over photos, a test between two captioners, several runs."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from captioning_utils.errors import InputError
-from captioning_utils.metrics import compute_bleu
-
-if TYPE_CHECKING:
-    from captioning_utils.metrics import Scores
+from captioning_utils.metrics import Scores, compute_bleu
 
 _ToScores: TypeAlias = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -88,7 +88,7 @@ def find_vgg16_weights(
     kept = Path(cache_dir or _default_cache_dir()) / "vgg16.weights.h5"
     if path is not None:
         return _keep(load_vgg16_arrays(path, include_top), Path(path).expanduser(), kept, include_top)
-    roads = {
+    roads: dict[str, Callable[[], Path]] = {
         "own cache": lambda: _existing(kept),
         "Keras's cache": lambda: _in_keras_cache(include_top),
         "Keras's download": lambda: _download_keras_file(_vgg16_file(include_top), base_url),
@@ -122,7 +122,7 @@ def find_keras_weights(file: KerasFile, base_url: str = KERAS_URL) -> Path:
         InputError: when it is neither there nor to be had; the message gives both reasons.
     """
     failures = []
-    roads = {
+    roads: dict[str, Callable[[], Path]] = {
         "Keras's cache": lambda: _checked(file.cached, "md5", file.md5),
         "Keras's download": lambda: _download_keras_file(file, base_url),
     }
