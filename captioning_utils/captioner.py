@@ -7,7 +7,7 @@ import json
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,6 @@ from captioning_utils.interfaces import AnyPath, Decoder, Fingerprinted
 from captioning_utils.last_block import replace_last_block
 from captioning_utils.storage import assign_variables, collect_variables, read_storage, write_storage
 from captioning_utils.text import TextCleaning, Vocabulary
-
-_Source = TypeVar("_Source", bound=ImageSource)
 
 FILE_KIND = "captioner"
 FORMAT_VERSION = 1
@@ -271,13 +269,11 @@ def _kept_captioner(path: Path, modified: int) -> Captioner:
 
 
 @overload
-def predict_caption(
-    image: ImageSource, captioner: Captioner | AnyPath | None = None, **settings: Any
-) -> str: ...  # one photo
+def predict_caption(image: ImageSource, captioner: Captioner | AnyPath | None = None, **settings: Any) -> str: ...
 @overload
 def predict_caption(
-    image: list[_Source] | tuple[_Source, ...], captioner: Captioner | AnyPath | None = None, **settings: Any
-) -> list[str]: ...  # several
+    image: Sequence[ImageSource], captioner: Captioner | AnyPath | None = None, **settings: Any
+) -> list[str]: ...
 def predict_caption(image: Any, captioner: Captioner | AnyPath | None = None, **settings: Any) -> str | list[str]:
     """Describe a photo in one sentence, with the captioner that ships with the package or one of your own.
 
