@@ -7,6 +7,23 @@ Names are imported when they are first used, so `import captioning_utils` is qui
 """
 
 import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # checkers and editors do not call __getattr__
+    from captioning_utils.captioner import Captioner as Captioner
+    from captioning_utils.captioner import load_captioner as load_captioner
+    from captioning_utils.captioner import predict_alternatives as predict_alternatives
+    from captioning_utils.captioner import predict_caption as predict_caption
+    from captioning_utils.datasets import load_dataset as load_dataset
+    from captioning_utils.encoders import build_encoder as build_encoder
+    from captioning_utils.features import extract_features as extract_features
+    from captioning_utils.features import load_features as load_features
+    from captioning_utils.generation import GenerationConfig as GenerationConfig
+    from captioning_utils.metrics import compute_scores as compute_scores
+    from captioning_utils.quiet import load_backend as load_backend
+    from captioning_utils.scenes import draw_dataset as draw_dataset
+    from captioning_utils.training import TrainingConfig as TrainingConfig
+    from captioning_utils.training import train_captioner as train_captioner
 
 __version__ = "0.1.0"
 
@@ -30,11 +47,13 @@ _HOME = {
 __all__ = sorted(_HOME)
 
 
-def __getattr__(name):
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+if not TYPE_CHECKING:  # with it, a checker would believe in every name
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOME:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return [*globals(), *_HOME]

@@ -1,6 +1,7 @@
 """`captioning COMMAND` or `python -m captioning_utils COMMAND`: the commands, also without a clone."""
 
 import sys
+from collections.abc import Sequence
 
 from captioning_utils.cli import REFUSED, generate_main, package_program, run_command, train_main
 from captioning_utils.combine_command import combine_main
@@ -25,7 +26,7 @@ COMMANDS = {
 }
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Call the command that the first argument names; returns the exit code. None: the arguments of this process."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments and arguments[0] in COMMANDS:

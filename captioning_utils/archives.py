@@ -8,7 +8,9 @@ import stat
 import sys
 import zipfile
 import zlib
+from collections.abc import Collection, Iterable, Mapping
 from lzma import LZMAError
+from pathlib import Path
 
 from tqdm import tqdm
 
@@ -18,7 +20,7 @@ MAX_UNPACKED = 40 * 10**9  # bytes; the largest dataset archive that is known he
 SPARE_ROOM = 10**9  # bytes that stay free on the disk
 
 
-def check_room(folder, num_bytes):
+def check_room(folder: Path, num_bytes: int) -> None:
     """Refuse work that the disk has no room for, before it begins.
 
     Args:
@@ -41,7 +43,9 @@ def check_room(folder, num_bytes):
         raise InputError(f"{needed} and {free / 1e9:,.1f} GB are free; make room or choose another disk")
 
 
-def unpack_zip(archive, folder, names=None, max_bytes=MAX_UNPACKED):
+def unpack_zip(
+    archive: Path, folder: Path, names: Collection[str] | None = None, max_bytes: int = MAX_UNPACKED
+) -> list[Path]:
     """Unpack a zip archive. What is there already with the right size is left, so a stopped run goes on.
 
     Names that lead out of the folder, links and special files are refused before anything is written. The Finder's
@@ -83,7 +87,7 @@ def unpack_zip(archive, folder, names=None, max_bytes=MAX_UNPACKED):
     return [folder / name for name in members]
 
 
-def _plain_members(source, archive):
+def _plain_members(source: zipfile.ZipFile, archive: Path) -> dict[str, zipfile.ZipInfo]:
     """The files of an archive by name; refuses it as a whole where one of them is not plain."""
     members = {}
     for member in source.infolist():
@@ -96,25 +100,25 @@ def _plain_members(source, archive):
     return members
 
 
-def _is_inside(name):
+def _is_inside(name: str) -> bool:
     parts = name.rstrip("/").split("/")
     return not re.search(r"[\\:\x00-\x1f]", name) and not {"", ".", ".."} & set(parts)
 
 
-def _check_complete(members, names, archive):
+def _check_complete(members: Iterable[str], names: Iterable[str], archive: Path) -> None:
     missing = sorted(set(names) - set(members))
     if missing:
         raise InputError(f"{archive} has no {missing[0]}; it is another archive")
 
 
-def _check_size(members, archive, folder, max_bytes):
+def _check_size(members: Mapping[str, zipfile.ZipInfo], archive: Path, folder: Path, max_bytes: int) -> None:
     size = sum(member.file_size for member in members.values())
     if size > max_bytes:
         raise InputError(f"{archive} unpacks to {size:,} bytes, more than the {max_bytes:,} allowed; not unpacked")
     check_room(folder, size)
 
 
-def _unpack(source, member, path):
+def _unpack(source: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None:
     """One file, whole or not at all. Not flushed one by one: for 118,287 photos that would take an hour."""
     if path.is_file() and path.stat().st_size == member.file_size:
         return

@@ -1,26 +1,35 @@
 """Where a captioner looks: for every word of a caption, how its attention is spread over the photo."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from captioning_utils.errors import InputError
-from captioning_utils.images import load_image
+from captioning_utils.images import ImageSource, load_image
+from captioning_utils.interfaces import Decoder
 from captioning_utils.text import clean_caption
+
+if TYPE_CHECKING:
+    from captioning_utils.captioner import Captioner
 
 
 @dataclass(frozen=True)
 class AttentionMaps:
     """A photo, a caption of it, and for each word the weights over the regions of the photo's grid."""
 
-    words: list  # str, the caption's words and, last, the end word "endseq"
-    weights: np.ndarray  # float32 (num_words, rows, columns), each word's map sums to 1
-    image: np.ndarray  # uint8 (height, width, 3), RGB, as the encoder saw it
+    words: list[str]  # str, the caption's words and, last, the end word "endseq"
+    weights: NDArray[np.float32]  # float32 (num_words, rows, columns), each word's map sums to 1
+    image: NDArray[np.uint8]  # uint8 (height, width, 3), RGB, as the encoder saw it
     caption: str  # cleaned
 
 
-def compute_attention_maps(captioner, image, caption=None):
+def compute_attention_maps(captioner: Captioner, image: ImageSource, caption: str | None = None) -> AttentionMaps:
     """Where a captioner looks in a photo for each word.
 
     The map of a word is the look by which the decoder chose it, taken before the word was known. (The attention decoder
@@ -64,7 +73,9 @@ def compute_attention_maps(captioner, image, caption=None):
     return AttentionMaps([*caption.split(), end_word], weights, photo, caption)
 
 
-def compute_attention_weights(decoder, features, token_ids):
+def compute_attention_weights(
+    decoder: Decoder, features: NDArray[Any], token_ids: Sequence[int]
+) -> NDArray[np.float32]:
     """The attention of a decoder for each token of one caption, as maps over the photo's grid.
 
     Args:
@@ -99,7 +110,7 @@ def compute_attention_weights(decoder, features, token_ids):
     return np.stack(maps)
 
 
-def check_attention(decoder):
+def check_attention(decoder: Decoder) -> None:
     """Refuse a decoder that does not look at the regions of a photo anew for every word.
 
     Raises:
@@ -116,7 +127,7 @@ def check_attention(decoder):
         )
 
 
-def _grid_side(num_regions):
+def _grid_side(num_regions: int) -> int:
     """Every encoder's grid is square: photos are squashed to a square before they are encoded."""
     side = math.isqrt(num_regions)
     if side * side != num_regions:

@@ -2,18 +2,21 @@
 
 import collections
 import statistics
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from captioning_utils.errors import InputError
-from captioning_utils.metrics import compute_scores
+from captioning_utils.interfaces import FeatureSource
+from captioning_utils.metrics import Scores, compute_scores
 from captioning_utils.text import clean_caption
 
 _ROWS = 256  # train photos in memory at once: 50 MB of a 14×14 grid with 512 channels
 
 
-def find_most_common_caption(captions):
+def find_most_common_caption(captions: Iterable[str]) -> tuple[str, int]:
     """The caption that most people wrote; with it as the answer to every photo, a captioner looks at none.
 
     Args:
@@ -37,7 +40,7 @@ def find_most_common_caption(captions):
     return min(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
-def find_nearest_photos(features, image_ids, train_ids):
+def find_nearest_photos(features: FeatureSource, image_ids: Sequence[str], train_ids: Sequence[str]) -> dict[str, str]:
     """The train photo that looks most alike: highest cosine similarity of the features.
 
     Args:
@@ -77,11 +80,11 @@ def find_nearest_photos(features, image_ids, train_ids):
     return {image_id: train_ids[row] for image_id, row in zip(image_ids, nearest.tolist(), strict=True)}
 
 
-def _parts(image_ids):
+def _parts(image_ids: Sequence[str]) -> list[Sequence[str]]:
     return [image_ids[start : start + _ROWS] for start in range(0, len(image_ids), _ROWS)]
 
 
-def _directions(features, image_ids):
+def _directions(features: FeatureSource, image_ids: Sequence[str]) -> NDArray[np.float32]:
     """float32 `(photos, feature_dim)`: the features, regions averaged, scaled to length 1."""
     vectors = features.get(image_ids).astype(np.float32)
     if vectors.ndim == 3:
@@ -89,7 +92,9 @@ def _directions(features, image_ids):
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
-def compute_human_agreement(references, protocol="standard", extra_metrics=()):
+def compute_human_agreement(
+    references: Mapping[str, Sequence[str]], protocol: str = "standard", extra_metrics: Collection[str] = ()
+) -> list[Scores]:
     """What people score under the same protocol: each caption of a photo against the photo's other captions.
 
     A ceiling of a kind: people are scored against one reference fewer than captioners, which costs them some points.
@@ -114,12 +119,12 @@ def compute_human_agreement(references, protocol="standard", extra_metrics=()):
         several = {image_id: each for image_id, each in references.items() if len(each) > max(place, 1)}
         if several:
             one = {image_id: each[place] for image_id, each in several.items()}
-            others = {image_id: each[:place] + each[place + 1 :] for image_id, each in several.items()}
+            others = {image_id: [*each[:place], *each[place + 1 :]] for image_id, each in several.items()}
             scores.append(compute_scores(one, others, protocol, extra_metrics))
     return scores
 
 
-def average_scores(scores):
+def average_scores(scores: Sequence[Scores]) -> dict[str, float]:
     """Mean of each metric over several `metrics.Scores`.
 
     Args:

@@ -1,10 +1,21 @@
 """The Python generator that feeds the training: features and token ids in, batches of tuples out."""
 
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from captioning_utils.errors import InputError
+from captioning_utils.interfaces import FeatureSource
 from captioning_utils.text import pad_captions
+
+Row: TypeAlias = tuple[str, list[int]]
+"""One caption to train on: the photo's image_id and the caption's token ids."""
+
+Batch: TypeAlias = tuple[tuple[NDArray[np.float32], NDArray[np.int32]], NDArray[np.int32]]
+"""`((features, input_tokens), target_tokens)`."""
 
 # Captions of similar length share a batch: so many batches' worth are drawn at random, then sorted by length. Of
 # Flickr8k's positions 2 % are padding then; with rows as long as the longest caption it would be 68 %.
@@ -44,7 +55,15 @@ class CaptionBatches(keras.utils.PyDataset):
         https://keras.io/api/utils/python_utils/#pydataset-class
     """
 
-    def __init__(self, features, captions, batch_size, shuffle=False, seed=0, **kwargs):
+    def __init__(
+        self,
+        features: FeatureSource,
+        captions: Sequence[Row],
+        batch_size: int,
+        shuffle: bool = False,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if not captions:
             raise InputError("there is no caption to make batches of; check the dataset's splits")
@@ -60,10 +79,10 @@ class CaptionBatches(keras.utils.PyDataset):
         self.seed = seed
         self.start(epoch=0)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._batches)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> Batch:
         rows = [self.captions[row] for row in self._batches[index]]
         length = self._padded_length(index)
         input_tokens = pad_captions([token_ids[:-1] for _, token_ids in rows], length)
@@ -71,23 +90,23 @@ class CaptionBatches(keras.utils.PyDataset):
         features = self.features.get([image_id for image_id, _ in rows]).astype("float32")
         return (features, input_tokens), target_tokens
 
-    def on_epoch_end(self):
+    def on_epoch_end(self) -> None:
         """Keras calls this between epochs: the next epoch gets its own order."""
         self.start(self.epoch + 1)
 
-    def start(self, epoch):
+    def start(self, epoch: int) -> None:
         """Arrange the batches of epoch number `epoch` (int, from 0); for going on with an interrupted run."""
         self.epoch = epoch
         self._arrange()
 
-    def _arrange(self):
+    def _arrange(self) -> None:
         """Cut the captions into batches of similar length, in an order set by (seed, epoch)."""
         if self.shuffle:
             self._batches = self._shuffled()
         else:
             self._batches = self._cut(np.argsort(self.lengths, kind="stable"))
 
-    def _shuffled(self):
+    def _shuffled(self) -> list[NDArray[np.int64]]:
         rng = np.random.default_rng((self.seed, self.epoch))
         order = rng.permutation(len(self.captions))
         pool = self.batch_size * POOL_BATCHES
@@ -95,14 +114,14 @@ class CaptionBatches(keras.utils.PyDataset):
         batches = [batch for pool in pools for batch in self._cut(pool[self._by_length(pool)])]
         return [batches[i] for i in rng.permutation(len(batches))]
 
-    def _padded_length(self, index):
+    def _padded_length(self, index: int) -> int:
         """A batch's length; one less than its longest caption's, since the last token is never an input."""
         length = self.lengths[self._batches[index]].max() - 1
         # Keras reads the first two batches to learn which axes vary, and refuses another length if those agree.
         return length + 1 if index == 1 and length == self._padded_length(0) else length
 
-    def _by_length(self, rows):
+    def _by_length(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         return np.argsort(self.lengths[rows], kind="stable")
 
-    def _cut(self, rows):
+    def _cut(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         return [rows[start : start + self.batch_size] for start in range(0, len(rows), self.batch_size)]

@@ -3,13 +3,21 @@
 `generation.py` finds the same sentences much faster, many photos at once, and forgets what it dropped.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from keras import ops
+from numpy.typing import NDArray
 
 from captioning_utils.errors import InputError
-from captioning_utils.generation import END_ID, IMPOSSIBLE, START_ID, forbid_tokens
+from captioning_utils.generation import END_ID, IMPOSSIBLE, START_ID, GenerationConfig, forbid_tokens
+from captioning_utils.interfaces import Decoder, State
+
+if TYPE_CHECKING:
+    from captioning_utils.captioner import Captioner
 
 
 class BeamNode(NamedTuple):
@@ -25,15 +33,15 @@ class BeamNode(NamedTuple):
 class BeamTree(NamedTuple):
     """All that one beam search has kept at any step."""
 
-    nodes: list  # `BeamNode`, parents before children; the first is the start word
-    leaves: list  # int, the nodes whose sentences were kept to the end; the best sentence first
+    nodes: list[BeamNode]  # `BeamNode`, parents before children; the first is the start word
+    leaves: list[int]  # int, the nodes whose sentences were kept to the end; the best sentence first
 
-    def path(self, node):
+    def path(self, node: int) -> list[int]:
         """The way from the start word to a node: list of int, both ends included."""
         parent = self.nodes[node].parent
         return [*(self.path(parent) if parent >= 0 else []), node]
 
-    def sentence(self, node):
+    def sentence(self, node: int) -> str:
         """The words behind the start word on the way to a node, the end word included: str."""
         return " ".join(self.nodes[index].word for index in self.path(node)[1:])
 
@@ -41,13 +49,13 @@ class BeamTree(NamedTuple):
 class _Beam(NamedTuple):
     """A sentence in the making."""
 
-    token_ids: tuple  # behind the start token
+    token_ids: tuple[int, ...]  # behind the start token
     node: BeamNode  # its last word
-    place: int | None  # of the node in the tree; None while the sentence is only a candidate
-    state: dict  # the decoder's, before it reads the last word
+    place: int  # of the node in the tree; -1 while the sentence is only a candidate
+    state: State  # the decoder's, before it reads the last word
 
 
-def grow_beam_tree(captioner, features, **settings):
+def grow_beam_tree(captioner: Captioner, features: NDArray[Any], **settings: Any) -> BeamTree:
     """Search a photo's caption and keep the tree of all that was kept on the way.
 
     At each step every sentence in the making is tried with every next word, and of all these the best `beam_size`
@@ -86,7 +94,7 @@ def grow_beam_tree(captioner, features, **settings):
         candidates = [candidate for beam in beams for candidate in _extend(beam, captioner.decoder, config, words)]
         beams = sorted(candidates, key=lambda beam: -beam.node.score)[: config.beam_size]
         for rank, beam in enumerate(beams):
-            if beam.place is None:
+            if beam.place < 0:
                 beams[rank] = beam._replace(place=len(nodes))
                 nodes.append(beam.node)
         if all(map(_finished, beams)):
@@ -94,7 +102,7 @@ def grow_beam_tree(captioner, features, **settings):
     return BeamTree(nodes, [beam.place for beam in sorted(beams, key=lambda beam: not _finished(beam))])
 
 
-def _check(features, decoder_config, config):
+def _check(features: NDArray[np.float32], decoder_config: Any, config: GenerationConfig) -> None:
     if features.shape != decoder_config.feature_shape:
         raise InputError(
             f"features have shape {features.shape}; give those of one photo, {decoder_config.feature_shape}"
@@ -103,11 +111,11 @@ def _check(features, decoder_config, config):
         raise InputError(f"temperature is {config.temperature}; give None: only a search has a tree")
 
 
-def _finished(beam):
+def _finished(beam: _Beam) -> bool:
     return beam.token_ids[-1:] == (END_ID,)
 
 
-def _extend(beam, decoder, config, words):
+def _extend(beam: _Beam, decoder: Decoder, config: GenerationConfig, words: Sequence[str]) -> list[_Beam]:
     """The sentence with each of its likeliest next words; a finished one alone."""
     if _finished(beam):
         return [beam]
@@ -126,5 +134,5 @@ def _extend(beam, decoder, config, words):
             total = beam.node.total + float(log_probs[token_id])
             score = total / len(token_ids) ** config.length_penalty
             node = BeamNode(words[token_id], beam.place, float(log_probs[token_id]), total, score)
-            candidates.append(_Beam((*beam.token_ids, token_id), node, None, state))
+            candidates.append(_Beam((*beam.token_ids, token_id), node, -1, state))
     return candidates

@@ -5,16 +5,19 @@ import functools
 import hashlib
 import json
 import weakref
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
-from captioning_utils.decoders import build_config, build_decoder, decoder_name
-from captioning_utils.encoders import build_encoder
+from captioning_utils.decoders import DecoderConfig, build_config, build_decoder, decoder_name
+from captioning_utils.encoders import ImageEncoder, build_encoder
 from captioning_utils.errors import InputError
 from captioning_utils.generation import IMPOSSIBLE, CaptionGenerator, GenerationConfig
-from captioning_utils.images import load_image
+from captioning_utils.images import ImageSource, load_image
+from captioning_utils.interfaces import AnyPath, Decoder, Fingerprinted
 from captioning_utils.last_block import replace_last_block
 from captioning_utils.storage import assign_variables, collect_variables, read_storage, write_storage
 from captioning_utils.text import TextCleaning, Vocabulary
@@ -24,7 +27,8 @@ FORMAT_VERSION = 1
 ENCODER_PART = "encoder/"  # the names of a fine-tuned encoder's arrays in the file begin so
 PRETRAINED = Path(__file__).parent / "pretrained"
 DEFAULT_CAPTIONER = PRETRAINED / "flickr8k_merge_cider.h5"
-_encoders = weakref.WeakValueDictionary()  # fingerprint -> `ImageEncoder`, as long as a captioner uses it
+# fingerprint -> `ImageEncoder`, as long as a captioner uses it
+_encoders: weakref.WeakValueDictionary[str, ImageEncoder] = weakref.WeakValueDictionary()
 
 
 class ScoredCaption(NamedTuple):
@@ -39,22 +43,22 @@ class ScoredCaption(NamedTuple):
 class Captioner:
     """All that turns features or photos into sentences. Get one from `load_captioner` or from training."""
 
-    decoder: object  # a keras.Model of captioning_utils.decoders
+    decoder: Decoder  # a keras.Model of captioning_utils.decoders
     vocabulary: Vocabulary
     cleaning: TextCleaning
     encoder: str  # the fingerprint of the encoder whose features the decoder reads
-    generation: GenerationConfig = dataclasses.field(
-        default_factory=GenerationConfig
-    )  # the default settings of its sentences
-    training: dict = dataclasses.field(default_factory=dict)  # data, settings, seed, losses: for model cards
-    encoder_weights: dict = dataclasses.field(default_factory=dict)  # a fine-tuned encoder's last block, else empty
+    # the default settings of its sentences
+    generation: GenerationConfig = dataclasses.field(default_factory=GenerationConfig)
+    training: dict[str, Any] = dataclasses.field(default_factory=dict)  # data, settings, seed, losses: for model cards
+    # a fine-tuned encoder's last block, else empty
+    encoder_weights: dict[str, NDArray[Any]] = dataclasses.field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._generator = CaptionGenerator(self.decoder)
-        self._image_encoder = None
+        self._image_encoder: ImageEncoder | None = None
 
     @property
-    def fingerprint(self):
+    def fingerprint(self) -> str:
         """12 hexadecimal digits that change with any weight, word or setting; str."""
         digest = hashlib.sha256(json.dumps(self._documents()["captioner"], sort_keys=True).encode())
         for array in collect_variables(self.decoder.weights).values():
@@ -62,13 +66,13 @@ class Captioner:
         return digest.hexdigest()[:12]
 
     @property
-    def training_minutes(self):
+    def training_minutes(self) -> float:
         """How long the training took, self-critical training and all members of an ensemble included; float."""
         parts = [self.training, *self.training.get("members", [])]
         parts += [part["self_critical"] for part in parts if "self_critical" in part]
         return round(sum(part.get("seconds", 0) for part in parts) / 60, 1)
 
-    def check_features(self, features):
+    def check_features(self, features: Fingerprinted) -> None:
         """Refuse features that another encoder made: the sentences would be nonsense without any error.
 
         Args:
@@ -83,7 +87,7 @@ class Captioner:
                 "extract the features with the captioner's encoder, or train on these"
             )
 
-    def caption_features(self, features, **settings):
+    def caption_features(self, features: NDArray[Any], **settings: Any) -> list[list[ScoredCaption]]:
         """Sentences for features.
 
         Args:
@@ -111,7 +115,7 @@ class Captioner:
             for photo in zip(generated.token_ids, generated.scores, generated.log_probs, strict=True)
         ]
 
-    def caption_images(self, images, **settings):
+    def caption_images(self, images: Sequence[ImageSource], **settings: Any) -> list[list[ScoredCaption]]:
         """Sentences for photos.
 
         Args:
@@ -127,7 +131,7 @@ class Captioner:
         arrays = [load_image(image, size=encoder.image_size) for image in images]
         return self.caption_features(encoder.encode(np.stack(arrays)), **settings)
 
-    def image_encoder(self, weights_path=None):
+    def image_encoder(self, weights_path: AnyPath | None = None) -> ImageEncoder:
         """The `ImageEncoder` that this captioner was trained on; built on first use, kept, and shared with captioners
         that read the same features.
 
@@ -145,7 +149,7 @@ class Captioner:
             self._image_encoder = encoder
         return self._image_encoder
 
-    def build_image_encoder(self, weights_path=None):
+    def build_image_encoder(self, weights_path: AnyPath | None = None) -> ImageEncoder:
         """As `image_encoder`, but a new one that nobody shares, so that it may be trained further."""
         name, layer, dtype = self.encoder.split()[:3]
         encoder = build_encoder(name, layer=layer, dtype=dtype, weights_path=weights_path)
@@ -154,7 +158,7 @@ class Captioner:
         self.check_features(encoder)
         return encoder
 
-    def save(self, path, dtype="float32"):
+    def save(self, path: AnyPath, dtype: str = "float32") -> None:
         """Write the captioner to one HDF5 file, whole or not at all.
 
         Args:
@@ -165,7 +169,7 @@ class Captioner:
         arrays |= {f"{ENCODER_PART}{name}": array for name, array in self.encoder_weights.items()}
         write_storage(path, FILE_KIND, FORMAT_VERSION, self._documents(), arrays)
 
-    def generation_settings(self, settings):
+    def generation_settings(self, settings: dict[str, Any]) -> GenerationConfig:
         """The captioner's own `GenerationConfig` with some fields replaced.
 
         Args:
@@ -185,7 +189,7 @@ class Captioner:
             settings = settings | {"beam_size": max(self.generation.beam_size, settings.get("num_captions", 1))}
         return dataclasses.replace(self.generation, **settings)
 
-    def _documents(self):
+    def _documents(self) -> dict[str, Any]:
         captioner = {
             "decoder": decoder_name(self.decoder),
             "decoder_config": dataclasses.asdict(self.decoder.config),
@@ -197,7 +201,7 @@ class Captioner:
         return {"captioner": captioner, "training": self.training}
 
 
-def load_captioner(path=None):
+def load_captioner(path: AnyPath | None = None) -> Captioner:
     """Open a captioner file; without a path, the one that ships with the package (trained on Flickr8k).
 
     Args:
@@ -242,14 +246,14 @@ def load_captioner(path=None):
     return captioner
 
 
-def _check_encoder(path, fingerprint):
+def _check_encoder(path: Path, fingerprint: Any) -> str:
     """A fingerprint begins with name, layer and dtype; `build_encoder` checks what they are."""
     if not isinstance(fingerprint, str) or len(fingerprint.split()) < 3:
         raise InputError(f"{path}: {fingerprint!r:.80} is no encoder's fingerprint; the file is damaged")
     return fingerprint
 
 
-def _check_sizes(path, config, vocabulary, arrays):
+def _check_sizes(path: Path, config: DecoderConfig, vocabulary: Vocabulary, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Refuse a description that does not fit the file, before memory for its decoder is asked for."""
     if config.vocabulary_size != len(vocabulary):
         raise InputError(f"{path}: {len(vocabulary)} words for a decoder of {config.vocabulary_size}")
@@ -259,12 +263,18 @@ def _check_sizes(path, config, vocabulary, arrays):
 
 
 @functools.lru_cache(maxsize=4)
-def _kept_captioner(path, modified):
+def _kept_captioner(path: Path, modified: int) -> Captioner:
     """A captioner that stays loaded and compiled between calls, until its file changes."""
     return load_captioner(path)
 
 
-def predict_caption(image, captioner=None, **settings):
+@overload
+def predict_caption(image: ImageSource, captioner: Captioner | AnyPath | None = None, **settings: Any) -> str: ...
+@overload
+def predict_caption(
+    image: Sequence[ImageSource], captioner: Captioner | AnyPath | None = None, **settings: Any
+) -> list[str]: ...
+def predict_caption(image: Any, captioner: Captioner | AnyPath | None = None, **settings: Any) -> str | list[str]:
     """Describe a photo in one sentence, with the captioner that ships with the package or one of your own.
 
     Args:
@@ -290,7 +300,9 @@ def predict_caption(image, captioner=None, **settings):
     return captions if several else captions[0]
 
 
-def predict_alternatives(images, captioner=None, num_captions=1, **settings):
+def predict_alternatives(
+    images: Sequence[ImageSource], captioner: Captioner | AnyPath | None = None, num_captions: int = 1, **settings: Any
+) -> list[list[ScoredCaption]]:
     """Several sentences for each photo, with their scores.
 
     Args:

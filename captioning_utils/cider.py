@@ -2,9 +2,12 @@
 
 import math
 from collections import Counter
-from typing import NamedTuple
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 from captioning_utils.errors import InputError
+
+Ngram: TypeAlias = tuple[Hashable, ...]
 
 _ORDERS = (1, 2, 3, 4)  # n-grams of 1 to 4 tokens, as in the paper
 SIGMA = 6.0  # tokens; width of CIDEr-D's penalty on a difference in length
@@ -13,8 +16,8 @@ SIGMA = 6.0  # tokens; width of CIDEr-D's penalty on a difference in length
 class NgramVector(NamedTuple):
     """One caption as CIDEr sees it: for each n-gram order a sparse vector of count × rarity, and its norm."""
 
-    weights: list  # one dict {n-gram: weight} an order
-    norms: list  # one float an order, the Euclidean norm of its weights
+    weights: list[dict[Ngram, float]]  # one dict {n-gram: weight} an order
+    norms: list[float]  # one float an order, the Euclidean norm of its weights
     length: int  # tokens
 
 
@@ -51,7 +54,7 @@ class Cider:
         pycocoevalcap print as "CIDEr" is CIDEr-D.
     """
 
-    def __init__(self, references, keep_vectors=False):
+    def __init__(self, references: Mapping[Any, Sequence[Sequence[Hashable]]], keep_vectors: bool = False) -> None:
         empty = [image_id for image_id, captions in references.items() if not captions]
         if empty or not references:
             raise InputError(
@@ -61,16 +64,16 @@ class Cider:
         self._references = references
         self._log_documents = math.log(len(references))
         self._rarity = self._compute_rarity()
-        self._kept = {} if keep_vectors else None
+        self._kept: dict[Any, list[NgramVector]] | None = {} if keep_vectors else None
 
-    def _compute_rarity(self):
-        documents = Counter()
+    def _compute_rarity(self) -> dict[Ngram, float]:
+        documents: Counter[Ngram] = Counter()
         for captions in self._references.values():
             documents.update(set().union(*(iterate_ngrams(tokens, order) for tokens in captions for order in _ORDERS)))
         # An n-gram in one photo or in none has the full rarity, so only the others need a place.
         return {ngram: self._log_documents - math.log(count) for ngram, count in documents.items() if count > 1}
 
-    def vectorize(self, tokens):
+    def vectorize(self, tokens: Sequence[Hashable]) -> NgramVector:
         """The `NgramVector` of one caption.
 
         Args:
@@ -86,7 +89,7 @@ class Cider:
         rarity, highest = self._rarity, self._log_documents
         return vectorize_ngrams(tokens, lambda ngram, count: count * rarity.get(ngram, highest))
 
-    def score_d(self, image_id, tokens):
+    def score_d(self, image_id: Any, tokens: Sequence[Hashable]) -> float:
         """CIDEr-D of one candidate: counts clipped to the reference's, other lengths penalised.
 
         Args:
@@ -101,15 +104,17 @@ class Cider:
         """
         return 10.0 * self._mean_over_references(image_id, tokens, similarity_d)
 
-    def score(self, image_id, tokens):
+    def score(self, image_id: Any, tokens: Sequence[Hashable]) -> float:
         """Plain CIDEr of one candidate: the mean cosine to the references. See `score_d`, same range."""
         return 10.0 * self._mean_over_references(image_id, tokens, similarity)
 
-    def _mean_over_references(self, image_id, tokens, compare):
+    def _mean_over_references(
+        self, image_id: Any, tokens: Sequence[Hashable], compare: Callable[[NgramVector, NgramVector], float]
+    ) -> float:
         candidate, references = self.vectorize(tokens), self._reference_vectors(image_id)
         return sum(compare(candidate, reference) for reference in references) / len(references)
 
-    def _reference_vectors(self, image_id):
+    def _reference_vectors(self, image_id: Any) -> list[NgramVector]:
         if self._kept is not None and image_id in self._kept:
             return self._kept[image_id]
         vectors = [self.vectorize(tokens) for tokens in self._references[image_id]]
@@ -118,7 +123,9 @@ class Cider:
         return vectors
 
 
-def vectorize_ngrams(tokens, weigh=lambda ngram, count: count):
+def vectorize_ngrams(
+    tokens: Sequence[Hashable], weigh: Callable[[Ngram, int], float] = lambda ngram, count: count
+) -> NgramVector:
     """The `NgramVector` of one caption, without any references.
 
     Args:
@@ -138,7 +145,7 @@ def vectorize_ngrams(tokens, weigh=lambda ngram, count: count):
     return NgramVector(weights, norms, len(tokens))
 
 
-def similarity(first, second):
+def similarity(first: NgramVector, second: NgramVector) -> float:
     """Mean over the n-gram orders of the cosine between two `NgramVector`s, in [0, 1].
 
     A caption shorter than four tokens has no 4-grams; that order counts 0, also against itself.
@@ -158,7 +165,7 @@ def similarity(first, second):
     return total / len(_ORDERS)
 
 
-def similarity_d(candidate, reference):
+def similarity_d(candidate: NgramVector, reference: NgramVector) -> float:
     """CIDEr-D's similarity of two `NgramVector`s, in [0, 1].
 
     Repeating a word does not pay (weights are clipped to the reference's), and neither does another length.
@@ -174,7 +181,7 @@ def similarity_d(candidate, reference):
     return total / len(_ORDERS) * math.exp(-(difference**2) / (2 * SIGMA**2))
 
 
-def iterate_ngrams(tokens, order):
+def iterate_ngrams(tokens: Sequence[Hashable], order: int) -> Iterator[Ngram]:
     """An iterator over the n-grams of a list of tokens, as tuples of `order` tokens.
 
     Example:

@@ -1,5 +1,7 @@
 """The commands: what a shell user types, turned into calls of the package."""
 
+from __future__ import annotations
+
 import argparse
 import contextlib
 import dataclasses
@@ -8,16 +10,28 @@ import math
 import os
 import sys
 import tempfile
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from captioning_utils.encoders import DEFAULT_ENCODER, DEFAULT_LAYER, DTYPES, ENCODERS
 from captioning_utils.errors import InputError
 from captioning_utils.files import write_json, write_text
 from captioning_utils.images import find_images
+from captioning_utils.interfaces import AnyPath, NamedEncoder
 from captioning_utils.presets import FINE_TUNING_RATE, PRESETS
 from captioning_utils.quiet import load_backend
 from captioning_utils.tables import format_table
+
+if TYPE_CHECKING:
+    from captioning_utils.captioner import Captioner
+    from captioning_utils.datasets import CaptionDataset
+    from captioning_utils.features import FeatureCache
+    from captioning_utils.training import TrainingConfig
+
+Captions: TypeAlias = tuple[list[dict[str, Any]], list[str]]
+"""Rows of image, caption and score, and a message for each photo that was left out."""
 
 OK, PARTLY, REFUSED = 0, 1, 2
 EXIT_CODES = (
@@ -30,7 +44,7 @@ SAMPLES = 200  # photos of the val split that training describes at its end
 LARGEST_PICKLE = 5 * 10**8  # bytes of features that are held in memory as a whole, for a moment twice
 
 
-def run_command(main, arguments=None):
+def run_command(main: Callable[[Sequence[str] | None], int], arguments: Sequence[str] | None = None) -> int:
     """Call a command's main function and turn what is the input's fault into one line and exit code 2.
 
     Args:
@@ -61,7 +75,7 @@ def run_command(main, arguments=None):
 
 
 @contextlib.contextmanager
-def when_stopped(advice):
+def when_stopped(advice: str) -> Iterator[None]:
     """Let the message say what to do next when the user stops what runs in here; also a decorator.
 
     Args:
@@ -73,7 +87,7 @@ def when_stopped(advice):
         raise KeyboardInterrupt(advice) from stop
 
 
-def build_parser(command, description, example):
+def build_parser(command: str, description: str, example: str) -> argparse.ArgumentParser:
     """A parser whose `--help` shows every default, an example and the exit codes.
 
     Args:
@@ -96,7 +110,7 @@ def build_parser(command, description, example):
     )
 
 
-def package_program():
+def package_program() -> str:
     """How the commands of the package were called: "captioning" once it is installed, or through Python; str."""
     return "captioning" if Path(sys.argv[0]).stem == "captioning" else "python -m captioning_utils"
 
@@ -104,12 +118,12 @@ def package_program():
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
     """Shows defaults, but no "(default: None)", and keeps the line breaks of the example."""
 
-    def _get_help_string(self, action):
+    def _get_help_string(self, action: argparse.Action) -> str | None:
         has_default = action.default is not None and action.default is not False
         return super()._get_help_string(action) if has_default else action.help
 
 
-def check_writable(path):
+def check_writable(path: AnyPath) -> None:
     """Refuse a place to write to before the work, not after it."""
     path = Path(path)
     if path.is_dir():
@@ -126,7 +140,7 @@ def check_writable(path):
 
 
 @when_stopped("the same command goes on from here")
-def train_main(arguments=None):
+def train_main(arguments: Sequence[str] | None = None) -> int:
     """`train.py`: features, vocabulary, training, one captioner file. Returns the exit code."""
     options, start_from = _read_train_options(arguments)
     from captioning_utils.training import TrainingConfig
@@ -138,7 +152,7 @@ def train_main(arguments=None):
     for split in ("train", "val"):
         dataset.require_split(split, "training needs photos in train and in val: add some, or a split column")
     check_writable(options.model_path)
-    if options.finetune_encoder:
+    if start_from and options.finetune_encoder:
         captioner, features = _train_with_encoder(start_from, dataset, config, options)
     else:
         captioner, features = _train_on_features(start_from, dataset, config, options)
@@ -151,7 +165,9 @@ def train_main(arguments=None):
     return PARTLY if any(image_id in features.skipped for image_id in dataset.image_paths) else OK
 
 
-def _train_on_features(start_from, dataset, config, options):
+def _train_on_features(
+    start_from: Captioner | None, dataset: CaptionDataset, config: TrainingConfig, options: argparse.Namespace
+) -> tuple[Captioner, FeatureCache]:
     """The captioner, trained on cached features, and those features."""
     from captioning_utils.decoders import build_config
     from captioning_utils.encoders import build_encoder
@@ -174,7 +190,9 @@ def _train_on_features(start_from, dataset, config, options):
     return captioner, features
 
 
-def _train_with_encoder(start_from, dataset, config, options):
+def _train_with_encoder(
+    start_from: Captioner, dataset: CaptionDataset, config: TrainingConfig, options: argparse.Namespace
+) -> tuple[Captioner, FeatureCache]:
     """The captioner, trained together with its encoder's last block, and its own features of a few photos."""
     from captioning_utils.encoder_fine_tuning import MirroredTrunk, fine_tune_encoder
     from captioning_utils.features import extract_features
@@ -212,7 +230,7 @@ TRAINING_OPTIONS = (  # name, default and help; the defaults are TrainingConfig'
 )
 
 
-def _read_train_options(arguments):
+def _read_train_options(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, Captioner | None]:
     """The options and the captioner to start from: what is typed counts more than the captioner, the preset last."""
     parser = _train_parser()
     options, start_from = parser.parse_args(arguments), None
@@ -237,7 +255,7 @@ def _read_train_options(arguments):
     return options, start_from
 
 
-def _train_parser():
+def _train_parser() -> argparse.ArgumentParser:
     parser = build_parser(
         "train",
         "Train a captioner on photos and their captions. The features are extracted once and kept; a run that was\n"
@@ -267,7 +285,7 @@ def _train_parser():
     return parser
 
 
-def add_data_options(parser):
+def add_data_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say which photos, and how their features are made.
 
     Example:
@@ -297,12 +315,12 @@ def add_data_options(parser):
 DATA_OPTIONS = ("data_path", "encoder", "layer", "dtype", "weights", "features")  # of add_data_options
 
 
-def add_weights_option(parser):
+def add_weights_option(parser: argparse._ActionsContainer) -> None:
     """Add the option for machines that cannot download the encoder's weights."""
     parser.add_argument("--weights", help="file with the encoder's weights; found or downloaded by itself otherwise")
 
 
-def open_dataset(data_path):
+def open_dataset(data_path: AnyPath) -> CaptionDataset:
     """The dataset at a path; the drawn one is drawn first when it is asked for and not there.
 
     Args:
@@ -319,7 +337,7 @@ def open_dataset(data_path):
     return load_dataset(data_path)
 
 
-def default_features_path(dataset, encoder):
+def default_features_path(dataset: CaptionDataset, encoder: NamedEncoder) -> Path:
     """Where the features of a dataset are kept: one pickle, or a folder of shards where that would fill the memory.
 
     The name holds a hash of the folder that holds the photos, so that two datasets of the same name stay apart, and
@@ -341,7 +359,9 @@ def default_features_path(dataset, encoder):
     return Path("data/features") / f"{dataset.name}-{place}-{encoder.name}-{encoder.layer}-{words[2]}{tuned}{suffix}"
 
 
-def find_captioner_features(captioner, dataset, image_ids, options):
+def find_captioner_features(
+    captioner: Captioner, dataset: CaptionDataset, image_ids: Collection[str], options: argparse.Namespace
+) -> FeatureCache:
     """The features that a captioner reads; the encoder is built only where some are not cached yet.
 
     Args:
@@ -377,7 +397,9 @@ def find_captioner_features(captioner, dataset, image_ids, options):
     return extract_features(photos, captioner.image_encoder(options.weights), path)
 
 
-def show_samples(captioner, dataset, features, count=SAMPLES, shown=5):
+def show_samples(
+    captioner: Captioner, dataset: CaptionDataset, features: FeatureCache, count: int = SAMPLES, shown: int = 5
+) -> None:
     """Print a few sentences for photos of the val split, and warn when nearly all are the same."""
     images = [image_id for image_id in dataset.splits["val"] if image_id in features][:count]
     captions = [best[0].caption for best in captioner.caption_features(features.get(images))]
@@ -396,7 +418,7 @@ def show_samples(captioner, dataset, features, count=SAMPLES, shown=5):
 # ---- generate
 
 
-def generate_main(arguments=None):
+def generate_main(arguments: Sequence[str] | None = None) -> int:
     """`generate.py`: sentences for photos. Returns the exit code."""
     options = _generate_parser().parse_args(arguments)
     photos = [photo for path in options.image_path for photo in find_images(path)]
@@ -408,7 +430,8 @@ def generate_main(arguments=None):
     captioner = load_captioner(options.model_path)
     settings = collect_settings(captioner, options)
     captioner.image_encoder(options.weights)
-    rows, failures = [], []
+    rows: list[dict[str, Any]] = []
+    failures: list[str] = []
     try:
         for new_rows, new_failures in iterate_captions(captioner, photos, settings, show_progress=bool(options.out)):
             rows, failures = rows + new_rows, failures + new_failures
@@ -423,7 +446,7 @@ def generate_main(arguments=None):
     return PARTLY if failures and rows else REFUSED if failures else OK
 
 
-def _generate_parser():
+def _generate_parser() -> argparse.ArgumentParser:
     parser = build_parser(
         "generate",
         "Describe photos in sentences, with the captioner that ships with the package or one of your own.",
@@ -437,7 +460,7 @@ def _generate_parser():
     return parser
 
 
-def add_generation_options(parser):
+def add_generation_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say how sentences are chosen; those not given are the captioner's own.
 
     Example:
@@ -465,7 +488,7 @@ GENERATION_OPTIONS = (  # fields of GenerationConfig: name, type and help
 )
 
 
-def collect_settings(captioner, options):
+def collect_settings(captioner: Captioner, options: argparse.Namespace) -> dict[str, Any]:
     """The fields of `GenerationConfig` that the options name, checked before the work."""
     settings = {name: getattr(options, name) for name, _, _ in GENERATION_OPTIONS}
     settings = {name: value for name, value in settings.items() if value is not None}
@@ -473,14 +496,16 @@ def collect_settings(captioner, options):
     return settings
 
 
-def _table_path(text):
+def _table_path(text: str) -> Path:
     """Refused before the work, not after it."""
     if Path(text).suffix.lower() not in (".json", ".csv"):
         raise argparse.ArgumentTypeError(f"{text!r} does not end in .json or .csv")
     return Path(text)
 
 
-def iterate_captions(captioner, paths, settings, show_progress=False):
+def iterate_captions(
+    captioner: Captioner, paths: Sequence[Path], settings: dict[str, Any], show_progress: bool = False
+) -> Iterator[Captions]:
     """Sentences for many photos, a few at a time; photos that cannot be read are left out and listed.
 
     Args:
@@ -512,7 +537,7 @@ def iterate_captions(captioner, paths, settings, show_progress=False):
         yield rows, failures
 
 
-def printable(path):
+def printable(path: AnyPath) -> str:
     """A path as text that every file and terminal takes: on Linux a name can be any bytes.
 
     Example:
@@ -522,7 +547,9 @@ def printable(path):
     return os.fsencode(path).decode("utf-8", "replace")
 
 
-def caption_photos(captioner, paths, settings, show_progress=False):
+def caption_photos(
+    captioner: Captioner, paths: Sequence[Path], settings: dict[str, Any], show_progress: bool = False
+) -> Captions:
     """Sentences for many photos at once; arguments as `iterate_captions`.
 
     Returns:
@@ -532,7 +559,7 @@ def caption_photos(captioner, paths, settings, show_progress=False):
     return [row for rows, _ in parts for row in rows], [message for _, failures in parts for message in failures]
 
 
-def write_captions(path, rows):
+def write_captions(path: AnyPath, rows: Sequence[dict[str, Any]]) -> None:
     """Write rows of image, caption and score: as CSV to a name that ends in .csv, otherwise as JSON.
 
     Example:

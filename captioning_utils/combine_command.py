@@ -1,10 +1,13 @@
 """The command that makes one captioner of several: `python -m captioning_utils combine`."""
 
+import argparse
+from collections.abc import Sequence
+
 from captioning_utils.cli import OK, build_parser, check_writable
 from captioning_utils.quiet import load_backend
 
 
-def combine_main(arguments=None):
+def combine_main(arguments: Sequence[str] | None = None) -> int:
     """`combine`: an ensemble as one captioner file. Returns the exit code."""
     options = _combine_parser().parse_args(arguments)
     check_writable(options.model_path)
@@ -18,7 +21,7 @@ def combine_main(arguments=None):
     return OK
 
 
-def _combine_parser():
+def _combine_parser() -> argparse.ArgumentParser:
     parser = build_parser(
         "combine",
         "Make one captioner of several: their probabilities are averaged for every word. Captioners of the same data\n"

@@ -5,14 +5,17 @@ each as likely as the captioner holds it, the sentence whose expected similarity
 has the least expected loss: the choice of minimum Bayes risk.
 """
 
+from collections.abc import Hashable, Sequence
+
 import numpy as np
+from numpy.typing import NDArray
 
 from captioning_utils.cider import similarity_d, vectorize_ngrams
 
 SHARPNESS = 4.0  # how much more a likelier sentence counts; chosen on Flickr8k's val split, where 2 to 10 differ little
 
 
-def measure_agreement(sentences, scores):
+def measure_agreement(sentences: Sequence[Sequence[Hashable]], scores: NDArray[np.float32]) -> NDArray[np.float32]:
     """The expected similarity of each sentence to all of them, a likelier sentence counting more.
 
     The similarity is CIDEr-D's without the rarity of words, so it needs no collection of captions.

@@ -1,6 +1,8 @@
 """The commands around datasets: `python -m captioning_utils download` and `python -m captioning_utils check`."""
 
+import argparse
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 from captioning_utils.cli import OK, PARTLY, REFUSED, build_parser, check_writable, when_stopped
@@ -18,7 +20,7 @@ from captioning_utils.files import write_json
 
 
 @when_stopped("the same command goes on from here")
-def download_main(arguments=None):
+def download_main(arguments: Sequence[str] | None = None) -> int:
     """`download`: fetch a dataset, or say where to get it. Returns the exit code."""
     options = _download_parser().parse_args(arguments)
     folder = Path(options.to) / options.dataset
@@ -35,7 +37,7 @@ def download_main(arguments=None):
     return OK
 
 
-def _download_parser():
+def _download_parser() -> argparse.ArgumentParser:
     parser = build_parser(
         "download",
         "Fetch a dataset from its own server (COCO), or say where to get it and where to put it (Flickr8k and\n"
@@ -48,7 +50,7 @@ def _download_parser():
     return parser
 
 
-def check_main(arguments=None):
+def check_main(arguments: Sequence[str] | None = None) -> int:
     """`check`: what a dataset holds and what is wrong with it. Returns the exit code."""
     options = _check_parser().parse_args(arguments)
     if options.json:
@@ -60,7 +62,7 @@ def check_main(arguments=None):
     return {"fine": OK, "look": PARTLY, "unusable": REFUSED}[report.verdict]
 
 
-def _check_parser():
+def _check_parser() -> argparse.ArgumentParser:
     parser = build_parser(
         "check",
         "Look at a dataset before you train on it: which layout it has, photos that are missing, damaged or there\n"

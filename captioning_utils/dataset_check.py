@@ -5,17 +5,21 @@ import hashlib
 import sys
 import textwrap
 import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from captioning_utils.datasets import SPLITS, load_dataset
+from captioning_utils.datasets import SPLITS, CaptionDataset, load_dataset
 from captioning_utils.errors import InputError, count_noun, name_some
 from captioning_utils.images import load_image
+from captioning_utils.interfaces import AnyPath
 from captioning_utils.text import clean_caption
 
 MAX_WORDS = 40  # TrainingConfig's max_words and min_count, which need Keras; a test compares
@@ -63,7 +67,7 @@ class DatasetReport:
     findings: list[Finding]  # the worst first
     verdict: str  # "fine", "look" or "unusable": the worst level, notes aside
 
-    def format(self):
+    def format(self) -> str:
         """All of it as text for people."""
         lines = [self.name]
         if self.layout:
@@ -79,7 +83,7 @@ class DatasetReport:
             ]
         return "\n".join([*lines, *([""] if self.findings else []), self._conclusion()])
 
-    def _conclusion(self):
+    def _conclusion(self) -> str:
         if self.verdict == "fine":
             return "Nothing to mend was found."
         looks = sum(finding.level == "look" for finding in self.findings)
@@ -89,7 +93,13 @@ class DatasetReport:
         return "You cannot train on it as it is."
 
 
-def check_dataset(path, images=None, captions=None, open_photos=True, progress=False):
+def check_dataset(
+    path: AnyPath,
+    images: AnyPath | None = None,
+    captions: AnyPath | None = None,
+    open_photos: bool = True,
+    progress: bool = False,
+) -> DatasetReport:
     """Examine a dataset as `load_dataset` reads it; nothing is changed, and nothing raised that is the dataset's fault.
 
     Args:
@@ -137,7 +147,9 @@ def check_dataset(path, images=None, captions=None, open_photos=True, progress=F
     )
 
 
-def _named(kind, level, names, text, advice, show=repr):
+def _named(
+    kind: str, level: str, names: Sequence[str], text: str, advice: str, show: Callable[[Any], str] = repr
+) -> Iterator[Finding]:
     """The finding about some photos or captions, with the first of them; none where there are none."""
     if names:
         named = name_some(names, show=show)
@@ -167,7 +179,7 @@ LOADING_ADVICE = {  # kind of note -> level, what it means and what to do
 }
 
 
-def _check_loading(dataset):
+def _check_loading(dataset: CaptionDataset) -> Iterator[Finding]:
     for kind, note in dataset.notes.items():
         level, advice = LOADING_ADVICE[kind]
         yield Finding(kind, level, note.count, note.text, advice)
@@ -181,14 +193,15 @@ class PhotoFacts(NamedTuple):
 
     problem: str = ""  # why it cannot be read; nothing else is known then
     digest: bytes = b""  # SHA-256 of the file
-    size: tuple = ()  # (height, width), pixels
-    thumbnail: np.ndarray | None = None  # uint8 (8, 8, 3)
+    size: tuple[int, ...] = ()  # (height, width), pixels
+    thumbnail: NDArray[np.uint8] | None = None  # uint8 (8, 8, 3)
     pattern: int = 0  # 64 bits, see _pattern
 
 
-def _open_photos(dataset, progress, at_once=256):
+def _open_photos(dataset: CaptionDataset, progress: bool, at_once: int = 256) -> dict[str, PhotoFacts]:
     """dict of image_id to `PhotoFacts`."""
-    items, facts = list(dataset.image_paths.items()), {}
+    items = list(dataset.image_paths.items())
+    facts: dict[str, PhotoFacts] = {}
     bar = tqdm(total=len(items), desc="opening photos", unit=" photos", file=sys.stderr, disable=not progress)
     with ThreadPoolExecutor(2) as pool, bar:
         for start in range(0, len(items), at_once):  # a part at a time: memory does not grow with the photos
@@ -198,7 +211,7 @@ def _open_photos(dataset, progress, at_once=256):
     return facts
 
 
-def _look(path):
+def _look(path: Path) -> PhotoFacts:
     try:
         image = load_image(path)
         with open(path, "rb") as file:
@@ -210,7 +223,7 @@ def _look(path):
     return PhotoFacts("", digest, image.shape[:2], thumbnail, _pattern(small))
 
 
-def _check_photos(dataset, facts):
+def _check_photos(dataset: CaptionDataset, facts: Mapping[str, PhotoFacts]) -> Iterator[Finding]:
     damaged = [name for name, fact in facts.items() if fact.problem]
     reason = facts[damaged[0]].problem if damaged else ""
     yield from _named(
@@ -243,7 +256,7 @@ def _check_photos(dataset, facts):
 # --- Splits ---
 
 
-def _check_splits(dataset, facts):
+def _check_splits(dataset: CaptionDataset, facts: Mapping[str, PhotoFacts]) -> Iterator[Finding]:
     readable = {
         split: sum(not facts[name].problem for name in names) if facts else len(names)
         for split, names in dataset.splits.items()
@@ -269,7 +282,7 @@ def _check_splits(dataset, facts):
 # --- The same photo twice ---
 
 
-def _check_twins(dataset, facts):
+def _check_twins(dataset: CaptionDataset, facts: Mapping[str, PhotoFacts]) -> Iterator[Finding]:
     readable = {name: fact for name, fact in facts.items() if not fact.problem}
     split_of = {name: split for split, names in dataset.splits.items() for name in names}
     by_digest = collections.defaultdict(list)
@@ -304,7 +317,7 @@ CROWD = 1000  # a part that so many photos share, such as that of a white page, 
 MAX_DIFFERENCE = 10  # levels of 255
 
 
-def _pattern(image):
+def _pattern(image: Image.Image) -> int:
     """64 bits: where brightness falls from left to right by more than the noise of a compression.
 
     References:
@@ -314,7 +327,7 @@ def _pattern(image):
     return int.from_bytes(np.packbits(grey[:, :-1] - grey[:, 1:] > 4).tobytes(), "big")
 
 
-def find_look_alikes(facts):
+def find_look_alikes(facts: Mapping[str, PhotoFacts]) -> list[tuple[str, str]]:
     """Pairs of photos that show the same picture: resized, or saved again in another quality or format.
 
     Each part of the brightness pattern proposes pairs; the colours of 8×8 squares decide. A crop, a mirror image or a
@@ -346,7 +359,7 @@ def find_look_alikes(facts):
 # --- Captions ---
 
 
-def _check_captions(dataset):
+def _check_captions(dataset: CaptionDataset) -> Iterator[Finding]:
     everything = [caption for captions in dataset.captions.values() for caption in captions]
     odd = [caption for caption in everything if has_odd_characters(caption)]
     yield from _named(
@@ -372,7 +385,7 @@ def _check_captions(dataset):
         yield Finding("repeated_captions", "note", again, text, advice)
 
 
-def has_odd_characters(caption):
+def has_odd_characters(caption: str) -> bool:
     """Whether a caption holds control characters, the replacement character, or UTF-8 that was read as Latin.
 
     Example:
@@ -389,7 +402,7 @@ def has_odd_characters(caption):
         return False
 
 
-def _check_words(dataset):
+def _check_words(dataset: CaptionDataset) -> Iterator[Finding]:
     """What is left of the captions after cleaning."""
     cleaned = {name: [clean_caption(caption) for caption in texts] for name, texts in dataset.captions.items()}
     empty = [name for name, texts in cleaned.items() if not all(texts)]
@@ -407,7 +420,7 @@ def _check_words(dataset):
         yield from _check_shared_captions(dataset, cleaned)
 
 
-def _check_lengths(cleaned):
+def _check_lengths(cleaned: Mapping[str, list[str]]) -> Iterator[Finding]:
     lengths = {name: [len(text.split()) for text in texts if text] for name, texts in cleaned.items()}
     long = [name for name, numbers in lengths.items() if max(numbers, default=0) > MAX_WORDS]
     yield from _named(
@@ -428,7 +441,7 @@ def _check_lengths(cleaned):
     )
 
 
-def _check_variety(cleaned):
+def _check_variety(cleaned: Mapping[str, list[str]]) -> Iterator[Finding]:
     counts = collections.Counter(text for texts in cleaned.values() for text in texts if text)
     text, count = counts.most_common(1)[0] if counts else ("", 0)
     if count >= 10 and count > counts.total() / 100:
@@ -437,7 +450,7 @@ def _check_variety(cleaned):
         yield Finding("same_captions", "look", count, found, advice, [text])
 
 
-def _check_rare_words(captions):
+def _check_rare_words(captions: Iterable[str]) -> Iterator[Finding]:
     counts = collections.Counter(word for text in captions for word in text.split())
     rare = {word: count for word, count in counts.items() if count < MIN_COUNT}
     share = sum(rare.values()) / max(counts.total(), 1)
@@ -450,7 +463,7 @@ def _check_rare_words(captions):
         yield Finding("rare_words", "look", len(rare), text, advice, sorted(rare)[:EXAMPLES])
 
 
-def _check_shared_captions(dataset, cleaned):
+def _check_shared_captions(dataset: CaptionDataset, cleaned: Mapping[str, list[str]]) -> Iterator[Finding]:
     known = {text for name in dataset.splits["train"] for text in cleaned[name]}
     held_out = dataset.splits["val"] + dataset.splits["test"]
     shared = [name for name in held_out if all(text in known for text in cleaned[name])]

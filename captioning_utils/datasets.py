@@ -18,12 +18,14 @@ import hashlib
 import itertools
 import os
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from captioning_utils.errors import InputError, count_and_name, count_noun, name_some
 from captioning_utils.files import read_json
 from captioning_utils.images import is_photo_name
+from captioning_utils.interfaces import AnyPath
 from captioning_utils.tables import CAPTION_COLUMNS, IMAGE_COLUMNS, read_header, read_rows
 
 SPLITS = ("train", "val", "test")
@@ -69,7 +71,7 @@ SPLIT_COLUMNS = ("split", "set", "subset")
 class Note(NamedTuple):
     """What was left out or repaired while loading."""
 
-    count: int
+    count: int  # type: ignore[assignment]  # a tuple's own count() is of no use here
     text: str  # a sentence for people
 
 
@@ -101,7 +103,7 @@ class CaptionDataset:
     layout: str = dataclasses.field(default="", compare=False)  # what was recognised; contents alone make it equal
     split_source: str = ""  # where the split is from, in words
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if set(self.splits) != set(SPLITS):
             raise InputError(f"the splits are {sorted(self.splits)!r:.80}; give exactly {', '.join(SPLITS)}")
         without = [image_id for image_id in self.image_paths if not self.captions.get(image_id)]
@@ -111,7 +113,7 @@ class CaptionDataset:
                 f"captions and photos do not belong together: photos without caption: {count_and_name(without)}, "
                 f"captions without photo: {count_and_name(unknown)}; give both for each photo"
             )
-        split_of = {}
+        split_of: dict[str, str] = {}
         for split, image_ids in self.splits.items():
             for image_id in image_ids:
                 if image_id not in self.image_paths:
@@ -119,11 +121,11 @@ class CaptionDataset:
                 _assign(split_of, image_id, split, self.name)
 
     @property
-    def problems(self):
+    def problems(self) -> tuple[str, ...]:
         """tuple of str: the sentences of `notes`, on what was left out or repaired while loading."""
         return tuple(note.text for note in self.notes.values())
 
-    def require_split(self, split, advice="choose another split or add photos"):
+    def require_split(self, split: str, advice: str = "choose another split or add photos") -> list[str]:
         """The image_ids of a split that must not be empty.
 
         Args:
@@ -148,7 +150,7 @@ class CaptionDataset:
             raise InputError(f"the {split} split of {self.name} is empty ({sizes}); {advice}")
         return self.splits[split]
 
-    def split_captions(self, split):
+    def split_captions(self, split: str) -> dict[str, list[str]]:
         """The captions of one split: what a vocabulary is built from, and the references of a score.
 
         Args:
@@ -162,7 +164,7 @@ class CaptionDataset:
         """
         return {image_id: self.captions[image_id] for image_id in self.require_split(split)}
 
-    def summary(self):
+    def summary(self) -> str:
         """One line with the sizes, and a line for each problem: for people, to print after loading."""
         sizes = ", ".join(f"{split} {count_noun(len(self.splits[split]), 'photo')}" for split in SPLITS)
         number = sum(map(len, self.captions.values()))
@@ -170,7 +172,9 @@ class CaptionDataset:
         return "\n".join([first, *(f"  note: {problem}" for problem in self.problems)])
 
 
-def load_dataset(path, images=None, captions=None, seed=0):
+def load_dataset(
+    path: AnyPath, images: AnyPath | None = None, captions: AnyPath | None = None, seed: int = 0
+) -> CaptionDataset:
     """Load a captioning dataset; its layout is recognised by looking.
 
     The module's first lines say which layouts are read and how the split is chosen. Where both layouts of Flickr8k
@@ -225,7 +229,7 @@ def load_dataset(path, images=None, captions=None, seed=0):
 # --- Which files are there ---
 
 
-def _locate(path, captions):
+def _locate(path: Path, captions: AnyPath | None) -> tuple[Path, list[Path]]:
     """The dataset's folder and its caption files: one, or COCO's train and val."""
     if path.is_file():
         root = path.parent.parent if path.parent.name in TEXT_FOLDERS else path.parent
@@ -243,7 +247,7 @@ def _locate(path, captions):
     return root, found[:1]
 
 
-def _recognise(root):
+def _recognise(root: Path) -> list[Path]:
     folders = [root, *(root / name for name in TEXT_FOLDERS)]
     for names in CAPTION_FILES:
         found = [folder / name for name in names for folder in folders if (folder / name).is_file()]
@@ -260,7 +264,7 @@ def _recognise(root):
     )
 
 
-def _only(files):
+def _only(files: list[Path]) -> list[Path]:
     if len(files) > 1:
         names = [file.name for file in files]
         raise InputError(
@@ -269,7 +273,7 @@ def _only(files):
     return files
 
 
-def _coco_sibling(file):
+def _coco_sibling(file: Path) -> list[Path]:
     """COCO's val file beside its train file, as a list of one or none."""
     sibling = file.with_name(file.name.replace("captions_train", "captions_val"))
     return [sibling] if sibling != file and sibling.is_file() else []
@@ -282,16 +286,17 @@ def _coco_sibling(file):
 class _Listing:
     """What caption files say, before anybody looked for the photos."""
 
-    captions: dict = dataclasses.field(default_factory=dict)  # image_id -> list of str
-    split_of: dict = dataclasses.field(default_factory=dict)  # image_id -> split; empty where the file has none
-    folder_of: dict = dataclasses.field(default_factory=dict)  # image_id -> folder, where the file names one
-    notes: dict = dataclasses.field(default_factory=dict)  # kind -> Note
+    captions: dict[str, list[str]] = dataclasses.field(default_factory=dict)  # image_id -> list of str
+    # image_id -> split; empty where the file has none
+    split_of: dict[str, str] = dataclasses.field(default_factory=dict)
+    folder_of: dict[str, str] = dataclasses.field(default_factory=dict)  # image_id -> folder, where the file names one
+    notes: dict[str, Note] = dataclasses.field(default_factory=dict)  # kind -> Note
     layout: str = ""
     empty: int = 0  # captions without any text
-    broken: list = dataclasses.field(default_factory=list)  # "file, line" of what cannot be used
-    long: list = dataclasses.field(default_factory=list)  # "file, line" where a caption of several lines ends
+    broken: list[str] = dataclasses.field(default_factory=list)  # "file, line" of what cannot be used
+    long: list[str] = dataclasses.field(default_factory=list)  # "file, line" where a caption of several lines ends
 
-    def add(self, image_id, caption, split, file):
+    def add(self, image_id: str, caption: str, split: str | None, file: Path) -> None:
         caption = _valid_text(caption).strip()
         if not caption:
             self.empty += 1
@@ -300,10 +305,10 @@ class _Listing:
         if split is not None:
             _assign(self.split_of, image_id, split, file)
 
-    def note(self, kind, count, text):
+    def note(self, kind: str, count: int, text: str) -> None:
         self.notes[kind] = Note(count, text)
 
-    def note_losses(self):
+    def note_losses(self) -> None:
         if self.empty:
             self.note("empty_captions", self.empty, f"{count_noun(self.empty, 'empty caption')} left out")
         if self.broken:
@@ -316,7 +321,7 @@ class _Listing:
             self.note("captions_over_lines", len(self.long), text)
 
 
-def _read_listing(caption_files):
+def _read_listing(caption_files: list[Path]) -> _Listing:
     listing = _Listing()
     coco_splits = ("train", "val") if len(caption_files) == 2 else (None,)
     for file, coco_split in zip(caption_files, coco_splits, strict=True):
@@ -333,7 +338,7 @@ def _read_listing(caption_files):
     return listing
 
 
-def _read_text_captions(file, listing):
+def _read_text_captions(file: Path, listing: _Listing) -> None:
     try:
         with open(file, encoding="utf-8-sig", newline="") as lines:
             first = lines.readline()
@@ -347,7 +352,7 @@ def _read_text_captions(file, listing):
         raise InputError(f"{file} is not text in UTF-8 ({error.reason}); save it as UTF-8") from error
 
 
-def _read_token_lines(lines, listing, file):
+def _read_token_lines(lines: Iterable[str], listing: _Listing, file: Path) -> None:
     """Flickr's own format: "name.jpg#0<tab>caption".
 
     Flickr8k has five captions for "2258277193_586949ec62.jpg.1", a photo that was never published; they leave
@@ -362,7 +367,7 @@ def _read_token_lines(lines, listing, file):
             listing.broken.append(f"{file.name}, line {number}")
 
 
-def _read_table(first, lines, listing, file):
+def _read_table(first: str, lines: Iterable[str], listing: _Listing, file: Path) -> None:
     header = read_header(first)
     if header is None:
         raise InputError(
@@ -386,14 +391,14 @@ def _read_table(first, lines, listing, file):
         listing.add(_safe_name(row[header.image], file), row[header.caption], split_word, file)
 
 
-def _split_word(word, line):
+def _split_word(word: str, line: str) -> str:
     split = SPLIT_WORDS.get(word.strip().lower())
     if split is None:
         raise InputError(f"{line} has the split {word!r:.80}; allowed: {', '.join(SPLIT_WORDS)}")
     return split
 
 
-def _read_json_captions(file, listing, coco_split):
+def _read_json_captions(file: Path, listing: _Listing, coco_split: str | None) -> None:
     content = read_json(file)
     images = content.get("images") if isinstance(content, dict) else None
     if isinstance(images, list) and isinstance(content.get("annotations"), list):
@@ -409,7 +414,7 @@ def _read_json_captions(file, listing, coco_split):
         )
 
 
-def _read_coco(content, listing, file, split):
+def _read_coco(content: dict[str, Any], listing: _Listing, file: Path, split: str | None) -> None:
     names = {}
     for index, image in enumerate(content["images"]):
         where = f"{file}: images[{index}]"
@@ -423,7 +428,7 @@ def _read_coco(content, listing, file, split):
             listing.add(name, _entry(annotation, "caption", str, where), split, file)
 
 
-def _read_karpathy(images, listing, file):
+def _read_karpathy(images: list[Any], listing: _Listing, file: Path) -> None:
     for index, image in enumerate(images):
         where = f"{file}: images[{index}]"
         image_id = _safe_name(_entry(image, "filename", str, where), file)
@@ -434,7 +439,7 @@ def _read_karpathy(images, listing, file):
             listing.add(image_id, _entry(sentence, "raw", str, where), split, file)
 
 
-def _entry(record, key, kind, where):
+def _entry(record: object, key: str, kind: type | tuple[type, ...], where: str) -> Any:
     """`record[key]` of a stranger's JSON, if it is what it must be."""
     value = record.get(key) if isinstance(record, dict) else None
     if not isinstance(value, kind):
@@ -442,7 +447,7 @@ def _entry(record, key, kind, where):
     return value
 
 
-def _safe_name(name, file):
+def _safe_name(name: str, file: Path) -> str:
     """The name of a photo inside the photo folder; never one that leads out of it."""
     name = _valid_text(name).strip().replace("\\", "/")
     parts = name.split("/")
@@ -451,12 +456,12 @@ def _safe_name(name, file):
     return name if "." not in parts and "" not in parts else "/".join(part for part in parts if part not in ("", "."))
 
 
-def _valid_text(text):
+def _valid_text(text: str) -> str:
     """JSON can hold half characters that no file can be written with; they become question marks."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _assign(split_of, image_id, split, where):
+def _assign(split_of: dict[str, str], image_id: str, split: str, where: object) -> None:
     if split_of.setdefault(image_id, split) != split:
         raise InputError(
             f"{where}: the photo {image_id!r:.120} is in two splits, {split_of[image_id]} and {split}; "
@@ -470,15 +475,15 @@ def _assign(split_of, image_id, split, where):
 class _PhotoFinder:
     """Finds photos by name in the likely folders, each listed once: a question to the disk a photo is slow."""
 
-    def __init__(self, root):
+    def __init__(self, root: Path) -> None:
         if not root.is_dir():
             raise InputError(f"the photo folder {root} does not exist; give the folder that holds the photos")
         nested = [root / outer / inner for outer in PHOTO_FOLDERS for inner in PHOTO_FOLDERS]
         candidates = [*(root / name for name in PHOTO_FOLDERS), *nested, root]
         self.folders = [folder for folder in candidates if folder.is_dir()]
-        self.listings = {}  # folder -> names of the files in it
+        self.listings: dict[Path, set[str]] = {}  # folder -> names of the files in it
 
-    def find(self, name):
+    def find(self, name: str) -> Path | None:
         parent, _, base = name.rpartition("/")
         for folder in self.folders:
             place = folder / parent if parent else folder
@@ -486,13 +491,13 @@ class _PhotoFinder:
                 return place / base
         return None
 
-    def _names(self, place):
+    def _names(self, place: Path) -> set[str]:
         if place not in self.listings:
             with contextlib.suppress(OSError), os.scandir(place) as entries:
                 self.listings[place] = {entry.name for entry in entries if entry.is_file()}
         return self.listings.setdefault(place, set())
 
-    def names_beside(self, paths):
+    def names_beside(self, paths: Iterable[Path]) -> Iterator[str]:
         """The names of the photos that lie in the same folders as `paths` and are not among them."""
         found = set(paths)
         for place in {path.parent for path in found}:
@@ -501,7 +506,7 @@ class _PhotoFinder:
                     yield name
 
 
-def _find_photos(listing, finder, file):
+def _find_photos(listing: _Listing, finder: _PhotoFinder, file: Path) -> dict[str, Path]:
     image_paths, missing = {}, []
     for image_id in listing.captions:
         folder = listing.folder_of.get(image_id)
@@ -533,7 +538,9 @@ def _find_photos(listing, finder, file):
 # --- Which photo is in which split ---
 
 
-def _choose_splits(listing, root, caption_files, image_ids, seed):
+def _choose_splits(
+    listing: _Listing, root: Path, caption_files: list[Path], image_ids: list[str], seed: int
+) -> tuple[dict[str, str], str]:
     """The split of each photo (none for one that the official split leaves out), and in words where it is from."""
     if len(caption_files) == 2:  # COCO publishes no captions for its test photos: half of val takes their place
         held_out = _shuffled((name for name in image_ids if listing.split_of[name] == "val"), seed)
@@ -549,12 +556,12 @@ def _choose_splits(listing, root, caption_files, image_ids, seed):
     return split_of, "drawn at random: 80 % train, 10 % val, 10 % test"
 
 
-def _shuffled(image_ids, seed):
+def _shuffled(image_ids: Iterable[str], seed: int) -> list[str]:
     """An order that depends on the names and the seed only, and stays the same in every version of Python."""
     return sorted(image_ids, key=lambda image_id: hashlib.sha256(f"{seed} {image_id}".encode()).digest())
 
 
-def _flickr8k_split(root):
+def _flickr8k_split(root: Path) -> dict[str, str]:
     """Flickr8k's official split, {} where its three files are not all there."""
     for folder in (root, *(root / name for name in TEXT_FOLDERS)):
         files = {split: folder / name for split, name in FLICKR8K_SPLIT_FILES.items()}
@@ -562,7 +569,7 @@ def _flickr8k_split(root):
             break
     else:
         return {}
-    split_of = {}
+    split_of: dict[str, str] = {}
     for split, file in files.items():
         try:
             names = file.read_text(encoding="utf-8-sig").split()
@@ -576,5 +583,5 @@ def _flickr8k_split(root):
 # --- Words for people ---
 
 
-def _or(names):
+def _or(names: Sequence[str]) -> str:
     return f"{', '.join(names[:-1])} or {names[-1]}"

@@ -1,16 +1,33 @@
 """The decoders drawn with boxes and arrows: what flows where, in which shape, and where the learned numbers sit."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
-from captioning_utils.decoders.attention import AttentionDecoder
-from captioning_utils.decoders.merge import MergeDecoder
-from captioning_utils.decoders.transformer import TransformerDecoder
+from captioning_utils.decoders.attention import AttentionConfig, AttentionDecoder
+from captioning_utils.decoders.merge import MergeConfig, MergeDecoder
+from captioning_utils.decoders.transformer import TransformerConfig, TransformerDecoder
 from captioning_utils.errors import InputError
+from captioning_utils.interfaces import Decoder
 from captioning_utils.plots import BLUE, GREY, INK, LINE, PAPER, SKY, DescribedFigure, styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+Place: TypeAlias = tuple[float, float]
+"""(column, row), from the top left."""
+
+Source: TypeAlias = str | tuple[Any, ...]
+"""The key of a box, or (key, *places on the way of the arrow)."""
+
+Diagram: TypeAlias = "tuple[str, dict[str, Box], tuple[Place, Place, str] | None]"
+"""Title, boxes by key, and of a frame the first and the last place and its note."""
 
 COLUMN, ROW = 2.45, 0.92  # inches from box to box
 WIDTH, HEIGHT = 2.1, 0.68  # inches of a box
@@ -22,13 +39,13 @@ class Box(NamedTuple):
 
     title: str
     shape: str  # of what comes out, for one photo; "length" is the number of words
-    place: tuple  # (column, row), from the top left
-    layers: tuple = ()  # layers and weights that it stands for
-    sources: tuple = ()  # keys of the boxes it reads; or (key, *places on the way of the arrow)
+    place: Place  # (column, row), from the top left
+    layers: tuple[Any, ...] = ()  # layers and weights that it stands for
+    sources: tuple[Source, ...] = ()  # keys of the boxes it reads; or (key, *places on the way of the arrow)
 
 
 @styled
-def plot_decoder(decoder):
+def plot_decoder(decoder: Decoder) -> DescribedFigure:
     """Draw a decoder with the shape of everything that flows through it.
 
     Args:
@@ -47,7 +64,7 @@ def plot_decoder(decoder):
         >>> figure.alt_text[:100]
         'The merge decoder, 1,849,113 numbers. photo features: (8). layer norm, dropout: (8), 16 numbers, fro'
     """
-    describe = {MergeDecoder: _merge, AttentionDecoder: _attention, TransformerDecoder: _transformer}.get(type(decoder))
+    describe = _DIAGRAMS.get(type(decoder))
     if describe is None:
         raise InputError(f"there is no drawing of a {type(decoder).__name__}; give a decoder of build_decoder")
     title, boxes, frame = describe(decoder, decoder.config)
@@ -70,7 +87,7 @@ def plot_decoder(decoder):
     return figure
 
 
-def _merge(decoder, config):
+def _merge(decoder: Decoder, config: MergeConfig) -> Diagram:
     hidden, features = config.hidden_dim, config.feature_shape
     boxes = {
         "features": Box("photo features", _shape(*features), (0, 0)),
@@ -95,7 +112,7 @@ def _merge(decoder, config):
     return "The merge decoder", boxes, None
 
 
-def _attention(decoder, config):
+def _attention(decoder: Decoder, config: AttentionConfig) -> Diagram:
     width, hidden, regions = config.embedding_dim, config.hidden_dim, config.feature_shape[0]
     cell, name = decoder.cell, config.cell.upper()
     state = _shape(hidden) if config.cell == "gru" else f"2 × {_shape(hidden)}"
@@ -128,7 +145,7 @@ def _attention(decoder, config):
     return "The attention decoder, choosing one word", boxes, None
 
 
-def _transformer(decoder, config):
+def _transformer(decoder: Decoder, config: TransformerConfig) -> Diagram:
     hidden, blocks, regions = config.hidden_dim, decoder.blocks, config.feature_shape[0]
     words, layers = _shape("length", hidden), len(blocks)
     boxes = {
@@ -161,26 +178,37 @@ def _transformer(decoder, config):
     return "The transformer decoder", boxes, ((1, 2), (1, 4), note + "its result is added")
 
 
-def _shape(*sizes):
+_DIAGRAMS: dict[type, Callable[[Decoder, Any], Diagram]] = {
+    MergeDecoder: _merge,
+    AttentionDecoder: _attention,
+    TransformerDecoder: _transformer,
+}
+
+
+def _shape(*sizes: object) -> str:
     return f"({', '.join(map(str, sizes))})"
 
 
-def _count(box):
+def _count(box: Box) -> int:
     """How many learned numbers a box stands for; int."""
     return sum(
         layer.count_params() if hasattr(layer, "count_params") else int(np.prod(layer.shape)) for layer in box.layers
     )
 
 
-def _centre(place):
+def _centre(place: Place) -> tuple[float, float]:
     """(column, row) → (x, y) in inches."""
     return MARGIN + WIDTH / 2 + place[0] * COLUMN, 2 * MARGIN + 0.15 + HEIGHT / 2 + place[1] * ROW
 
 
-def _draw_box(axes, box):
+def _draw_box(axes: Axes, box: Box) -> None:
     x, y = _centre(box.place)
     count = _count(box)
-    look = {"facecolor": "#e4f1fa" if count else PAPER, "edgecolor": SKY if count else LINE, "linewidth": 1.2}
+    look: dict[str, Any] = {
+        "facecolor": "#e4f1fa" if count else PAPER,
+        "edgecolor": SKY if count else LINE,
+        "linewidth": 1.2,
+    }
     corner, style = (x - WIDTH / 2, y - HEIGHT / 2), "round,pad=0,rounding_size=0.08"
     axes.add_patch(FancyBboxPatch(corner, WIDTH, HEIGHT, boxstyle=style, zorder=3, **look))
     lines = [(box.title, INK, 9.5, "bold"), (box.shape, BLUE, 9.5, "normal")]
@@ -192,7 +220,7 @@ def _draw_box(axes, box):
         axes.text(*place, text, horizontalalignment="center", verticalalignment="center", **look)
 
 
-def _draw_arrow(axes, places):
+def _draw_arrow(axes: Axes, places: Sequence[Place]) -> None:
     """A line through the places that ends, with a head, at the edge of the last one's box."""
     points, half = np.array([_centre(place) for place in places]), np.array([WIDTH, HEIGHT]) / 2
     beside = np.abs(points[-2] - points[-1]) < half
@@ -202,18 +230,18 @@ def _draw_arrow(axes, places):
     axes.add_patch(FancyArrowPatch(path=Path(points), arrowstyle="-|>", mutation_scale=11, color=GREY, zorder=2))
 
 
-def _draw_frame(axes, first, last, note):
+def _draw_frame(axes: Axes, first: Place, last: Place, note: str) -> None:
     """A dashed frame around the boxes from `first` to `last`, one below the other, with a note on its left."""
     (x, top), (_, bottom) = _centre(first), _centre(last)
     gap = (COLUMN - WIDTH) / 2
     corner, height = (x - WIDTH / 2 - gap, top - HEIGHT / 2 - gap / 2), bottom - top + HEIGHT + gap
-    look = {"facecolor": "none", "edgecolor": GREY, "linestyle": "--"}
+    look: dict[str, Any] = {"facecolor": "none", "edgecolor": GREY, "linestyle": "--"}
     axes.add_patch(FancyBboxPatch(corner, WIDTH + 2 * gap, height, boxstyle="round,pad=0", zorder=1, **look))
     place = (corner[0] - 0.1, bottom + HEIGHT / 2)
     axes.text(*place, note, color=GREY, fontsize=9, horizontalalignment="right", verticalalignment="bottom")
 
 
-def _box_in_words(box, boxes):
+def _box_in_words(box: Box, boxes: Mapping[str, Box]) -> str:
     count = _count(box)
     names = [boxes[source[0] if isinstance(source, tuple) else source].title for source in box.sources]
     parts = [box.shape, *([f"{count:,} numbers"] if count else []), *([f"from {' and '.join(names)}"] if names else [])]

@@ -1,14 +1,18 @@
 """The commands that take a captioner elsewhere: `export`, `push` and `pull`."""
 
+import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from captioning_utils.cli import OK, add_weights_option, build_parser, check_writable
 from captioning_utils.errors import InputError
 from captioning_utils.files import read_json
+from captioning_utils.interfaces import AnyPath
 from captioning_utils.quiet import load_backend
 
 
-def export_main(arguments=None):
+def export_main(arguments: Sequence[str] | None = None) -> int:
     """`export`: a captioner as ONNX graphs. Returns the exit code."""
     options = _export_parser().parse_args(arguments)
     check_writable(options.out / "captioner.json")
@@ -27,7 +31,7 @@ def export_main(arguments=None):
     return OK
 
 
-def _export_parser():
+def _export_parser() -> argparse.ArgumentParser:
     parser = build_parser(
         "export",
         "Write a captioner as ONNX graphs, with a small program that uses them: they need onnxruntime, numpy and\n"
@@ -43,7 +47,7 @@ def _export_parser():
     return parser
 
 
-def push_main(arguments=None):
+def push_main(arguments: Sequence[str] | None = None) -> int:
     """`push`: a captioner and its model card to the hub. Returns the exit code."""
     options = _push_parser().parse_args(arguments)
     results = _read_results(options.results)
@@ -55,7 +59,7 @@ def push_main(arguments=None):
     return OK
 
 
-def _push_parser():
+def _push_parser() -> argparse.ArgumentParser:
     parser = build_parser(
         "push",
         "Put a captioner on Hugging Face's hub, with a model card made from its training summary. Log in first with\n"
@@ -71,7 +75,7 @@ def _push_parser():
     return parser
 
 
-def pull_main(arguments=None):
+def pull_main(arguments: Sequence[str] | None = None) -> int:
     """`pull`: a captioner from the hub. Returns the exit code."""
     options = _pull_parser().parse_args(arguments)
     path = options.out or Path(f"{options.repository.rpartition('/')[2]}.h5")
@@ -85,7 +89,7 @@ def pull_main(arguments=None):
     return OK
 
 
-def _pull_parser():
+def _pull_parser() -> argparse.ArgumentParser:
     parser = build_parser(
         "pull",
         "Fetch a captioner from Hugging Face's hub. It is kept only when it opens as one; nothing in it is executed.",
@@ -98,7 +102,7 @@ def _pull_parser():
     return parser
 
 
-def _read_results(path):
+def _read_results(path: AnyPath | None) -> dict[str, Any] | None:
     """A results file, or None; what is in it is checked where the card is made."""
     if path is None:
         return None

@@ -3,6 +3,7 @@
 import itertools
 import math
 import statistics
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -12,7 +13,9 @@ from captioning_utils.metrics import compute_bleu, compute_bleu_statistics
 from captioning_utils.protocols import PROTOCOLS, tokenize_captions
 
 
-def compute_diversity(captions, train_captions, known_words=None):
+def compute_diversity(
+    captions: Iterable[str], train_captions: Iterable[str], known_words: Iterable[str] | None = None
+) -> dict[str, float]:
     """Describe a set of generated captions, one a photo. All are cleaned as under the `standard` protocol.
 
     Args:
@@ -56,7 +59,7 @@ def compute_diversity(captions, train_captions, known_words=None):
     }
 
 
-def _count_captions(words, train):
+def _count_captions(words: list[list[str]], train: list[list[str]]) -> dict[str, float]:
     """How many captions (token lists) there are, are different, and are none of the train split's."""
     captions = list(map(tuple, words))
     copies, distinct = set(map(tuple, train)), len(set(captions))
@@ -68,11 +71,11 @@ def _count_captions(words, train):
     }
 
 
-def _repeats_word(tokens):
+def _repeats_word(tokens: Sequence[str]) -> bool:
     return any(first == second for first, second in itertools.pairwise(tokens))
 
 
-def repeats_trigram(tokens):
+def repeats_trigram(tokens: Sequence[Hashable]) -> bool:
     """Whether a caption (a list of tokens) holds some three tokens in a row more than once.
 
     Example:
@@ -83,7 +86,9 @@ def repeats_trigram(tokens):
     return len(set(trigrams)) < len(trigrams)
 
 
-def compute_set_diversity(caption_sets, references):
+def compute_set_diversity(
+    caption_sets: Mapping[str, Sequence[str]], references: Mapping[str, Sequence[str]]
+) -> dict[str, float]:
     """How much several captions of the same photo differ, averaged over the photos.
 
     Args:
@@ -128,18 +133,18 @@ def compute_set_diversity(caption_sets, references):
     return report
 
 
-def _clean(captions):
+def _clean(captions: Iterable[str]) -> list[list[str]]:
     if isinstance(captions, (str, dict)):  # both can be looped over, and would give letters or ids
         raise InputError(f"captions are a {type(captions).__name__}; give a list of str")
     return tokenize_captions(list(captions), PROTOCOLS["standard"])
 
 
-def _div(words, order):
+def _div(words: list[list[str]], order: int) -> float:
     ngrams = set().union(*(iterate_ngrams(tokens, order) for tokens in words))
     return len(ngrams) / max(1, sum(map(len, words)))
 
 
-def _mbleu(sets):
+def _mbleu(sets: list[list[list[str]]]) -> list[float]:
     scores = []
     for place in range(max(map(len, sets))):
         having = [words for words in sets if len(words) > place]
@@ -151,7 +156,7 @@ def _mbleu(sets):
     return [statistics.fmean(scores_of_order) for scores_of_order in np.transpose(scores).tolist()]
 
 
-def _self_cider(words, cider):
+def _self_cider(words: list[list[str]], cider: Cider) -> float:
     vectors = [cider.vectorize(tokens) for tokens in words]
     matrix = [[similarity(first, second) for second in vectors] for first in vectors]
     roots = np.sqrt(np.clip(np.linalg.eigvalsh(matrix), 0, None))  # rounding can push 0 below 0

@@ -2,15 +2,17 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
 from captioning_utils.archives import check_room, unpack_zip
-from captioning_utils.datasets import load_dataset
+from captioning_utils.datasets import CaptionDataset, load_dataset
 from captioning_utils.errors import InputError
 from captioning_utils.images import is_photo_name
+from captioning_utils.interfaces import AnyPath
 from captioning_utils.transfer import check_digest, fetch_file
 
 # COCO's own bucket. The address on its page, http://images.cocodataset.org, has no valid certificate of its own; this
@@ -30,7 +32,7 @@ class CocoArchive:
     path: str  # below COCO_URL
     size: int  # bytes
     sha256: str
-    names: tuple = ()  # the members that are wanted; () for all, which are then photos
+    names: tuple[str, ...] = ()  # the members that are wanted; () for all, which are then photos
     num_photos: int = 0  # in the folder named like the archive
 
 
@@ -86,7 +88,7 @@ WITHOUT_DOWNLOAD = ("flickr8k", "flickr30k")
 NAMES = tuple(BY_HAND)
 
 
-def find_dataset(folder):
+def find_dataset(folder: AnyPath) -> CaptionDataset:
     """Look for a dataset that was downloaded by hand; archives in its folder are unpacked first.
 
     Args:
@@ -115,7 +117,7 @@ def find_dataset(folder):
     return load_dataset(folder)
 
 
-def explain_by_hand(name, folder):
+def explain_by_hand(name: str, folder: AnyPath) -> str:
     """Where to get a dataset without this package, and where to put it, in lines for people.
 
     Args:
@@ -139,7 +141,9 @@ def explain_by_hand(name, folder):
     return "\n".join(lines)
 
 
-def download_coco(folder, base_url=COCO_URL, archives=COCO_ARCHIVES):
+def download_coco(
+    folder: AnyPath, base_url: str = COCO_URL, archives: Sequence[CocoArchive] = COCO_ARCHIVES
+) -> CaptionDataset:
     """Download and unpack COCO 2017's captions and photos: 20 GB, and 39 GB of room while it works.
 
     Each archive is checked by its SHA-256, unpacked, and removed. Stopped or cut off, it goes on from there the next
@@ -174,20 +178,20 @@ def download_coco(folder, base_url=COCO_URL, archives=COCO_ARCHIVES):
     return load_dataset(folder)
 
 
-def _is_unpacked(archive, folder):
+def _is_unpacked(archive: CocoArchive, folder: Path) -> bool:
     if archive.names:
         return all((folder / name).is_file() for name in archive.names)
     place = folder / Path(archive.path).stem
     return place.is_dir() and sum(is_photo_name(name) for name in os.listdir(place)) == archive.num_photos
 
 
-def _places(archive, folder):
+def _places(archive: CocoArchive, folder: Path) -> tuple[Path, Path]:
     """The archive, and what has arrived of it."""
     name = Path(archive.path).name
     return folder / name, folder / f"{name}.part"
 
 
-def _fetch_archive(archive, folder, base_url):
+def _fetch_archive(archive: CocoArchive, folder: Path, base_url: str) -> Path:
     """The archive, also one that somebody put there; its hash is right."""
     path, part = _places(archive, folder)
     if path.is_file():

@@ -5,11 +5,23 @@ at y = 0, facing right. `captioning_utils.scenery` puts them into a picture.
 """
 
 import math
+import random
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
+
+Colour: TypeAlias = tuple[int, ...]
+"""Red, green and blue, 0-255."""
+
+_Point: TypeAlias = tuple[float, float]
+
+Points: TypeAlias = Sequence[Sequence[float]] | NDArray[np.float64]
+"""(x, y) one after the other."""
 
 PALETTE = {
     "red": (218, 40, 44),
@@ -29,12 +41,12 @@ TROUSERS = ((52, 62, 96), (84, 74, 66), (70, 72, 80))
 DARK = (40, 36, 44)
 
 
-def mix(first, second, share):
+def mix(first: Colour, second: Colour, share: float) -> Colour:
     """The colour `share` of the way from `first` to `second`."""
     return tuple(round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
 
 
-def smooth(points, closed):
+def smooth(points: Points, closed: bool) -> NDArray[np.float64]:
     """A Catmull-Rom curve through `points`: float `(num_points, 2)` to `(8 * num_segments, 2)`."""
     points = np.asarray(points, float)
     if closed:
@@ -55,47 +67,47 @@ def smooth(points, closed):
 class Pen:
     """Draws one object on a transparent layer of its own, in units of the object's height."""
 
-    def __init__(self, height, aspect, flip=False, angle=0.0):
+    def __init__(self, height: float, aspect: float, flip: bool = False, angle: float = 0.0) -> None:
         self.scale, self.sign = height, -1 if flip else 1
         self.cos, self.sin = math.cos(angle), math.sin(angle)
         self.origin = np.array([(aspect / 2 + 0.45) * height, 1.35 * height])
         self.layer = Image.new("RGBA", (int(2 * self.origin[0]), int(1.6 * height)))
         self.draw = ImageDraw.Draw(self.layer)
 
-    def _pixels(self, points):
+    def _pixels(self, points: Points) -> list[tuple[float, ...]]:
         x, y = np.asarray(points, float).T
         x, y = x * self.cos - (y - 0.4) * self.sin, x * self.sin + (y - 0.4) * self.cos + 0.4
         return [tuple(p) for p in (self.origin + np.stack([self.sign * x, -y], 1) * self.scale).tolist()]
 
-    def shape(self, points, fill):
+    def shape(self, points: Points, fill: Colour) -> None:
         """A polygon with straight sides."""
         self.draw.polygon(self._pixels(points), fill=fill)
 
-    def blob(self, points, fill):
+    def blob(self, points: Points, fill: Colour) -> None:
         """A soft closed shape through the points."""
         self.shape(smooth(points, closed=True), fill)
 
-    def oval(self, x, y, radius_x, radius_y, fill, tilt=0.0):
+    def oval(self, x: float, y: float, radius_x: float, radius_y: float, fill: Colour, tilt: float = 0.0) -> None:
         """An ellipse around (x, y), turned by `tilt` radians."""
         angle = np.linspace(0, 2 * math.pi, 40, endpoint=False)
         across, up = radius_x * np.cos(angle), radius_y * np.sin(angle)
         cos, sin = math.cos(tilt), math.sin(tilt)
         self.shape(np.stack([x + across * cos - up * sin, y + across * sin + up * cos], 1), fill)
 
-    def limb(self, points, width, fill):
+    def limb(self, points: Points, width: float, fill: Colour) -> None:
         """A soft thick line through the points, with round ends."""
         curve = smooth(points, closed=False)
         self.draw.line(self._pixels(curve), fill=fill, width=max(1, round(width * self.scale)), joint="curve")
         for x, y in (curve[0], curve[-1]):
             self.oval(x, y, width / 2, width / 2, fill)
 
-    def ring(self, x, y, radius, width, fill):
+    def ring(self, x: float, y: float, radius: float, width: float, fill: Colour) -> None:
         """A circle's outline."""
         angle = np.linspace(0, 2 * math.pi, 40)
         points = self._pixels(np.stack([x + radius * np.cos(angle), y + radius * np.sin(angle)], 1))
         self.draw.line(points, fill=fill, width=max(1, round(width * self.scale)), joint="curve")
 
-    def finish(self, light):
+    def finish(self, light: Sequence[float]) -> Image.Image:
         """The layer with soft light from the upper left; `light` tints it (the colour of white at that hour)."""
         alpha = self.layer.getchannel("A")
         reach = max(2, round(0.035 * self.scale))
@@ -107,19 +119,19 @@ class Pen:
 
 
 # People: head is the radius of the head, so that children have large heads and adults long legs.
-def body_of(head):
+def body_of(head: float) -> tuple[float, float, float]:
     """Half the shoulders' width, the shoulders' height and the hips' height."""
     chin = 1 - 2 * head
     return 0.07 + head * 0.25, chin - 0.035, chin * 0.5
 
 
-def hand_of(name):
+def hand_of(name: str) -> tuple[float, float]:
     """Where the raised hand of a person is, in units of the person's height."""
     width, shoulder, _ = body_of(PEOPLE[name]["head"])
     return width + 0.13, shoulder + 0.10
 
 
-def _legs(pose, hip):
+def _legs(pose: str, hip: float) -> list[list[_Point]]:
     return {
         "running": [
             [(-0.02, hip), (-0.07, hip * 0.55), (-0.22, hip * 0.42)],
@@ -133,7 +145,7 @@ def _legs(pose, hip):
     }.get(pose, [[(-0.055, hip), (-0.06, 0.02)], [(0.055, hip), (0.06, 0.02)]])
 
 
-def _arms(pose, width, shoulder):
+def _arms(pose: str, width: float, shoulder: float) -> list[list[_Point]]:
     down = [(width, shoulder), (width + 0.05, shoulder - 0.12), (width + 0.04, shoulder - 0.23)]
     left_down = [(-x, y) for x, y in down]
     up = [(width, shoulder), (width + 0.13, shoulder + 0.05), (width + 0.19, shoulder + 0.22)]
@@ -148,7 +160,7 @@ def _arms(pose, width, shoulder):
     }.get(pose, [left_down, down])
 
 
-def _person(pen, colour, pose, rng, head, dress, style):
+def _person(pen: Pen, colour: Colour, pose: str, rng: random.Random, head: float, dress: bool, style: str) -> None:
     width, shoulder, hip = body_of(head)
     skin, hair = rng.choice(SKINS), rng.choice(HAIRS)
     trousers = rng.choice(TROUSERS)
@@ -176,7 +188,7 @@ def _person(pen, colour, pose, rng, head, dress, style):
     _head(pen, head, top, skin, hair, style)
 
 
-def _head(pen, head, top, skin, hair, style):
+def _head(pen: Pen, head: float, top: float, skin: Colour, hair: Colour, style: str) -> None:
     pen.oval(0, top - head * 0.95, head * 0.35, head * 0.3, skin)
     pen.oval(0, top, head, head * 0.98, skin)
     if style == "beard":
@@ -193,7 +205,7 @@ def _head(pen, head, top, skin, hair, style):
     pen.limb(mouth, head * 0.11, (176, 62, 58))
 
 
-PEOPLE = {
+PEOPLE: dict[str, dict[str, Any]] = {
     "man": {"head": 0.115, "dress": False, "style": "beard"},
     "woman": {"head": 0.118, "dress": True, "style": "long"},
     "boy": {"head": 0.17, "dress": False, "style": "short"},
@@ -202,7 +214,9 @@ PEOPLE = {
 
 
 # Animals.
-def _four_legs(pen, hips, height, pose, width, near, far):
+def _four_legs(
+    pen: Pen, hips: tuple[float, float], height: float, pose: str, width: float, near: Colour, far: Colour
+) -> None:
     """Legs under `hips` = (rear x, front x), the far pair darker; `height` is where they leave the body."""
     reach = 0.24 if pose in ("running", "jumping") else 0.02
     rear, front = hips
@@ -214,7 +228,7 @@ def _four_legs(pen, hips, height, pose, width, near, far):
         pen.limb([(x, height), (x + out * 0.4, height * 0.55), (x + out, 0.03 + lift)], width, fill)
 
 
-def _dog(pen, colour, pose, rng):
+def _dog(pen: Pen, colour: Colour, pose: str, rng: random.Random) -> None:
     far, ear = mix(colour, DARK, 0.3), mix(colour, DARK, 0.45)
     if pose == "sitting":
         pen.limb([(-0.35, 0.1), (-0.52, 0.16), (-0.56, 0.36)], 0.09, colour)
@@ -239,7 +253,7 @@ def _dog(pen, colour, pose, rng):
     pen.limb([(x - 0.18, y - 0.22), (x - 0.05, y - 0.27), (x + 0.06, y - 0.23)], 0.06, (224, 60, 60))
 
 
-def _cat(pen, colour, pose, rng):
+def _cat(pen: Pen, colour: Colour, pose: str, rng: random.Random) -> None:
     far, stripe = mix(colour, DARK, 0.3), mix(colour, DARK, 0.35)
     if pose == "sitting":
         pen.limb([(-0.2, 0.08), (-0.5, 0.1), (-0.56, 0.36), (-0.44, 0.5)], 0.09, stripe)
@@ -268,7 +282,7 @@ def _cat(pen, colour, pose, rng):
     pen.shape([(x - 0.04, y - 0.04), (x + 0.04, y - 0.04), (x, y - 0.09)], (236, 120, 130))
 
 
-def _bird(pen, colour, pose, rng):
+def _bird(pen: Pen, colour: Colour, pose: str, rng: random.Random) -> None:
     wing = mix(colour, DARK, 0.25)
     beat = rng.uniform(-0.12, 0.12)
     pen.blob([(0.0, 0.45), (0.1, 0.85 + beat), (-0.2, 1.05 + beat), (-0.42, 0.95 + beat), (-0.25, 0.5)],
@@ -283,7 +297,7 @@ def _bird(pen, colour, pose, rng):
     pen.blob([(0.25, 0.42), (0.0, 0.7), (-0.4, 0.98 + beat), (-0.75, 0.95 + beat), (-0.6, 0.6), (-0.2, 0.36)], wing)
 
 
-def _horse(pen, colour, pose, rng):
+def _horse(pen: Pen, colour: Colour, pose: str, rng: random.Random) -> None:
     far, hair = mix(colour, DARK, 0.3), mix(colour, DARK, 0.75) if sum(colour) > 300 else (92, 88, 96)
     pen.limb([(-0.5, 0.62), (-0.68, 0.56), (-0.7, 0.28)], 0.11, hair)
     _four_legs(pen, (-0.4, 0.3), 0.45, pose, 0.1, colour, far)
@@ -298,14 +312,14 @@ def _horse(pen, colour, pose, rng):
 
 
 # Things.
-def _ball(pen, colour, pose, rng):
+def _ball(pen: Pen, colour: Colour, pose: str, rng: random.Random) -> None:
     pen.oval(0, 0.5, 0.5, 0.5, colour)
     for rise in (0.32, -0.32):
         band = [(-0.36, 0.5 + rise), (0, 0.5 + rise * 0.6), (0.36, 0.5 + rise)]
         pen.limb(band, 0.12, (252, 252, 250))
 
 
-def _kite(pen, colour, pose, rng):
+def _kite(pen: Pen, colour: Colour, pose: str, rng: random.Random) -> None:
     light, dark = mix(colour, (255, 255, 255), 0.3), mix(colour, DARK, 0.2)
     pen.limb([(0, 0.3), (-0.12, 0.18), (0.08, 0.08), (-0.06, 0.0)], 0.025, (250, 250, 250))
     for x, y in ((-0.1, 0.18), (0.05, 0.08)):
@@ -316,13 +330,13 @@ def _kite(pen, colour, pose, rng):
         pen.shape(corners, fill)
 
 
-def _balloon(pen, colour, pose, rng):
+def _balloon(pen: Pen, colour: Colour, pose: str, rng: random.Random) -> None:
     pen.blob([(0, 0.2), (-0.3, 0.5), (-0.28, 0.84), (0, 1.0), (0.28, 0.84), (0.3, 0.5)], colour)
     pen.shape([(0, 0.22), (-0.07, 0.12), (0.07, 0.12)], colour)
     pen.oval(-0.12, 0.76, 0.06, 0.1, mix(colour, (255, 255, 255), 0.75), tilt=-0.4)
 
 
-def _umbrella(pen, colour, pose, rng):
+def _umbrella(pen: Pen, colour: Colour, pose: str, rng: random.Random) -> None:
     pen.limb([(0, 0.02), (0, 0.95)], 0.035, DARK)
     edge = [(x, 0.52 + (0.05 if index % 2 else 0.0)) for index, x in enumerate(np.linspace(0.72, -0.72, 9))]
     angle = np.linspace(math.pi, 0, 20)
@@ -334,7 +348,7 @@ def _umbrella(pen, colour, pose, rng):
     pen.limb([(0, 0.95), (0, 1.02)], 0.04, DARK)
 
 
-def _bicycle(pen, colour, pose, rng):
+def _bicycle(pen: Pen, colour: Colour, pose: str, rng: random.Random) -> None:
     rear, front, crank, seat, head = (-0.58, 0.34), (0.58, 0.34), (-0.06, 0.32), (-0.2, 0.8), (0.42, 0.84)
     for x, y in (rear, front):
         pen.ring(x, y, 0.31, 0.07, DARK)
@@ -349,7 +363,7 @@ def _bicycle(pen, colour, pose, rng):
     pen.limb([head, (0.4, 1.0), (0.28, 1.02)], 0.055, DARK)
 
 
-def _car(pen, colour, pose, rng):
+def _car(pen: Pen, colour: Colour, pose: str, rng: random.Random) -> None:
     pen.blob([(-0.6, 0.5), (-0.42, 0.95), (0.0, 1.0), (0.3, 0.94), (0.6, 0.5)], colour)
     glass = (190, 224, 242)
     pen.shape([(-0.46, 0.56), (-0.34, 0.86), (-0.04, 0.9), (-0.04, 0.56)], glass)
@@ -364,7 +378,7 @@ def _car(pen, colour, pose, rng):
     pen.oval(-1.03, 0.44, 0.05, 0.06, (240, 60, 50) if colour != PALETTE["red"] else (255, 190, 90))
 
 
-def _boat(pen, colour, pose, rng):
+def _boat(pen: Pen, colour: Colour, pose: str, rng: random.Random) -> None:
     pen.limb([(0, 0.2), (0, 1.0)], 0.035, (112, 76, 46))
     pen.blob([(0.04, 0.3), (0.05, 0.92), (0.3, 0.6), (0.5, 0.31)], (252, 250, 242))
     pen.blob([(-0.05, 0.3), (-0.04, 0.88), (-0.24, 0.56), (-0.4, 0.31)], colour)
@@ -372,7 +386,7 @@ def _boat(pen, colour, pose, rng):
     pen.limb([(-0.5, 0.2), (0, 0.17), (0.54, 0.21)], 0.03, mix(colour, (255, 255, 255), 0.7))
 
 
-def _house(pen, colour, weather, rng):
+def _house(pen: Pen, colour: Colour, weather: str, rng: random.Random) -> None:
     roof = (84, 74, 86) if weather != "snowy" else (240, 244, 250)
     pen.shape([(0.22, 0.7), (0.22, 1.0), (0.34, 1.0), (0.34, 0.7)], (150, 92, 76))
     pen.shape([(-0.46, 0), (-0.46, 0.56), (0.46, 0.56), (0.46, 0)], colour)
@@ -387,7 +401,7 @@ def _house(pen, colour, weather, rng):
     pen.oval(0.05, 0.16, 0.014, 0.014, (240, 210, 120))
 
 
-def _tree(pen, colour, weather, rng):
+def _tree(pen: Pen, colour: Colour, weather: str, rng: random.Random) -> None:
     bark = (116, 78, 48)
     pen.blob([(-0.08, 0.0), (-0.05, 0.3), (-0.06, 0.55), (0.06, 0.55), (0.05, 0.3), (0.08, 0.0)], bark)
     pen.limb([(0, 0.34), (0.14, 0.52)], 0.045, bark)
@@ -417,7 +431,7 @@ class Look:
 
     height: float
     aspect: float
-    draw: object
+    draw: Callable[[Pen, Any, str, random.Random], None]
 
 
 LOOKS = {

@@ -1,5 +1,7 @@
 """Dropout that sets in later: the first epochs learn with all of the network."""
 
+from typing import Any
+
 import keras
 
 
@@ -28,24 +30,24 @@ class LateDropout(keras.callbacks.Callback):
         is another graph to compile.
     """
 
-    def __init__(self, first_epoch):
+    def __init__(self, first_epoch: int) -> None:
         super().__init__()
         self.first_epoch = first_epoch
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Any = None) -> None:
         """Keras's hook: note the rates that the decoder was built with."""
         layers = self.model._flatten_layers()
         self._rates = {layer: layer.rate for layer in layers if isinstance(layer, keras.layers.Dropout)}
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Keras's hook: set the rates of this epoch, which counts from 0 here."""
         self._set(epoch + 1 >= self.first_epoch)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Any = None) -> None:
         """Keras's hook: leave the decoder as it was."""
         self._set(True)
 
-    def _set(self, is_on):
+    def _set(self, is_on: bool) -> None:
         rates = {layer: rate if is_on else 0.0 for layer, rate in self._rates.items()}
         if any(layer.rate != rate for layer, rate in rates.items()):
             for layer, rate in rates.items():

@@ -4,16 +4,28 @@ All before the last block stays frozen, so its output is computed once for each 
 kept like other features: a step then costs the last block and the decoder, not the whole encoder.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import functools
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
-from captioning_utils.batches import CaptionBatches
+from captioning_utils.batches import Batch, CaptionBatches, Row
 from captioning_utils.fine_tuning import describe_start, grow_captioner, take_over
+from captioning_utils.interfaces import AnyPath, Decoder, FeatureSource, Tensor
 from captioning_utils.last_block import collect_last_block, replace_last_block, split_encoder
 from captioning_utils.training import TrainingConfig, digest_data, fit_decoder, prepare_captions, summarise_run
+
+if TYPE_CHECKING:
+    from captioning_utils.captioner import Captioner
+    from captioning_utils.datasets import CaptionDataset
+    from captioning_utils.encoders import ImageEncoder
+    from captioning_utils.features import FeatureCache
 
 ENCODER_RATE = 0.1  # the encoder's learning rate, as a share of the decoder's
 SIDES = ("left", "right")  # captions with these words would be wrong for a mirrored photo
@@ -26,13 +38,13 @@ class MirroredTrunk:
         trunk: `ImageEncoder` of `split_encoder`.
     """
 
-    def __init__(self, trunk):
+    def __init__(self, trunk: ImageEncoder) -> None:
         self.name, self.layer = trunk.name, f"{trunk.layer}-mirrored"
         self.image_size, self.output_shape = trunk.image_size, trunk.output_shape
         self.fingerprint = f"{trunk.fingerprint} mirrored"
         self._trunk = trunk
 
-    def encode(self, images):
+    def encode(self, images: NDArray[np.uint8]) -> NDArray[np.float16]:
         """As `ImageEncoder.encode`, of the photos with left and right exchanged."""
         return self._trunk.encode(np.ascontiguousarray(images[:, :, ::-1]))
 
@@ -48,12 +60,19 @@ class FlippedBatches(CaptionBatches):
         **kwargs: of `CaptionBatches`.
     """
 
-    def __init__(self, features, mirrored, captions, sides, **kwargs):
+    def __init__(
+        self,
+        features: FeatureSource,
+        mirrored: FeatureSource,
+        captions: Sequence[Row],
+        sides: Iterable[int],
+        **kwargs: Any,
+    ) -> None:
         super().__init__(features, captions, **kwargs)
         self.mirrored = mirrored
         self.sides = frozenset(sides)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> Batch:
         (features, input_tokens), target_tokens = super().__getitem__(index)
         rows = [self.captions[row] for row in self._batches[index]]
         draws = np.random.default_rng((self.seed, self.epoch, index)).random(len(rows))
@@ -79,14 +98,14 @@ class TunedDecoder(keras.Model):
         float32 logits `(batch, sequence_length, vocabulary_size)`.
     """
 
-    def __init__(self, head, decoder, **kwargs):
+    def __init__(self, head: keras.Model, decoder: Decoder, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.head = head
         self.decoder = decoder
         self.config = decoder.config
         self.built = True  # both parts are
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: tuple[Tensor, Tensor], training: bool = False) -> Tensor:
         maps, input_tokens = inputs
         return self.decoder((self.head(maps, training=False), input_tokens), training=training)
 
@@ -103,25 +122,35 @@ class TwoRateAdam(keras.optimizers.Adam):
         **kwargs: of `keras.optimizers.Adam`.
     """
 
-    def __init__(self, learning_rate, slow=(), ratio=1.0, **kwargs):
+    def __init__(
+        self, learning_rate: Any, slow: Sequence[keras.Variable] = (), ratio: float = 1.0, **kwargs: Any
+    ) -> None:
         super().__init__(learning_rate, **kwargs)
         self.slow = frozenset(map(id, slow))  # a list of variables would become part of the optimizer's own
         self.ratio = ratio
 
-    def build(self, variables):
+    def build(self, variables: Sequence[keras.Variable]) -> None:
         """Keras's hook: note where the slow variables stand."""
         super().build(variables)
         self.slow_places = frozenset(place for place, variable in enumerate(variables) if id(variable) in self.slow)
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor) -> None:
         """Keras's hook: one variable's update."""
         is_slow = self._get_variable_index(variable) in self.slow_places
         super().update_step(gradient, variable, learning_rate * self.ratio if is_slow else learning_rate)
 
 
 def fine_tune_encoder(
-    start_from, dataset, encoder, features, mirrored, model_path, config=TrainingConfig(), log_dir=None, verbose=1
-):
+    start_from: Captioner,
+    dataset: CaptionDataset,
+    encoder: ImageEncoder,
+    features: FeatureCache,
+    mirrored: FeatureCache,
+    model_path: AnyPath,
+    config: TrainingConfig = TrainingConfig(),
+    log_dir: AnyPath | None = None,
+    verbose: int = 1,
+) -> Captioner:
     """Train a captioner's decoder and its encoder's last block together, and write both to one file.
 
     Begin with a captioner that has been trained on the frozen encoder. A decoder that still has random weights would
@@ -154,7 +183,7 @@ def fine_tune_encoder(
     captioner = grow_captioner(start_from, vocabulary, share=1.0)
     _, head = split_encoder(encoder)
     sides = [number for number, word in enumerate(vocabulary.words) if word in SIDES]
-    settings = {"batch_size": config.batch_size, "seed": config.seed}
+    settings: dict[str, Any] = {"batch_size": config.batch_size, "seed": config.seed}
     run = fit_decoder(
         TunedDecoder(head, captioner.decoder),
         FlippedBatches(features, mirrored, rows["train"], sides, shuffle=True, **settings),
@@ -173,7 +202,7 @@ def fine_tune_encoder(
     return captioner
 
 
-def attach_encoder(captioner, encoder, summary):
+def attach_encoder(captioner: Captioner, encoder: ImageEncoder, summary: dict[str, Any]) -> Captioner:
     """The captioner with a trained last block, rounded to half precision as its file and its features are."""
     arrays = collect_last_block(encoder)
     tuned = replace_last_block(encoder, arrays)

@@ -1,14 +1,23 @@
 """Pretrained image encoders: photos in, features out, with an identity that says exactly how they were made."""
 
+from __future__ import annotations
+
 import contextlib
 import hashlib
 import warnings
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from captioning_utils.errors import InputError
+from captioning_utils.interfaces import AnyPath, Tensor
 from captioning_utils.weights import KerasFile, find_keras_weights, find_vgg16_weights, load_vgg16_arrays
+
+if TYPE_CHECKING:
+    import keras
 
 DEFAULT_ENCODER = "vgg16"
 DEFAULT_LAYER = "grid"
@@ -20,7 +29,7 @@ _FLOAT16_MAX = 65504.0
 # ---- from a map of features to what the decoder gets; each takes and gives float32 tensors
 
 
-def _as_grid(features):
+def _as_grid(features: Tensor) -> Tensor:
     """(batch, rows, columns, feature_dim) → (batch, num_regions, feature_dim), row by row."""
     from keras import ops
 
@@ -28,19 +37,19 @@ def _as_grid(features):
     return ops.reshape(features, (-1, rows * columns, feature_dim))
 
 
-def _mean(features):
+def _mean(features: Tensor) -> Tensor:
     from keras import ops
 
     return ops.mean(features, axis=(1, 2))
 
 
-def _mean_and_max(features):
+def _mean_and_max(features: Tensor) -> Tensor:
     from keras import ops
 
     return ops.concatenate([_mean(features), ops.max(features, axis=(1, 2))], axis=-1)
 
 
-def _pyramid(features):
+def _pyramid(features: Tensor) -> Tensor:
     """The mean of the whole photo and the maximum of each quarter, so that a rough layout is kept."""
     from keras import ops
 
@@ -53,7 +62,7 @@ def _pyramid(features):
     return ops.concatenate([_mean(features), *quarters], axis=-1)
 
 
-def _unchanged(features):
+def _unchanged(features: Tensor) -> Tensor:
     return features
 
 
@@ -71,10 +80,11 @@ class EncoderSpec:
     grid_layer: str  # the Keras layer with the last map of features
     preprocessing: str  # what preprocess_input does, as a word for the fingerprint
     weights_file: KerasFile | None = None  # None: VGG16, which has roads of its own
-    extra_layers: dict = field(default_factory=dict)  # layer name, also Keras's, to how it is summarised
+    # layer name, also Keras's, to how it is summarised
+    extra_layers: dict[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)
 
     @property
-    def layers(self):
+    def layers(self) -> tuple[str, ...]:
         """The names that `layer` can have: tuple of str."""
         return (*POOLINGS, *self.extra_layers)
 
@@ -135,7 +145,15 @@ class ImageEncoder:
         backbone: `keras.Model` from preprocessed pixels to the map of features, before any pooling.
     """
 
-    def __init__(self, name, layer, dtype, model, backbone=None, tuned=False):
+    def __init__(
+        self,
+        name: str,
+        layer: str,
+        dtype: str,
+        model: keras.Model,
+        backbone: keras.Model | None = None,
+        tuned: bool = False,
+    ) -> None:
         spec = ENCODERS[name]
         self.name = name
         self.layer = layer
@@ -148,7 +166,7 @@ class ImageEncoder:
         self.backbone = backbone
         self.model = model
 
-    def encode(self, images):
+    def encode(self, images: NDArray[np.uint8]) -> NDArray[np.float16]:
         """Compute the features of a batch of photos.
 
         Args:
@@ -172,7 +190,7 @@ class ImageEncoder:
         features = [self._encode_piece(piece) for piece in pieces]
         return np.concatenate([np.zeros((0, *self.output_shape), np.float16), *features])
 
-    def _encode_piece(self, images):
+    def _encode_piece(self, images: NDArray[np.uint8]) -> NDArray[np.float16]:
         # Padded to 1, 2, 4, … 32 photos, so that the model is compiled for six sizes at most.
         padding = (1 << (len(images) - 1).bit_length()) - len(images)
         padded = np.concatenate([images, np.zeros((padding, *images.shape[1:]), np.uint8)])
@@ -182,7 +200,13 @@ class ImageEncoder:
         return np.clip(features, -_FLOAT16_MAX, _FLOAT16_MAX).astype(np.float16)
 
 
-def build_encoder(name=DEFAULT_ENCODER, layer=DEFAULT_LAYER, dtype="float32", weights_path=None, weights="imagenet"):
+def build_encoder(
+    name: str = DEFAULT_ENCODER,
+    layer: str = DEFAULT_LAYER,
+    dtype: str = "float32",
+    weights_path: AnyPath | None = None,
+    weights: str | None = "imagenet",
+) -> ImageEncoder:
     """Build a pretrained encoder.
 
     Layers of every encoder, taken from the last map of features (VGG16: `block5_pool`, 7×7):
@@ -221,7 +245,7 @@ def build_encoder(name=DEFAULT_ENCODER, layer=DEFAULT_LAYER, dtype="float32", we
     return assemble_encoder(name, layer, dtype, cut_backbone(backbone, last))
 
 
-def assemble_encoder(name, layer, dtype, backbone, tuned=False):
+def assemble_encoder(name: str, layer: str, dtype: str, backbone: keras.Model, tuned: bool = False) -> ImageEncoder:
     """An encoder around a network that has its weights already.
 
     Args:
@@ -237,19 +261,19 @@ def assemble_encoder(name, layer, dtype, backbone, tuned=False):
     return ImageEncoder(name, layer, dtype, _add_ends(backbone, name, layer), backbone, tuned)
 
 
-def cut_backbone(backbone, layer):
+def cut_backbone(backbone: keras.Model, layer: str) -> keras.Model:
     """The part of a network up to a layer (str, Keras's name); `keras.Model` that shares its weights."""
     import keras
 
     return keras.Model(backbone.input, backbone.get_layer(layer).output)
 
 
-def summarise(features, name, layer):
+def summarise(features: Tensor, name: str, layer: str) -> Tensor:
     """Turn the map of features of the encoder `name` into what `layer` asks for; float32 tensor in and out."""
     return (POOLINGS | ENCODERS[name].extra_layers).get(layer, _unchanged)(features)
 
 
-def compute_weights_hash(arrays):
+def compute_weights_hash(arrays: Iterable[NDArray[Any]]) -> str:
     """SHA-256 over a network's arrays, whatever their order, so that no Keras version changes it.
 
     Args:
@@ -267,7 +291,7 @@ def compute_weights_hash(arrays):
     return hashlib.sha256(b"".join(digests)).hexdigest()
 
 
-def _check(name, layer, dtype, weights):
+def _check(name: str, layer: str, dtype: str, weights: str | None) -> None:
     if name not in ENCODERS:
         raise InputError(f"there is no encoder {name!r}; give one of {', '.join(ENCODERS)}")
     allowed = {
@@ -281,7 +305,7 @@ def _check(name, layer, dtype, weights):
 
 
 @contextlib.contextmanager
-def _dtype_policy(name):
+def _dtype_policy(name: str) -> Iterator[None]:
     """keras.applications take no dtype: set the global policy for a moment."""
     import keras
 
@@ -293,7 +317,7 @@ def _dtype_policy(name):
         keras.config.set_dtype_policy(before)
 
 
-def _build_backbone(spec, layer, dtype):
+def _build_backbone(spec: EncoderSpec, layer: str, dtype: str) -> keras.Model:
     import keras
 
     with _dtype_policy("float32" if dtype == "float32" else f"mixed_{dtype}"):
@@ -301,7 +325,7 @@ def _build_backbone(spec, layer, dtype):
         return application(include_top=layer == "fc2", weights=None, input_shape=(*spec.image_size, 3))
 
 
-def _add_ends(backbone, name, layer):
+def _add_ends(backbone: keras.Model, name: str, layer: str) -> keras.Model:
     """Photos as uint8 → preprocessing → backbone → float32 → grid or pooled, as one model."""
     import keras
 
@@ -315,14 +339,14 @@ def _add_ends(backbone, name, layer):
     return model
 
 
-def _load_weights(backbone, name, layer, path):
+def _load_weights(backbone: keras.Model, name: str, layer: str, path: AnyPath | None) -> None:
     if name == "vgg16":
         include_top = layer == "fc2"
         arrays = load_vgg16_arrays(find_vgg16_weights(path, include_top), include_top)
         for layer_name, pair in arrays.items():
             backbone.get_layer(layer_name).set_weights(pair)
         return
-    path = path or find_keras_weights(ENCODERS[name].weights_file)
+    path = path or find_keras_weights(cast("KerasFile", ENCODERS[name].weights_file))  # VGG16 alone has none
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Keras warns a hundred times before the one error
@@ -332,7 +356,7 @@ def _load_weights(backbone, name, layer, path):
         raise InputError(f"{path} does not hold {name}'s weights without the top ({reason})") from error
 
 
-def _fill_with_fixed_noise(backbone):
+def _fill_with_fixed_noise(backbone: keras.Model) -> None:
     """He-scaled kernels from numpy's generator: the same on every backend, and no global seed is touched."""
     generator = np.random.default_rng(0)
     for variable in backbone.trainable_variables:

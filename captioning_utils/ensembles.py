@@ -1,13 +1,21 @@
 """Several captioners as one: their decoders' probabilities are averaged for every word."""
 
+from __future__ import annotations
+
 import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from captioning_utils.decoders import build_decoder, decoder_name
 from captioning_utils.errors import InputError
+from captioning_utils.interfaces import Decoder
 from captioning_utils.storage import assign_variables, collect_variables
 
+if TYPE_CHECKING:
+    from captioning_utils.captioner import Captioner
 
-def combine_captioners(captioners):
+
+def combine_captioners(captioners: Sequence[Captioner]) -> Captioner:
     """Make one captioner of several. It is used, saved and scored like any other.
 
     Sentences become better than those of each member, because what one training run got wrong by chance the
@@ -48,12 +56,12 @@ def combine_captioners(captioners):
     return dataclasses.replace(first, decoder=decoder, training=training)
 
 
-def _members(captioner):
+def _members(captioner: Captioner) -> list[Decoder]:
     """The decoders of a captioner: its own, or those of the ensemble that it is."""
     return getattr(captioner.decoder, "members", [captioner.decoder])
 
 
-def _check_pair(first, other):
+def _check_pair(first: Captioner, other: Captioner) -> None:
     for what, one, two in (
         ("vocabulary", first.vocabulary.words, other.vocabulary.words),
         ("text cleaning", first.cleaning, other.cleaning),

@@ -1,5 +1,8 @@
 """The one exception that says "the input is at fault", so that commands can answer in one line; and its wording."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 
 class InputError(ValueError):
     """A file, a setting or an argument that cannot be used.
@@ -14,7 +17,7 @@ class InputError(ValueError):
     """
 
 
-def name_some(names, limit=3, show=repr):
+def name_some(names: Sequence[Any], limit: int = 3, show: Callable[[Any], str] = repr) -> str:
     """The first of some names, for a message, and how many more there are.
 
     Args:
@@ -33,7 +36,7 @@ def name_some(names, limit=3, show=repr):
     return ", ".join(f"{show(name):.120}" for name in names[:limit]) + more
 
 
-def count_and_name(names, show=repr):
+def count_and_name(names: Sequence[Any], show: Callable[[Any], str] = repr) -> str:
     """How many names there are, and the first of them; as `name_some`.
 
     Example:
@@ -43,7 +46,7 @@ def count_and_name(names, show=repr):
     return f"{len(names):,} ({name_some(names, show=show)})" if names else "0"
 
 
-def count_noun(number, noun, plural=None):
+def count_noun(number: int, noun: str, plural: str | None = None) -> str:
     """A number with its noun in the singular or the plural.
 
     Example:

@@ -1,6 +1,11 @@
 """The command that scores: `evaluate.py` and `python -m captioning_utils evaluate`."""
 
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from captioning_utils.cli import (
     DATA_OPTIONS,
@@ -15,15 +20,20 @@ from captioning_utils.cli import (
     find_captioner_features,
     open_dataset,
 )
-from captioning_utils.datasets import SPLITS
+from captioning_utils.datasets import SPLITS, CaptionDataset
 from captioning_utils.errors import InputError
 from captioning_utils.files import write_json
+from captioning_utils.interfaces import AnyPath
 from captioning_utils.metrics import EXTRA_METRICS
 from captioning_utils.protocols import PROTOCOLS
 from captioning_utils.quiet import load_backend
 
+if TYPE_CHECKING:
+    from captioning_utils.evaluation import CandidateSet, Evaluation, EvaluationData
+    from captioning_utils.features import FeatureCache
 
-def evaluate_main(arguments=None):
+
+def evaluate_main(arguments: Sequence[str] | None = None) -> int:
     """`evaluate.py`: scores of captioners on a split, or of captions from files. Returns the exit code."""
     options = _read_evaluate_options(arguments)
     from captioning_utils.evaluation import build_document, evaluate
@@ -44,7 +54,7 @@ def evaluate_main(arguments=None):
     return PARTLY if evaluation.left_out else OK
 
 
-def _read_evaluate_options(arguments):
+def _read_evaluate_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options, after refusing those that contradict each other or would have no effect."""
     parser = _evaluate_parser()
     options = parser.parse_args(arguments)
@@ -63,7 +73,7 @@ def _read_evaluate_options(arguments):
     return options
 
 
-def _evaluate_parser():
+def _evaluate_parser() -> argparse.ArgumentParser:
     parser = build_parser(
         "evaluate",
         "Score a captioner on a split of a dataset, beside baselines and people, with the captioner's own encoder.\n"
@@ -100,7 +110,7 @@ def _evaluate_parser():
     return parser
 
 
-def _read_candidates(options):
+def _read_candidates(options: argparse.Namespace) -> tuple[list[CandidateSet], EvaluationData]:
     """Candidates and references from files; neither Keras nor a captioner is needed."""
     from captioning_utils.evaluation import CandidateSet, EvaluationData
     from captioning_utils.score_files import load_candidates, load_references
@@ -111,7 +121,7 @@ def _read_candidates(options):
     return [CandidateSet(name, captions) for name, captions in zip(_name_each(paths), found, strict=True)], data
 
 
-def _caption_split(options):
+def _caption_split(options: argparse.Namespace) -> tuple[list[CandidateSet], EvaluationData]:
     """Captions of each captioner for a split, and what they are judged by."""
     load_backend()
     from captioning_utils.captioner import DEFAULT_CAPTIONER, load_captioner
@@ -134,11 +144,13 @@ def _caption_split(options):
         candidate_sets.append(CandidateSet(name, captions, known_words, describe_captioner(captioner, settings)))
     path = Path(options.data_path)
     facts = load_facts((path if path.is_dir() else path.parent) / "facts.json")
-    nearest = first_features if _train_photos_are_there(dataset, first_features) else None
+    nearest = None
+    if first_features is not None and _train_photos_are_there(dataset, first_features):
+        nearest = first_features
     return candidate_sets, build_evaluation_data(dataset, options.split, nearest, facts)
 
 
-def _train_photos_are_there(dataset, features):
+def _train_photos_are_there(dataset: CaptionDataset, features: FeatureCache) -> bool:
     """Whether all train photos have features; if not, say how to get them."""
     train = dataset.splits["train"]
     missing = [image_id for image_id in train if image_id not in features and image_id not in features.skipped]
@@ -150,13 +162,13 @@ def _train_photos_are_there(dataset, features):
     return not missing
 
 
-def _name_each(paths):
+def _name_each(paths: Sequence[AnyPath]) -> list[str]:
     """Short names of files: without folder and suffix, as long as they differ."""
     names = [Path(path).stem for path in paths]
     return names if len(set(names)) == len(names) else list(map(str, paths))
 
 
-def _evaluation_folder(evaluation):
+def _evaluation_folder(evaluation: Evaluation) -> Path:
     """A folder of its own for each dataset, split, protocol and captioner, however often a file is overwritten."""
     parts = [evaluation.data.name, evaluation.data.split, evaluation.protocol.name]
     for line in evaluation.captioners[:2]:

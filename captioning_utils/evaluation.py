@@ -5,9 +5,14 @@
 decoding settings, captioner, package versions.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import importlib
 import platform
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from captioning_utils import __version__
 from captioning_utils.baselines import (
@@ -20,9 +25,16 @@ from captioning_utils.diversity import compute_diversity, compute_set_diversity
 from captioning_utils.errors import InputError
 from captioning_utils.metrics import METRIC_LABELS, Scores, compute_scores, format_score, pair_images
 from captioning_utils.parts import iterate_parts
-from captioning_utils.protocols import PROTOCOLS
+from captioning_utils.protocols import PROTOCOLS, Protocol
 from captioning_utils.truth_summary import summarize_truth
 from captioning_utils.uncertainty import compare_scores, compute_interval, summarize_runs
+
+if TYPE_CHECKING:
+    from captioning_utils.captioner import Captioner
+    from captioning_utils.datasets import CaptionDataset
+    from captioning_utils.features import FeatureCache
+
+_Value = TypeVar("_Value")
 
 DOCUMENT_VERSION = 1
 CONFIDENCE = 0.95
@@ -44,17 +56,18 @@ class EvaluationData:
     """
 
     name: str  # the dataset's, or the references file's
-    references: dict  # image_id -> list of str, what people wrote
+    references: dict[str, list[str]]  # image_id -> list of str, what people wrote
     split: str | None = None  # None where the references came from a file
-    train_captions: tuple = ()  # all captions of the train split, raw; empty where there is none
-    image_paths: dict = dataclasses.field(default_factory=dict)  # image_id -> file; empty where unknown
-    facts: dict = dataclasses.field(default_factory=dict)  # image_id -> facts of a drawn scene; empty for photos
-    baselines: dict = dataclasses.field(default_factory=dict)  # name -> {image_id: caption}
+    train_captions: tuple[str, ...] = ()  # all captions of the train split, raw; empty where there is none
+    image_paths: dict[str, Path] = dataclasses.field(default_factory=dict)  # image_id -> file; empty where unknown
+    # image_id -> facts of a drawn scene; empty for photos
+    facts: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    baselines: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)  # name -> {image_id: caption}
 
-    def keep(self, image_ids):
+    def keep(self, image_ids: Iterable[str]) -> Self:
         """The same, for some of the photos; in the order of `image_ids`."""
 
-        def some(values):
+        def some(values: Mapping[str, _Value]) -> dict[str, _Value]:
             return {image_id: values[image_id] for image_id in image_ids if image_id in values}
 
         baselines = {name: some(captions) for name, captions in self.baselines.items()}
@@ -72,11 +85,10 @@ class CandidateSet:
     """The captions of one captioner, before they are scored."""
 
     name: str
-    captions: dict  # image_id -> list of str, the best first
-    known_words: tuple | None = None  # the captioner's vocabulary; None: the words of the train split
-    settings: dict = dataclasses.field(
-        default_factory=dict
-    )  # for the document: captioner, training, decoding, packages
+    captions: dict[str, list[str]]  # image_id -> list of str, the best first
+    known_words: tuple[str, ...] | None = None  # the captioner's vocabulary; None: the words of the train split
+    # for the document: captioner, training, decoding, packages
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,13 +96,25 @@ class ScoredCaptions:
     """One line of the table: captions and all that was found out about them."""
 
     name: str
-    captions: dict  # image_id -> list of str
-    summary: dict  # metric -> {"value"} and, where there is an interval, {"low", "high"}; 0–1, CIDEr 0–10
-    references: dict  # references a photo: {"min", "mean", "max"}
-    diversity: dict  # as compute_diversity, and as compute_set_diversity where there are several captions a photo
-    truth: dict  # as truth_summary.summarize_truth; empty for photos
+    captions: dict[str, list[str]]  # image_id -> list of str
+    # metric -> {"value"} and, where there is an interval, {"low", "high"}; 0–1, CIDEr 0–10
+    summary: dict[str, dict[str, float]]
+    references: dict[str, float]  # references a photo: {"min", "mean", "max"}
+    # as compute_diversity, and as compute_set_diversity where there are several captions a photo
+    diversity: dict[str, float]
+    truth: dict[str, Any]  # as truth_summary.summarize_truth; empty for photos
     scores: Scores | None = None  # None for people, who are an average
-    settings: dict = dataclasses.field(default_factory=dict)
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def require_scores(self) -> Scores:
+        """`scores`, where single photos are looked at.
+
+        Raises:
+            InputError: for people, whose summary is an average over several sets of captions.
+        """
+        if self.scores is None:
+            raise InputError(f"{self.name} have no scores of single photos; give a captioner or another baseline")
+        return self.scores
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,23 +122,31 @@ class Evaluation:
     """Everything that was found out in one run of `evaluate`."""
 
     data: EvaluationData  # of the photos that were scored
-    captioners: list  # of ScoredCaptions
-    baselines: list  # of ScoredCaptions; the last one is people, where photos have several captions
+    captioners: list[ScoredCaptions]
+    baselines: list[ScoredCaptions]  # the last one is people, where photos have several captions
     left_out: int  # photos that could not be scored; 0 unless allow_missing was given
-    comparison: list = dataclasses.field(default_factory=list)  # of compare_captioners, where it was asked for
+    # of compare_captioners, where it was asked for
+    comparison: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
     @property
-    def protocol(self):
+    def protocol(self) -> Protocol:
         """The `Protocol` of every score in here."""
-        return self.captioners[0].scores.protocol
+        return self.captioners[0].require_scores().protocol
 
     @property
-    def packages(self):
+    def packages(self) -> dict[str, str]:
         """Versions of the packages that captions and scores were made with; dict of str to str."""
         return self.captioners[0].settings.get("packages", {}) | package_versions("numpy", "nltk")
 
 
-def evaluate(candidate_sets, data, protocol="standard", extra_metrics=(), allow_missing=False, compare=False):
+def evaluate(
+    candidate_sets: Sequence[CandidateSet],
+    data: EvaluationData,
+    protocol: str = "standard",
+    extra_metrics: Collection[str] = (),
+    allow_missing: bool = False,
+    compare: bool = False,
+) -> Evaluation:
     """Score the captions of one or more captioners, the baselines and people on the same photos.
 
     Args:
@@ -159,11 +191,13 @@ def evaluate(candidate_sets, data, protocol="standard", extra_metrics=(), allow_
     )
 
 
-def _one_each(name, captions):
+def _one_each(name: str, captions: Mapping[str, str]) -> CandidateSet:
     return CandidateSet(name, {image_id: [caption] for image_id, caption in captions.items()})
 
 
-def _score(candidates, data, protocol, extra_metrics):
+def _score(
+    candidates: CandidateSet, data: EvaluationData, protocol: str, extra_metrics: Collection[str]
+) -> ScoredCaptions:
     captions = {image_id: candidates.captions[image_id] for image_id in data.references}
     first = {image_id: several[0] for image_id, several in captions.items()}
     scores = compute_scores(first, data.references, protocol, extra_metrics)
@@ -182,19 +216,21 @@ def _score(candidates, data, protocol, extra_metrics):
     )
 
 
-def _with_interval(scores, metric):
+def _with_interval(scores: Scores, metric: str) -> dict[str, float]:
     if metric == "meteor":  # no mean over photos, so no interval from drawing photos
         return {"value": scores.corpus[metric]}
     interval = compute_interval(scores, metric, RESAMPLES, CONFIDENCE)
     return {key: interval[key] for key in ("value", "low", "high")}
 
 
-def _describe(captions, data, known_words=None):
+def _describe(
+    captions: Mapping[str, str], data: EvaluationData, known_words: Iterable[str] | None = None
+) -> dict[str, float]:
     diversity = compute_diversity(list(captions.values()), data.train_captions, known_words)
     return {key: value for key, value in diversity.items() if data.train_captions or key not in NEEDS_TRAIN}
 
 
-def _score_people(data, protocol, extra_metrics):
+def _score_people(data: EvaluationData, protocol: str, extra_metrics: Collection[str]) -> list[ScoredCaptions]:
     """People as the last line of the table, as a list; empty where photos have one caption each."""
     agreement = compute_human_agreement(data.references, protocol, extra_metrics)
     if not agreement:
@@ -215,7 +251,12 @@ def _score_people(data, protocol, extra_metrics):
 # ---- what captions are judged by
 
 
-def build_evaluation_data(dataset, split, features=None, facts=None):
+def build_evaluation_data(
+    dataset: CaptionDataset,
+    split: str,
+    features: FeatureCache | None = None,
+    facts: Mapping[str, dict[str, Any]] | None = None,
+) -> EvaluationData:
     """References, train captions, baselines and facts for one split of a dataset.
 
     Args:
@@ -270,7 +311,14 @@ def build_evaluation_data(dataset, split, features=None, facts=None):
 # ---- captions from a captioner
 
 
-def caption_split(captioner, features, image_ids, settings=None, allow_missing=False, show_progress=True):
+def caption_split(
+    captioner: Captioner,
+    features: FeatureCache,
+    image_ids: Sequence[str],
+    settings: dict[str, Any] | None = None,
+    allow_missing: bool = False,
+    show_progress: bool = True,
+) -> dict[str, list[str]]:
     """Sentences of a captioner for many photos, some at a time.
 
     Args:
@@ -308,7 +356,7 @@ def caption_split(captioner, features, image_ids, settings=None, allow_missing=F
             f"{len(missing)} of {len(image_ids)} photos have no features, first {missing[:1]!r:.120} ({reason}); "
             "mend these photos, or leave them out with --allow-missing"
         )
-    captions = {}
+    captions: dict[str, list[str]] = {}
     for part, own_settings in iterate_parts(captioner, present, _PHOTOS_AT_ONCE, settings or {}, show_progress):
         found = captioner.caption_features(features.get(part), **own_settings)
         captions |= {
@@ -317,7 +365,7 @@ def caption_split(captioner, features, image_ids, settings=None, allow_missing=F
     return captions
 
 
-def describe_captioner(captioner, settings=None):
+def describe_captioner(captioner: Captioner, settings: dict[str, Any] | None = None) -> dict[str, Any]:
     """What belongs to every score of a captioner: its fingerprint, its origin and how its sentences were chosen.
 
     Args:
@@ -347,7 +395,7 @@ def describe_captioner(captioner, settings=None):
     }
 
 
-def package_versions(*names):
+def package_versions(*names: str) -> dict[str, str]:
     """Versions of installed packages, and of Python and this package.
 
     Example:
@@ -361,7 +409,7 @@ def package_versions(*names):
 # ---- comparing
 
 
-def compare_captioners(first, second):
+def compare_captioners(first: ScoredCaptions, second: ScoredCaptions) -> list[dict[str, Any]]:
     """Whether one captioner is better than another on the same photos, metric by metric.
 
     Args:
@@ -370,17 +418,21 @@ def compare_captioners(first, second):
     Returns:
         list of dicts as `uncertainty.compare_scores` gives them, with `real` (bool): the p-value is below 0.05 and
         0 lies outside the interval.
+
+    Raises:
+        InputError: where one of them is people, who have no scores of single photos.
     """
     comparisons = []
+    scores, others = first.require_scores(), second.require_scores()
     for metric in COMPARED:
-        if metric in first.scores.corpus:
-            found = compare_scores(first.scores, second.scores, metric, RESAMPLES, CONFIDENCE)
+        if metric in scores.corpus:
+            found = compare_scores(scores, others, metric, RESAMPLES, CONFIDENCE)
             outside = found["low"] > 0 or found["high"] < 0
             comparisons.append(found | {"real": outside and found["p_value"] < 1 - CONFIDENCE})
     return comparisons
 
 
-def describe_comparison(comparison, first, second):
+def describe_comparison(comparison: Mapping[str, Any], first: str, second: str) -> str:
     """One comparison as a sentence.
 
     Args:
@@ -411,7 +463,7 @@ def describe_comparison(comparison, first, second):
 # ---- the document
 
 
-def build_document(evaluation):
+def build_document(evaluation: Evaluation) -> dict[str, Any]:
     """Everything that was found out, as plain values for `files.write_json`; the same input gives the same document.
 
     Neither references nor any caption of the train split are in it, so it can be published where they cannot.
@@ -435,10 +487,12 @@ def build_document(evaluation):
     common = {"format_version": DOCUMENT_VERSION, "captioners": documents}
     if evaluation.comparison:
         return common | {"comparison": _rounded(evaluation.comparison)}
-    return common | {"summary": _rounded(summarize_runs([line.scores.corpus for line in evaluation.captioners]))}
+    return common | {
+        "summary": _rounded(summarize_runs([line.require_scores().corpus for line in evaluation.captioners]))
+    }
 
 
-def _document(evaluation, captioner):
+def _document(evaluation: Evaluation, captioner: ScoredCaptions) -> dict[str, Any]:
     data, protocol = evaluation.data, evaluation.protocol
     return {
         "format_version": DOCUMENT_VERSION,
@@ -458,18 +512,18 @@ def _document(evaluation, captioner):
     }
 
 
-def _findings(line):
+def _findings(line: ScoredCaptions) -> dict[str, Any]:
     findings = {"references_per_image": line.references, "scores": line.summary, "diversity": line.diversity}
     return _rounded(findings | ({"truth": line.truth} if line.truth else {}))
 
 
-def _photo(captioner, image_id):
+def _photo(captioner: ScoredCaptions, image_id: str) -> dict[str, Any]:
     caption, *alternatives = captioner.captions[image_id]
     photo = {"caption": caption} | ({"alternatives": alternatives} if alternatives else {})
-    return photo | _rounded(captioner.scores.per_image[image_id])
+    return photo | _rounded(captioner.require_scores().per_image[image_id])
 
 
-def _rounded(value):
+def _rounded(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _rounded(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):

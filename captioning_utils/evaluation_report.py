@@ -1,13 +1,23 @@
 """An `Evaluation` to look at: tables for the console, and one page that shows where a captioner fails."""
 
-import collections
+from __future__ import annotations
 
-from captioning_utils.evaluation import CONFIDENCE, describe_comparison
+import collections
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from captioning_utils.evaluation import CONFIDENCE, Evaluation, EvaluationData, ScoredCaptions, describe_comparison
 from captioning_utils.metrics import METRIC_LABELS, format_score
 from captioning_utils.text import clean_caption
 from captioning_utils.truth import KINDS_OF_CLAIM
 from captioning_utils.truth_summary import NOTHING
 from captioning_utils.uncertainty import summarize_runs
+
+if TYPE_CHECKING:
+    from captioning_utils.report import PhotoEntry, Report
+
+Table: TypeAlias = tuple[list[str], list[list[str]]]
+"""Column heads, and rows of the same length."""
 
 PHOTOS_SHOWN = 8  # of the best, of the median and of the worst
 WORDS_LISTED = 60  # of those that people use and the captioner never
@@ -33,7 +43,7 @@ _DIVERSITY = {  # what compute_diversity and compute_set_diversity find, in word
 # ---- tables, as a list of column heads and a list of rows
 
 
-def score_table(evaluation):
+def score_table(evaluation: Evaluation) -> Table:
     """Captioners with their intervals, the baselines, and people, in one table.
 
     Args:
@@ -56,7 +66,7 @@ def score_table(evaluation):
         ranges = [_range(line.summary[metric]) for metric in metrics]
         rows.append([f"  {100 * CONFIDENCE:.0f} % interval", *ranges])
     if len(evaluation.captioners) > 1 and not evaluation.comparison:
-        runs = summarize_runs([line.scores.corpus for line in evaluation.captioners])
+        runs = summarize_runs([line.require_scores().corpus for line in evaluation.captioners])
         rows.append([f"mean of {len(evaluation.captioners)}", *(format_score(runs[name]["mean"]) for name in metrics)])
         rows.append(["  lowest–highest", *(_range(runs[name]) for name in metrics)])
     for line in evaluation.baselines:
@@ -64,27 +74,27 @@ def score_table(evaluation):
     return ["", *(METRIC_LABELS[metric] for metric in metrics)], rows
 
 
-def _score_row(name, summary, metrics):
+def _score_row(name: str, summary: Mapping[str, Mapping[str, float]], metrics: Iterable[str]) -> list[str]:
     return [name, *(format_score(summary[metric]["value"]) for metric in metrics)]
 
 
-def _range(values):
+def _range(values: Mapping[str, float]) -> str:
     return f"{format_score(values['low'])}–{format_score(values['high'])}" if "low" in values else "…"
 
 
-def _baseline_label(line, evaluation):
+def _baseline_label(line: ScoredCaptions, evaluation: Evaluation) -> str:
     """People are scored against fewer references than all others: that belongs to their name."""
     if line.references == evaluation.captioners[0].references:
         return line.name
     return f"{line.name} ({_count_references(line.references)})"
 
 
-def _count_references(references):
+def _count_references(references: Mapping[str, float]) -> str:
     least, most = references["min"], references["max"]
     return f"{least if least == most else f'{least} to {most}'} reference{'s' if most > 1 else ''}"
 
 
-def diversity_table(evaluation):
+def diversity_table(evaluation: Evaluation) -> Table:
     """What word overlap hides, of the captioners and of people.
 
     Args:
@@ -102,7 +112,7 @@ def diversity_table(evaluation):
     return ["", *(line.name for line in lines)], rows
 
 
-def truth_table(evaluation):
+def truth_table(evaluation: Evaluation) -> Table:
     """How many claims about drawn scenes are right, kind by kind.
 
     Args:
@@ -119,17 +129,17 @@ def truth_table(evaluation):
     return ["", *(line.name for line in lines)], rows
 
 
-def _right_of(kind):
+def _right_of(kind: Mapping[str, Any]) -> str:
     return f"{_number(kind['right_share'], True)} of {kind['claims']:,}" if kind["claims"] else "0 claims"
 
 
-def _number(value, is_share):
+def _number(value: float | None, is_share: bool) -> str:
     if value is None:
         return "…"
     return f"{100 * value:.1f} %" if is_share else f"{value:,}" if isinstance(value, int) else f"{value:.2f}"
 
 
-def format_table(columns, rows):
+def format_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table as text: the first column to the left, the others to the right.
 
     Example:
@@ -148,7 +158,7 @@ def format_table(columns, rows):
 # ---- the console
 
 
-def describe_evaluation(evaluation):
+def describe_evaluation(evaluation: Evaluation) -> list[str]:
     """What was scored, how, and by whom the captions are: sentences that belong to the tables.
 
     Args:
@@ -172,7 +182,7 @@ def describe_evaluation(evaluation):
     return [*lines, ", ".join(f"{name} {version}" for name, version in evaluation.packages.items())]
 
 
-def _decoding(decoding):
+def _decoding(decoding: Mapping[str, Any]) -> str:
     if decoding["temperature"] is None:
         how = f"beam search with {decoding['beam_size']} beams" if decoding["beam_size"] > 1 else "greedy search"
         how += f", length penalty {decoding['length_penalty']:g}"
@@ -184,7 +194,7 @@ def _decoding(decoding):
     return f"{how}, at most {decoding['max_length']} words{repeats}"
 
 
-def format_evaluation(evaluation):
+def format_evaluation(evaluation: Evaluation) -> str:
     """All tables as text for the console.
 
     Args:
@@ -200,7 +210,7 @@ def format_evaluation(evaluation):
     return "\n\n".join(parts)
 
 
-def _comparison_in_words(evaluation):
+def _comparison_in_words(evaluation: Evaluation) -> list[str]:
     """For each metric a sentence that says which of the first two captioners is better, and whether that is real."""
     first, second = evaluation.captioners[:2]
     return [describe_comparison(found, first.name, second.name) for found in evaluation.comparison]
@@ -209,7 +219,7 @@ def _comparison_in_words(evaluation):
 # ---- the page
 
 
-def build_report(evaluation, photos="none"):
+def build_report(evaluation: Evaluation, photos: str = "none") -> Report:
     """The page of an evaluation.
 
     Args:
@@ -264,8 +274,8 @@ _EXPLANATION_OF_TRUTH = (
 )
 
 
-def _add_photos(report, evaluation, line, of_whom):
-    per_image = line.scores.per_image
+def _add_photos(report: Report, evaluation: Evaluation, line: ScoredCaptions, of_whom: str) -> None:
+    per_image = line.require_scores().per_image
     ranked = sorted(per_image, key=lambda image_id: [-per_image[image_id][metric] for metric in _PHOTO_METRICS[:2]])
     count = min(PHOTOS_SHOWN, len(ranked) // 3)
     middle = (len(ranked) - count) // 2
@@ -276,10 +286,10 @@ def _add_photos(report, evaluation, line, of_whom):
         report.add_photos(f"{name} photos{of_whom}", entries, text)
 
 
-def _photo_entry(data, line, image_id):
+def _photo_entry(data: EvaluationData, line: ScoredCaptions, image_id: str) -> PhotoEntry:
     from captioning_utils.report import PhotoEntry
 
-    scores = line.scores.per_image[image_id]
+    scores = line.require_scores().per_image[image_id]
     return PhotoEntry(
         path=data.image_paths.get(image_id, str(image_id)),
         candidate=line.captions[image_id][0],
@@ -288,7 +298,7 @@ def _photo_entry(data, line, image_id):
     )
 
 
-def _add_words(report, evaluation, line, of_whom):
+def _add_words(report: Report, evaluation: Evaluation, line: ScoredCaptions, of_whom: str) -> None:
     """Score against length, words used too much and too little, words never used."""
     from captioning_utils.plots import compare_word_use, plot_score_by_length, plot_word_use
 
@@ -296,7 +306,7 @@ def _add_words(report, evaluation, line, of_whom):
     references = [[clean_caption(caption) for caption in each] for each in evaluation.data.references.values()]
     lengths = [len(caption.split()) for caption in candidates]
     metric = _PHOTO_METRICS[0]
-    scores = [values[metric] for values in line.scores.per_image.values()]
+    scores = [values[metric] for values in line.require_scores().per_image.values()]
     report.add_figure(f"Score and caption length{of_whom}", plot_score_by_length(lengths, scores, metric))
     if not any(lengths) or not any(caption for each in references for caption in each):
         return
@@ -311,7 +321,7 @@ def _add_words(report, evaluation, line, of_whom):
     )
 
 
-def _add_truth(report, evaluation):
+def _add_truth(report: Report, evaluation: Evaluation) -> None:
     from captioning_utils.plots import plot_confusion
 
     columns, rows = truth_table(evaluation)
@@ -327,10 +337,10 @@ def _add_truth(report, evaluation):
                 report.add_figure(None, figure, f"Not shown, because rarer: {left_out:,}." if left_out else "")
 
 
-def _confusion_matrix(confusion):
+def _confusion_matrix(confusion: Mapping[str, Mapping[str, int]]) -> tuple[list[str], list[list[int]], int]:
     """(labels, counts, number of claims left out) of the most frequent labels, "nothing" last."""
     cells = collections.Counter({(truth, said): n for truth, row in confusion.items() for said, n in row.items()})
-    totals = collections.Counter()
+    totals: collections.Counter[str] = collections.Counter()
     for pair, count in cells.items():
         totals.update(dict.fromkeys(pair, count))
     frequent = sorted(totals, key=lambda label: (label != NOTHING, -totals[label], label))[:LABELS_IN_CONFUSION]
@@ -339,7 +349,7 @@ def _confusion_matrix(confusion):
     return labels, matrix, cells.total() - sum(map(sum, matrix))
 
 
-def _flatten(settings, prefix=""):
+def _flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[list[str]]:
     """Nested settings as rows of a table: ["decoding: beam_size", "5"]."""
     for name, value in settings.items():
         if isinstance(value, dict):

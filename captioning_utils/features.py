@@ -6,15 +6,19 @@ import math
 import pickle
 import shutil
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from captioning_utils.errors import InputError
 from captioning_utils.files import atomic_write, read_json, write_json
-from captioning_utils.images import load_image
+from captioning_utils.images import ImageSource, load_image
+from captioning_utils.interfaces import AnyPath, FeatureEncoder
 
 FORMAT_VERSION = 1
 IMAGES_PER_SHARD = 256  # what a killed run loses at most: some 15 seconds of VGG16 on two cores
@@ -41,7 +45,14 @@ class FeatureCache:
         (False, 2)
     """
 
-    def __init__(self, fingerprint, output_shape, image_ids, skipped, arrays):
+    def __init__(
+        self,
+        fingerprint: str,
+        output_shape: Sequence[int],
+        image_ids: list[str],
+        skipped: dict[str, str],
+        arrays: list[NDArray[np.float16]],
+    ) -> None:
         self.fingerprint = fingerprint
         self.output_shape = tuple(output_shape)
         self.image_ids = image_ids
@@ -50,13 +61,13 @@ class FeatureCache:
         self._rows = {image_id: row for row, image_id in enumerate(image_ids)}
         self._starts = np.cumsum([0, *map(len, arrays)])
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.image_ids)
 
-    def __contains__(self, image_id):
+    def __contains__(self, image_id: object) -> bool:
         return image_id in self._rows
 
-    def get(self, image_ids):
+    def get(self, image_ids: Sequence[str]) -> NDArray[np.float16]:
         """Features of some photos, in the order asked for.
 
         Args:
@@ -81,7 +92,9 @@ class FeatureCache:
         return features
 
 
-def extract_features(image_paths, encoder, cache_path, batch_size=32):
+def extract_features(
+    image_paths: Mapping[str, ImageSource], encoder: FeatureEncoder, cache_path: AnyPath, batch_size: int = 32
+) -> FeatureCache:
     """Compute the features of those photos that the cache does not have yet, and give the whole cache.
 
     Killed in the middle, it goes on where it stopped the next time; with nothing to do, it only loads. Photos
@@ -132,7 +145,7 @@ def extract_features(image_paths, encoder, cache_path, batch_size=32):
     return load_features(cache_path)
 
 
-def load_features(cache_path):
+def load_features(cache_path: AnyPath) -> FeatureCache:
     """Open a feature cache that `extract_features` made.
 
     Nothing in the file is trusted: of a pickle only plain values and float16 arrays are read, and no code in it
@@ -167,7 +180,9 @@ def load_features(cache_path):
 # ---- extracting
 
 
-def _check_arguments(image_paths, cache_path, is_pickle, batch_size):
+def _check_arguments(
+    image_paths: Mapping[str, ImageSource], cache_path: Path, is_pickle: bool, batch_size: int
+) -> None:
     if batch_size < 1:
         raise InputError(f"batch_size is {batch_size}; give 1 or more")
     if not image_paths:
@@ -179,7 +194,7 @@ def _check_arguments(image_paths, cache_path, is_pickle, batch_size):
         raise InputError(f"{cache_path} is in the way; names ending in .pkl are pickles, all others folders of shards")
 
 
-def _load_of_encoder(path, encoder):
+def _load_of_encoder(path: Path, encoder: FeatureEncoder) -> FeatureCache | None:
     if not (path / _INDEX).is_file() and not path.is_file():
         return None
     cache = load_features(path)
@@ -191,7 +206,7 @@ def _load_of_encoder(path, encoder):
     return cache
 
 
-def _start_index(folder, encoder, cache):
+def _start_index(folder: Path, encoder: FeatureEncoder, cache: FeatureCache | None) -> dict[str, Any]:
     if (folder / _INDEX).is_file():
         return read_json(folder / _INDEX)
     return {
@@ -203,20 +218,25 @@ def _start_index(folder, encoder, cache):
     }
 
 
-def _pending(image_paths, known, skipped):
+def _pending(
+    image_paths: Mapping[str, ImageSource], known: list[FeatureCache], skipped: Mapping[str, str]
+) -> list[tuple[str, ImageSource]]:
     """The photos to do, those that failed before at the end: the others fall into the same batches as ever."""
     todo = [image_id for image_id in image_paths if not any(image_id in cache for cache in known)]
     todo.sort(key=lambda image_id: image_id in skipped)
     return [(image_id, image_paths[image_id]) for image_id in todo]
 
 
-def _extract_shards(photos, encoder, folder, index, batch_size):
+def _extract_shards(
+    photos: list[tuple[str, ImageSource]], encoder: FeatureEncoder, folder: Path, index: dict[str, Any], batch_size: int
+) -> None:
     """Encode photos batch by batch, and put every few batches on disk as one shard."""
     if not photos:
         return
     batches_per_shard = max(1, IMAGES_PER_SHARD // batch_size)
     decoded = _decode_ahead(photos, encoder.image_size, ahead=2 * batch_size)
-    image_ids, features = [], []
+    image_ids: list[str] = []
+    features: list[NDArray[np.float16]] = []
     with tqdm(total=len(photos), desc="features", unit=" images", file=sys.stderr) as bar:
         for number in itertools.count(1):
             batch = list(itertools.islice(decoded, batch_size))
@@ -233,10 +253,12 @@ def _extract_shards(photos, encoder, folder, index, batch_size):
                 return
 
 
-def _decode_ahead(photos, size, ahead):
+def _decode_ahead(
+    photos: Iterable[tuple[str, ImageSource]], size: tuple[int, int], ahead: int
+) -> Iterator[tuple[str, NDArray[np.uint8] | str]]:
     """Yield (image_id, uint8 photo or the reason why not) in order, decoded in threads, `ahead` photos in advance."""
     with ThreadPoolExecutor(DECODING_THREADS) as pool:
-        waiting = collections.deque()
+        waiting: collections.deque[tuple[str, Future[NDArray[np.uint8] | str]]] = collections.deque()
         for image_id, source in photos:
             waiting.append((image_id, pool.submit(_decode, source, size)))
             if len(waiting) > ahead:
@@ -246,14 +268,14 @@ def _decode_ahead(photos, size, ahead):
             yield image_id, future.result()
 
 
-def _decode(source, size):
+def _decode(source: ImageSource, size: tuple[int, int]) -> NDArray[np.uint8] | str:
     try:
         return load_image(source, size)
     except InputError as error:
         return str(error)
 
 
-def _write_shard(folder, index, image_ids, features):
+def _write_shard(folder: Path, index: dict[str, Any], image_ids: list[str], features: NDArray[np.float16]) -> None:
     """First the shard, then the index that names it: killed in between, the shard is written again."""
     name = _shard_name(len(index["shards"]))
     with atomic_write(folder / name) as temporary, open(temporary, "wb") as file:
@@ -264,11 +286,11 @@ def _write_shard(folder, index, image_ids, features):
     write_json(folder / _INDEX, index)
 
 
-def _shard_name(number):
+def _shard_name(number: int) -> str:
     return f"shard-{number:05d}.npy"
 
 
-def _report_skipped(skipped, image_paths):
+def _report_skipped(skipped: Mapping[str, str], image_paths: Container[str]) -> None:
     names = [image_id for image_id in skipped if image_id in image_paths]
     for image_id in names[:5]:
         tqdm.write(f"left out: {image_id}: {skipped[image_id]}", file=sys.stderr)
@@ -276,13 +298,13 @@ def _report_skipped(skipped, image_paths):
         tqdm.write(f"left out: {len(names) - 5} more photos that cannot be read", file=sys.stderr)
 
 
-def _move_into_pickle(cache, folder, path):
+def _move_into_pickle(cache: FeatureCache | None, folder: Path, path: Path) -> None:
     partial = _load_folder(folder)
     old_ids = list(cache.image_ids) if cache else []
     new_ids = [image_id for image_id in partial.image_ids if not (cache and image_id in cache)]
     # One array for all, filled a shard at a time: what is put together at the end would be in memory twice.
     features = np.empty((len(old_ids) + len(new_ids), *partial.output_shape), np.float16)
-    for source, image_ids, first in ((cache, old_ids, 0), (partial, new_ids, len(old_ids))):
+    for source, image_ids, first in ((cache or partial, old_ids, 0), (partial, new_ids, len(old_ids))):
         for start in range(0, len(image_ids), IMAGES_PER_SHARD):
             part = image_ids[start : start + IMAGES_PER_SHARD]
             features[first + start : first + start + len(part)] = source.get(part)
@@ -303,7 +325,7 @@ def _move_into_pickle(cache, folder, path):
 # ---- reading, from files that anyone may have made
 
 
-def _load_folder(folder):
+def _load_folder(folder: Path) -> FeatureCache:
     index = _checked(read_json(_existing(folder / _INDEX)), folder)
     shards = index.get("shards")
     if not isinstance(shards, list) or not all(isinstance(shard, dict) for shard in shards):
@@ -318,13 +340,13 @@ def _load_folder(folder):
     return _build_cache(index, image_ids, arrays, folder)
 
 
-def _existing(path):
+def _existing(path: Path) -> Path:
     if not path.is_file():
         raise InputError(f"{path} is not there, so its folder is no feature cache; extract the features first")
     return path
 
 
-def _open_shard(path, shape):
+def _open_shard(path: Path, shape: tuple[int, ...]) -> NDArray[np.float16]:
     try:
         array = np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError) as error:
@@ -334,7 +356,7 @@ def _open_shard(path, shape):
     return array
 
 
-def _load_pickle(path):
+def _load_pickle(path: Path) -> FeatureCache:
     try:
         with open(path, "rb") as file:
             contents = _PlainUnpickler(file).load()
@@ -354,11 +376,11 @@ def _load_pickle(path):
 class _PickledDtype:
     """Stands for a numpy dtype while reading; only float16 comes through."""
 
-    def __init__(self, name, *flags):
+    def __init__(self, name: str, *flags: Any) -> None:
         if name != "f2":
             raise InputError(f"its array is {name!r:.40}, not float16")
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: Any) -> None:
         if state[1] != "<":
             raise InputError("its array is not little-endian")
 
@@ -366,10 +388,10 @@ class _PickledDtype:
 class _PickledArray:
     """Stands for a numpy array while reading, so that no numpy code meets what a stranger put in the file."""
 
-    def __init__(self, *kind_and_empty_shape):
-        self.array = None
+    def __init__(self, *kind_and_empty_shape: Any) -> None:
+        self.array: NDArray[np.float16] | None = None
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: Any) -> None:
         _, shape, dtype, is_fortran, data = state
         if not isinstance(dtype, _PickledDtype) or is_fortran or len(data) != 2 * math.prod(shape):
             raise InputError("its array is not a plain float16 array")
@@ -386,14 +408,14 @@ class _PlainUnpickler(pickle.Unpickler):
         ("numpy._core.multiarray", "_reconstruct"): _PickledArray,  # numpy 2
     }
 
-    def find_class(self, module, name):
+    def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in self.NAMES:
             asked = f"{module}.{name}"
             raise InputError(f"it asks to run {asked!r:.80}; this is no feature cache, do not open it elsewhere")
         return self.NAMES[module, name]
 
 
-def _checked(contents, path):
+def _checked(contents: Any, path: Path) -> dict[str, Any]:
     """Check what pickle and index have in common: dict with format_version, fingerprint, output_shape, skipped."""
     if not isinstance(contents, dict) or "format_version" not in contents:
         raise InputError(f"{path} is no feature cache; give a file or folder that extract_features made")
@@ -412,17 +434,19 @@ def _checked(contents, path):
     return contents
 
 
-def _checked_ids(image_ids, path):
+def _checked_ids(image_ids: Any, path: Path) -> list[str]:
     if not isinstance(image_ids, list) or not all(isinstance(image_id, str) for image_id in image_ids):
         raise _damaged(path, "its image_ids are not a list of text")
     return image_ids
 
 
-def _build_cache(contents, image_ids, arrays, path):
+def _build_cache(
+    contents: dict[str, Any], image_ids: list[str], arrays: list[NDArray[np.float16]], path: Path
+) -> FeatureCache:
     if len(set(image_ids)) != len(image_ids):
         raise _damaged(path, "an image_id comes twice")
     return FeatureCache(contents["fingerprint"], contents["output_shape"], image_ids, contents["skipped"], arrays)
 
 
-def _damaged(path, reason):
+def _damaged(path: Path, reason: str) -> InputError:
     return InputError(f"{path} is damaged ({reason}); delete it and extract the features again")

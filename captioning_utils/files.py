@@ -4,13 +4,16 @@ import contextlib
 import json
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from captioning_utils.errors import InputError
+from captioning_utils.interfaces import AnyPath
 
 
 @contextlib.contextmanager
-def atomic_write(path):
+def atomic_write(path: AnyPath) -> Iterator[Path]:
     """Give a temporary path to write to; put it in the place of `path` only once all is on disk.
 
     Args:
@@ -40,7 +43,7 @@ def atomic_write(path):
         temporary.unlink(missing_ok=True)
 
 
-def write_text(path, text):
+def write_text(path: AnyPath, text: str) -> None:
     """Write `text` (str) as UTF-8 to `path`, whole or not at all.
 
     What UTF-8 cannot hold, such as the bytes of a file name in Latin-1, becomes a backslash and a number, which in a
@@ -57,7 +60,7 @@ def write_text(path, text):
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
-def write_json(path, value, indent=1):
+def write_json(path: AnyPath, value: Any, indent: int = 1) -> None:
     """Write a JSON-serialisable `value` to `path`, whole or not at all.
 
     Example:
@@ -70,7 +73,7 @@ def write_json(path, value, indent=1):
     write_text(path, json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
 
 
-def read_json(path):
+def read_json(path: AnyPath) -> Any:
     """Read a JSON file.
 
     Raises:

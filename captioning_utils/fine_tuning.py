@@ -1,21 +1,30 @@
 """Going on from a captioner on another dataset: it learns the new words, and forgets none by learning them."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from captioning_utils.captioner import PRETRAINED, load_captioner
+from captioning_utils.captioner import PRETRAINED, Captioner, load_captioner
 from captioning_utils.decoders import build_decoder, decoder_name
 from captioning_utils.errors import InputError
+from captioning_utils.interfaces import AnyPath
 from captioning_utils.storage import assign_variables, collect_variables
 from captioning_utils.text import MAX_WORDS_IN_VOCABULARY, RESERVED_WORDS, Vocabulary, build_vocabulary
+
+if TYPE_CHECKING:
+    from captioning_utils.training import TrainingConfig
 
 UNSEEN = 2.0**-25  # a share of the unknown token's probability that float32 cannot tell from 0
 
 
-def find_captioner(name):
+def find_captioner(name: AnyPath) -> Captioner:
     """Open a captioner by the path of its file, or by its name where it ships with the package.
 
     Args:
@@ -38,7 +47,7 @@ def find_captioner(name):
     return load_captioner(path)
 
 
-def grow_vocabulary(vocabulary, captions, min_count):
+def grow_vocabulary(vocabulary: Vocabulary, captions: Iterable[str], min_count: int) -> Vocabulary:
     """A vocabulary with the frequent words of other captions behind its own; no word's id changes.
 
     Args:
@@ -63,7 +72,7 @@ def grow_vocabulary(vocabulary, captions, min_count):
     return Vocabulary(vocabulary.words + tuple(new[: MAX_WORDS_IN_VOCABULARY - len(vocabulary)]))
 
 
-def take_over(captioner, config):
+def take_over(captioner: Captioner, config: TrainingConfig) -> TrainingConfig:
     """A training configuration with the captioner's decoder and its sizes.
 
     Args:
@@ -89,7 +98,7 @@ def take_over(captioner, config):
     return dataclasses.replace(config, decoder=decoder_name(captioner.decoder), decoder_settings=sizes)
 
 
-def grow_captioner(captioner, vocabulary, share=UNSEEN):
+def grow_captioner(captioner: Captioner, vocabulary: Vocabulary, share: float = UNSEEN) -> Captioner:
     """A captioner of its own for a larger vocabulary, which writes the same sentences as the one it comes from.
 
     Every old number is kept bit by bit. A new word begins as a copy of the unknown token, which is what the captioner
@@ -134,7 +143,7 @@ def grow_captioner(captioner, vocabulary, share=UNSEEN):
     return dataclasses.replace(captioner, decoder=decoder, vocabulary=vocabulary)
 
 
-def _grow_array(array, shape, share):
+def _grow_array(array: NDArray[Any], shape: tuple[int, ...], share: float) -> NDArray[Any]:
     """Copies of the unknown token's numbers along the axis of the words, the one that has grown."""
     axes = [axis for axis, (old, new) in enumerate(zip(array.shape, shape, strict=True)) if old != new]
     if not axes:
@@ -147,7 +156,7 @@ def _grow_array(array, shape, share):
     return np.concatenate([array, np.repeat(unknown, num_new, axis=axis)], axis=axis)
 
 
-def describe_options(captioner):
+def describe_options(captioner: Captioner) -> dict[str, str]:
     """The options of `train.py` that a captioner to start from decides: decoder, encoder, layer and dtype; dict of str.
 
     Example:
@@ -158,7 +167,7 @@ def describe_options(captioner):
     return {"decoder": decoder_name(captioner.decoder), "encoder": encoder, "layer": layer, "dtype": dtype}
 
 
-def describe_start(captioner, vocabulary):
+def describe_start(captioner: Captioner, vocabulary: Vocabulary) -> dict[str, Any]:
     """What the training summary says of the captioner that training started from; dict."""
     return {
         "fingerprint": captioner.fingerprint,

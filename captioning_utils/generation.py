@@ -7,14 +7,16 @@ beams of a photo share them, so they are not sorted with the beams.
 """
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import NDArray
 
 from captioning_utils.consensus import measure_agreement
 from captioning_utils.errors import InputError
+from captioning_utils.interfaces import Decoder, State, Tensor
 from captioning_utils.text import Vocabulary
 
 PAD_ID, START_ID = Vocabulary.pad_id, Vocabulary.start_id
@@ -39,7 +41,7 @@ class GenerationConfig:
     num_captions: int = 1  # alternatives per photo, best first; with a search at most beam_size
     seed: int = 0  # sampling: the same seed gives the same sentences
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, allowed, valid in (
             ("beam_size", "a whole number from 1 to 1000", _is_count(self.beam_size)),
             ("max_length", "a whole number from 1 to 1000", _is_count(self.max_length)),
@@ -47,7 +49,7 @@ class GenerationConfig:
             ("length_penalty", "a number from 0 to 10", 0 <= self.length_penalty <= 10),
             ("block_repeats", "0, or a run of 2 to 10 words", self.block_repeats in (0, *range(2, 11))),
             ("consensus", "True or False", type(self.consensus) is bool),
-            ("temperature", "None or a number above 0, up to 100", self.temperature is None or _is_warm(self)),
+            ("temperature", "None or a number above 0, up to 100", _is_warm(self.temperature)),
             ("top_p", "a share above 0, up to 1", 0 < self.top_p <= 1),
             ("seed", "a whole number from 0 to 4294967295", type(self.seed) is int and 0 <= self.seed < 2**32),
         ):
@@ -60,44 +62,44 @@ class GenerationConfig:
             )
 
 
-def _is_count(value):
+def _is_count(value: object) -> bool:
     return type(value) is int and 1 <= value <= 1000
 
 
-def _is_warm(config):
-    return 0 < config.temperature <= 100
+def _is_warm(temperature: float | None) -> bool:
+    return temperature is None or 0 < temperature <= 100
 
 
 class Generated(NamedTuple):
     """Sentences for a batch of photos, best first."""
 
-    token_ids: np.ndarray  # int32 (batch, num_captions, max_length), padded with 0 behind the end token
-    log_probs: np.ndarray  # float32 (batch, num_captions), nats: the sum over the sentence's tokens
-    scores: np.ndarray  # float32 (batch, num_captions), the ranking: see `rank_captions`
+    token_ids: NDArray[np.int32]  # int32 (batch, num_captions, max_length), padded with 0 behind the end token
+    log_probs: NDArray[np.float32]  # float32 (batch, num_captions), nats: the sum over the sentence's tokens
+    scores: NDArray[np.float32]  # float32 (batch, num_captions), the ranking: see `rank_captions`
 
 
 class _Loop(NamedTuple):
     """What is carried from word to word, for `rows = batch * beams` sentences in the making."""
 
-    position: object  # int32 scalar, words chosen so far
-    tokens: object  # int32 (batch, beams, max_length)
-    log_probs: object  # float32 (batch, beams)
-    lengths: object  # float32 (batch, beams), tokens chosen, the end token included
-    finished: object  # bool (batch, beams), the end token has been chosen
-    state: dict  # the decoder's, each (rows, …)
+    position: Tensor  # int32 scalar, words chosen so far
+    tokens: Tensor  # int32 (batch, beams, max_length)
+    log_probs: Tensor  # float32 (batch, beams)
+    lengths: Tensor  # float32 (batch, beams), tokens chosen, the end token included
+    finished: Tensor  # bool (batch, beams), the end token has been chosen
+    state: State  # the decoder's, each (rows, …)
 
 
 class _Generator(keras.Model):
     """A decoder and a configuration as one model, because `predict_on_batch` compiles a model on every backend."""
 
-    def __init__(self, decoder, config, beams):
+    def __init__(self, decoder: Decoder, config: GenerationConfig, beams: int) -> None:
         super().__init__(name="caption_generator")
         self.decoder = decoder
         self.config = config
         self.beams = beams
         self.built = True  # it has no variables of its own
 
-    def call(self, inputs):
+    def call(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         features, *draws = inputs
         decoder_state = self.decoder.initial_state(features)
         batch = next(iter(decoder_state.values())).shape[0]
@@ -105,7 +107,7 @@ class _Generator(keras.Model):
         (loop,) = ops.while_loop(self._unfinished, lambda loop: (self._advance(loop, draws),), (loop,))
         return loop.tokens, loop.log_probs, loop.lengths, loop.finished
 
-    def _start(self, batch, decoder_state):
+    def _start(self, batch: int, decoder_state: State) -> _Loop:
         shape = (batch, self.beams)
         return _Loop(
             position=ops.convert_to_tensor(0, "int32"),
@@ -116,10 +118,10 @@ class _Generator(keras.Model):
             state={name: ops.repeat(value, self.beams, axis=0) for name, value in decoder_state.items()},
         )
 
-    def _unfinished(self, loop):
+    def _unfinished(self, loop: _Loop) -> Tensor:
         return ops.logical_and(loop.position < self.config.max_length, ops.logical_not(ops.all(loop.finished)))
 
-    def _advance(self, loop, draws):
+    def _advance(self, loop: _Loop, draws: list[Tensor]) -> _Loop:
         """Choose one more word for every sentence."""
         batch, beams, length = loop.tokens.shape
         last = ops.take(loop.tokens, ops.maximum(loop.position - 1, 0), axis=2)  # (batch, beams)
@@ -153,12 +155,12 @@ class _Search(_Generator):
     have finished, and `beam_size=1` is exactly the greedy choice.
     """
 
-    def _first_log_probs(self, shape):
+    def _first_log_probs(self, shape: tuple[int, int]) -> Tensor:
         # All beams begin with the same start token: only the first may grow, or they would be copies.
         first = ops.arange(shape[1]) == 0
         return ops.broadcast_to(ops.where(first, 0.0, IMPOSSIBLE), shape)
 
-    def _choose(self, loop, logits, draws):
+    def _choose(self, loop: _Loop, logits: Tensor, draws: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         vocabulary = logits.shape[-1]
         only_pad = ops.where(ops.arange(vocabulary) == PAD_ID, 0.0, IMPOSSIBLE)
         step = ops.where(loop.finished[:, :, None], only_pad, ops.log_softmax(logits))
@@ -173,10 +175,10 @@ class _Search(_Generator):
 class _Sampler(_Generator):
     """Draws every word from the decoder's distribution, narrowed by temperature and top-p."""
 
-    def _first_log_probs(self, shape):
+    def _first_log_probs(self, shape: tuple[int, int]) -> Tensor:
         return ops.zeros(shape, "float32")
 
-    def _choose(self, loop, logits, draws):
+    def _choose(self, loop: _Loop, logits: Tensor, draws: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         uniforms, temperature, top_p = draws  # (batch, beams, max_length), (batch,), (batch,)
         uniform = ops.take(uniforms, loop.position, axis=2)  # (batch, beams)
         word = sample_words(logits / temperature[:, None, None], uniform, top_p[:, None, None])
@@ -185,7 +187,7 @@ class _Sampler(_Generator):
         return beam, word, ops.where(loop.finished, loop.log_probs, loop.log_probs + chosen)
 
 
-def forbid_tokens(logits, history, position, block_repeats):
+def forbid_tokens(logits: Tensor, history: Tensor, position: Tensor, block_repeats: int) -> Tensor:
     """Make impossible what must not come next.
 
     Never: padding, the start token, the unknown token, and the end token as the first word. With `block_repeats=n`
@@ -227,7 +229,7 @@ def forbid_tokens(logits, history, position, block_repeats):
     return ops.scatter_update(logits, indices, ops.full((rows * starts,), IMPOSSIBLE, "float32"))
 
 
-def sample_words(logits, uniform, top_p):
+def sample_words(logits: Tensor, uniform: Tensor, top_p: Tensor) -> Tensor:
     """Draw a word from the smallest set of likeliest words that has probability `top_p` (nucleus sampling).
 
     Args:
@@ -259,7 +261,7 @@ def sample_words(logits, uniform, top_p):
     return ops.minimum(drawn, last_kept)
 
 
-def _keep_nucleus(probs, top_p):
+def _keep_nucleus(probs: Tensor, top_p: Tensor) -> Tensor:
     """Probabilities with 0 for every word outside the likeliest ones that together have probability `top_p`."""
     likeliest_first = ops.flip(ops.sort(probs, axis=-1), axis=-1)
     before = ops.cumsum(likeliest_first, axis=-1) - likeliest_first
@@ -267,7 +269,13 @@ def _keep_nucleus(probs, top_p):
     return ops.where(probs >= least, probs, 0.0)
 
 
-def rank_captions(token_ids, log_probs, lengths, finished, config):
+def rank_captions(
+    token_ids: NDArray[np.int32],
+    log_probs: NDArray[np.float32],
+    lengths: NDArray[np.float32],
+    finished: NDArray[np.bool_],
+    config: GenerationConfig,
+) -> Generated:
     """Order each photo's sentences, best first; one that never ended stands behind all that did.
 
     The score is `log_prob / tokens ** length_penalty`; after a search with `consensus` it is the agreement with the
@@ -294,16 +302,19 @@ def rank_captions(token_ids, log_probs, lengths, finished, config):
     References:
         Wu et al. 2016, section 7 (arXiv:1609.08144) discusses length normalisation.
     """
-    scores = log_probs / np.maximum(lengths, 1.0) ** config.length_penalty
+    scores: NDArray[Any] = log_probs / np.maximum(lengths, 1.0) ** config.length_penalty
     ended = finished & (log_probs > IMPOSSIBLE / 2)  # with few words, beams may be filled up with impossible ones
     if config.consensus and config.temperature is None:
         scores = np.stack([_agreement(*photo) for photo in zip(token_ids, scores, ended, strict=True)])
     order = np.lexsort((-scores, ~ended), axis=1)[:, : config.num_captions]
     token_ids = np.take_along_axis(token_ids, order[:, :, None], axis=1)
-    return Generated(token_ids, *(np.take_along_axis(value, order, axis=1) for value in (log_probs, scores)))
+    log_probs, scores = np.take_along_axis(log_probs, order, axis=1), np.take_along_axis(scores, order, axis=1)
+    return Generated(token_ids, log_probs, scores)
 
 
-def _agreement(token_ids, scores, ended):
+def _agreement(
+    token_ids: NDArray[np.int32], scores: NDArray[np.float32], ended: NDArray[np.bool_]
+) -> NDArray[np.float32]:
     """One photo's sentences (beams, max_length) → the agreement of each that ended; the others keep their score."""
     agreement = scores.astype("float32")
     sentences = [[token for token in ids.tolist() if token not in (PAD_ID, END_ID)] for ids in token_ids[ended]]
@@ -327,11 +338,11 @@ class CaptionGenerator:
         ((2, 2, 6), (2, 2))
     """
 
-    def __init__(self, decoder):
+    def __init__(self, decoder: Decoder) -> None:
         self.decoder = decoder
-        self._compiled = {}
+        self._compiled: dict[tuple[int, bool, GenerationConfig], _Generator] = {}
 
-    def generate(self, features, config=GenerationConfig()):
+    def generate(self, features: NDArray[Any], config: GenerationConfig = GenerationConfig()) -> Generated:
         """Sentences for features.
 
         Args:
@@ -351,16 +362,18 @@ class CaptionGenerator:
             batch = features[start : start + size]
             real = len(batch)
             batch = np.concatenate([batch, np.repeat(batch[:1], size - real, axis=0)])
-            results = self._run(batch, beams, config, rng)
-            parts.append(rank_captions(*(part[:real] for part in results), config))
+            tokens, log_probs, lengths, finished = (part[:real] for part in self._run(batch, beams, config, rng))
+            parts.append(rank_captions(tokens, log_probs, lengths, finished, config))
         return Generated(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
-    def _check_length(self, config):
+    def _check_length(self, config: GenerationConfig) -> None:
         longest = getattr(self.decoder.config, "max_positions", None) or config.max_length
         if config.max_length > longest:
             raise InputError(f"max_length is {config.max_length}; this captioner writes at most {longest} words")
 
-    def _run(self, batch, beams, config, rng):
+    def _run(
+        self, batch: NDArray[np.float32], beams: int, config: GenerationConfig, rng: np.random.Generator
+    ) -> list[NDArray[Any]]:
         # What may differ from call to call without a new compilation goes in as numbers, not as configuration.
         fixed = dataclasses.replace(
             config, seed=0, beam_size=beams, num_captions=1, top_p=1.0, temperature=None, consensus=False

@@ -1,15 +1,24 @@
 """Captioners to and from Hugging Face's hub: one repository holds one captioner and its model card."""
 
+from __future__ import annotations
+
 import contextlib
 import importlib.util
 import shutil
 import tempfile
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 from captioning_utils import __version__
-from captioning_utils.captioner import load_captioner
+from captioning_utils.captioner import Captioner, load_captioner
 from captioning_utils.errors import InputError
 from captioning_utils.files import atomic_write
+from captioning_utils.interfaces import AnyPath
 from captioning_utils.model_card import CAPTIONER_FILE, build_model_card
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
 
 _ADVICE = {
     401: "log in with `hf auth login`, or set HF_TOKEN to a token of yours",
@@ -18,7 +27,13 @@ _ADVICE = {
 }
 
 
-def push_captioner(path, repository, private=False, license=None, results=None):
+def push_captioner(
+    path: AnyPath,
+    repository: str,
+    private: bool = False,
+    license: str | None = None,
+    results: Mapping[str, Any] | None = None,
+) -> str:
     """Put a captioner and its model card on the hub, in one commit; the repository is made when it is not there.
 
     You must be logged in: `hf auth login`, or a token in the environment variable HF_TOKEN. `HF_ENDPOINT` names
@@ -44,13 +59,13 @@ def push_captioner(path, repository, private=False, license=None, results=None):
     card = build_model_card(captioner, repository, license, results)
     with _refusals(api, repository):
         url = api.create_repo(repository, private=private or None, exist_ok=True)
-        files = {CAPTIONER_FILE: str(path), "README.md": card.encode()}
+        files: dict[str, str | bytes] = {CAPTIONER_FILE: str(path), "README.md": card.encode()}
         operations = [CommitOperationAdd(name, content) for name, content in files.items()]
         api.create_commit(repository, operations, commit_message=f"Captioner {captioner.fingerprint}")
     return str(url)
 
 
-def pull_captioner(repository, path, revision=None):
+def pull_captioner(repository: str, path: AnyPath, revision: str | None = None) -> Captioner:
     """Fetch a captioner from the hub; it is kept only when it opens as one.
 
     Args:
@@ -74,7 +89,7 @@ def pull_captioner(repository, path, revision=None):
     return captioner
 
 
-def _api():
+def _api() -> HfApi:
     if importlib.util.find_spec("huggingface_hub") is None:
         raise InputError(
             "push and pull need the package huggingface_hub, which is not installed; run: "
@@ -86,15 +101,16 @@ def _api():
 
 
 @contextlib.contextmanager
-def _refusals(api, repository):
+def _refusals(api: HfApi, repository: str) -> Iterator[None]:
     """Say in one line what the hub refused. Of its answer only the number is shown: the rest could hold a token."""
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
+    failures = cast("tuple[type[Exception], ...]", (HfHubHTTPError, *HfHubHTTPError.__bases__))
     try:
         yield
     except HFValidationError as error:
         raise InputError(f"{repository!r:.100} is no name on the hub; give user/name") from error
-    except (HfHubHTTPError, *HfHubHTTPError.__bases__) as error:  # its bases: the HTTP library's own, and OSError
+    except failures as error:  # its bases: the HTTP library's own, and OSError
         response = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
         status = getattr(response, "status_code", None)
         if status is None:

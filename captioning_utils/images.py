@@ -2,12 +2,20 @@
 
 import contextlib
 import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
-from PIL import Image
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
 
 from captioning_utils.errors import InputError
+from captioning_utils.interfaces import AnyPath
+
+ImageSource: TypeAlias = str | os.PathLike[str] | BinaryIO | Image.Image | NDArray[Any]
+"""A photo as `load_image` takes it: a path, an open binary file, a Pillow image or an array."""
 
 # Raster formats only: EPS, for one, would start Ghostscript on a stranger's file. HEIF and AVIF are used where
 # a Pillow plug-in for them is there.
@@ -33,7 +41,7 @@ _ORIENTATIONS = {
 }
 
 
-def load_image(source, size=None):
+def load_image(source: ImageSource, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
     """Read a photo as RGB, whatever its format and colour mode.
 
     The camera's rotation (EXIF) is applied, transparency is laid on white, 16-bit samples are scaled to 8 bits,
@@ -63,7 +71,7 @@ def load_image(source, size=None):
     return image if size is None else resize_image(image, size)
 
 
-def resize_image(image, size):
+def resize_image(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """Squash or stretch a photo to `size`, bilinear; the shape of things changes, nothing is cut off.
 
     This is what `target_size` does in the Keras tutorials, and how the Flickr8k features are made.
@@ -92,7 +100,7 @@ def resize_image(image, size):
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
 
 
-def find_images(path):
+def find_images(path: AnyPath) -> list[Path]:
     """List the photos of a folder by their file extensions, in the order of their names.
 
     Subfolders and hidden files are left out.
@@ -125,7 +133,7 @@ def find_images(path):
     return photos
 
 
-def is_photo_name(name):
+def is_photo_name(name: str) -> bool:
     """Whether a file's name (str) is that of a photo: a known ending, and not hidden.
 
     Example:
@@ -135,7 +143,7 @@ def is_photo_name(name):
     return name.lower().endswith(PHOTO_EXTENSIONS) and not name.startswith(".")
 
 
-def _load(source):
+def _load(source: ImageSource) -> NDArray[np.uint8]:
     if isinstance(source, np.ndarray):
         source = _array_to_image(source)
     if isinstance(source, Image.Image):
@@ -147,13 +155,13 @@ def _load(source):
     return _decode(lambda: Image.open(file, formats=formats), name)
 
 
-def _describe(value):
+def _describe(value: object) -> str:
     if isinstance(value, np.ndarray):
         return f"{value.dtype} {value.shape}"
     return type(value).__name__
 
 
-def _checked_path(source):
+def _checked_path(source: object) -> Path:
     if not isinstance(source, str | os.PathLike):
         raise InputError(f"a photo is a path, an open file, a PIL image or an array, got {_describe(source)}")
     path = Path(source)
@@ -168,7 +176,7 @@ def _checked_path(source):
     return path
 
 
-def _decode(open_image, name):
+def _decode(open_image: Callable[[], AbstractContextManager[Image.Image]], name: object) -> NDArray[np.uint8]:
     """Turn every way in which a decoder can fail into an `InputError` that names the photo."""
     try:
         with open_image() as image:
@@ -177,7 +185,7 @@ def _decode(open_image, name):
         raise
     except Image.DecompressionBombError as error:
         raise InputError(f"{name} is too large ({error}); the limit is {MAX_PIXELS} pixels") from error
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise InputError(
             f"{name} is not a photo that can be read here; give a JPEG, PNG, WebP, TIFF, GIF or BMP file"
         ) from error
@@ -186,7 +194,7 @@ def _decode(open_image, name):
         raise InputError(f"{name} is damaged or cut short ({reason}); copy or download it again") from error
 
 
-def _array_to_image(array):
+def _array_to_image(array: NDArray[Any]) -> Image.Image:
     is_colour = array.ndim == 3 and array.shape[2] in (3, 4) and array.dtype == np.uint8
     is_grey = array.ndim == 2 and array.dtype in (np.uint8, np.uint16)
     if not (is_colour or is_grey) or array.size == 0:
@@ -196,7 +204,7 @@ def _array_to_image(array):
     return Image.fromarray(np.ascontiguousarray(array))
 
 
-def _to_rgb(image, name):
+def _to_rgb(image: Image.Image, name: object) -> NDArray[np.uint8]:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise InputError(f"{name} has {width}×{height} pixels; the limit is {MAX_PIXELS}; make it smaller first")
@@ -213,14 +221,14 @@ def _to_rgb(image, name):
     return np.array(image)
 
 
-def _orientation(image):
+def _orientation(image: Image.Image) -> Any:
     try:
         return image.getexif().get(_ORIENTATION_TAG)
     except Exception:  # a photo with a damaged note about the camera is still a photo
         return None
 
 
-def _to_8_bits(image):
+def _to_8_bits(image: Image.Image) -> Image.Image:
     """Scale 16-bit grey (Pillow's modes I;16 and I) from 0–65535, and float grey (F) from 0–1 or 0–255, to 0–255."""
     values = np.asarray(image).astype(np.float64)
     if image.mode == "F":
@@ -231,7 +239,7 @@ def _to_8_bits(image):
     return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
 
 
-def _on_white(image):
+def _on_white(image: Image.Image) -> Image.Image:
     if image.mode != "RGBA":
         image = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

@@ -1,10 +1,20 @@
 """The last block of an encoder: where it begins, how it is trained apart from the rest, how a captioner keeps it."""
 
-import numpy as np
+from __future__ import annotations
 
-from captioning_utils.encoders import assemble_encoder, cut_backbone, summarise
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from captioning_utils.encoders import ImageEncoder, assemble_encoder, cut_backbone, summarise
 from captioning_utils.errors import InputError
 from captioning_utils.storage import assign_variables, collect_variables
+
+if TYPE_CHECKING:
+    import keras
+
 
 # The layer before each encoder's last block. The blocks have 7.1, 4.5, 5.3 and 0.8 million weights.
 LAST_BEFORE = {
@@ -15,7 +25,7 @@ LAST_BEFORE = {
 }
 
 
-def split_encoder(encoder):
+def split_encoder(encoder: ImageEncoder) -> tuple[ImageEncoder, keras.Model]:
     """Cut an encoder in two before its last block; both parts share the encoder's weights.
 
     Args:
@@ -27,7 +37,8 @@ def split_encoder(encoder):
         are trainable.
 
     Raises:
-        InputError: for the layer `fc2`, whose two dense layers hold 119 million weights more.
+        InputError: for the layer `fc2`, whose two dense layers hold 119 million weights more, and for an encoder that
+            was made without its backbone.
 
     Example:
         >>> from captioning_utils.encoders import build_encoder
@@ -42,6 +53,8 @@ def split_encoder(encoder):
             "the encoder's layer is fc2, whose weights are too many to fine-tune; train with another layer"
         )
     backbone, before = encoder.backbone, LAST_BEFORE[encoder.name]
+    if backbone is None:
+        raise InputError("this encoder was made without its backbone; give one of build_encoder or assemble_encoder")
     cut = backbone.get_layer(before).output
     dtype = encoder.fingerprint.split()[2]
     trunk = assemble_encoder(encoder.name, before, dtype, cut_backbone(backbone, before))
@@ -53,13 +66,13 @@ def split_encoder(encoder):
     return trunk, head
 
 
-def collect_last_block(encoder):
+def collect_last_block(encoder: ImageEncoder) -> dict[str, NDArray[np.float16]]:
     """The weights of an encoder's last block, for a captioner's file: dict of name to float16 array."""
     _, head = split_encoder(encoder)
     return {name: array.astype(np.float16) for name, array in collect_variables(head.trainable_variables).items()}
 
 
-def replace_last_block(encoder, arrays):
+def replace_last_block(encoder: ImageEncoder, arrays: Mapping[str, NDArray[Any]]) -> ImageEncoder:
     """Give an encoder the last block that `collect_last_block` collected.
 
     Args:

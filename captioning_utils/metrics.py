@@ -5,9 +5,12 @@ and CIDEr-D in 0–10); only `format_score` multiplies by 100, for print.
 """
 
 import statistics
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from captioning_utils.cider import Cider
 from captioning_utils.errors import InputError, count_and_name
@@ -42,18 +45,18 @@ class Scores:
     """
 
     protocol: Protocol
-    corpus: dict  # metric name -> float for the whole set
-    per_image: dict  # image_id -> {metric name: float}
-    references_per_image: dict  # {"min": int, "mean": float, "max": int}
+    corpus: dict[str, float]  # metric name -> float for the whole set
+    per_image: dict[str, dict[str, float]]  # image_id -> {metric name: float}
+    references_per_image: dict[str, float]  # {"min": int, "mean": float, "max": int}
     left_out: int  # photos that could not be scored; 0 unless allow_missing was given
-    bleu_statistics: np.ndarray = field(repr=False, compare=False)  # int64 (photos, 10), in per_image's order
+    bleu_statistics: NDArray[np.int64] = field(repr=False, compare=False)  # int64 (photos, 10), in per_image's order
 
     @property
-    def num_images(self):
+    def num_images(self) -> int:
         """How many photos were scored."""
         return len(self.per_image)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """All but the BLEU statistics as plain dicts, ready for JSON; values 0–1, CIDEr 0–10.
 
         Example:
@@ -69,7 +72,7 @@ class Scores:
             "per_image": self.per_image,
         }
 
-    def __str__(self):
+    def __str__(self) -> str:
         values = "  ".join(f"{METRIC_LABELS[name]} {format_score(value)}" for name, value in self.corpus.items())
         least, most = self.references_per_image["min"], self.references_per_image["max"]
         references = f"{least} references each" if least == most else f"{least} to {most} references each"
@@ -77,7 +80,7 @@ class Scores:
         return f"{values}\n(protocol {self.protocol.name}, {self.num_images:,} photos, {references}{left_out})"
 
 
-def format_score(value, decimals=1):
+def format_score(value: float, decimals: int = 1) -> str:
     """A score as people print it: times 100. The only place where a score changes its range.
 
     Args:
@@ -94,7 +97,13 @@ def format_score(value, decimals=1):
     return f"{100 * value:.{decimals}f}"
 
 
-def compute_scores(candidates, references, protocol="standard", extra_metrics=(), allow_missing=False):
+def compute_scores(
+    candidates: Mapping[str, str],
+    references: Mapping[str, Sequence[str]],
+    protocol: str = "standard",
+    extra_metrics: Collection[str] = (),
+    allow_missing: bool = False,
+) -> Scores:
     """Score captions: BLEU-1 to 4, ROUGE-L and CIDEr-D for the whole set and for each photo.
 
     Equal to coco-caption's (pycocoevalcap's) numbers on the same words; a photo's own BLEU is coco-caption's
@@ -121,17 +130,17 @@ def compute_scores(candidates, references, protocol="standard", extra_metrics=()
         >>> format_score(scores.corpus["bleu_1"]), format_score(scores.per_image[1]["rouge_l"])
         ('65.5', '100.0')
     """
-    protocol = get_protocol(protocol)
+    rules = get_protocol(protocol)
     unknown = [name for name in extra_metrics if name not in EXTRA_METRICS]
     if unknown:
         raise InputError(f"extra_metrics has {unknown!r:.80}; allowed: {', '.join(EXTRA_METRICS)}")
     image_ids, left_out = pair_images(candidates, references, allow_missing)
-    words, reference_words = _tokenize(image_ids, candidates, references, protocol)
+    words, reference_words = _tokenize(image_ids, candidates, references, rules)
     bleu_statistics = compute_bleu_statistics(words, reference_words)
-    corpus, columns = _score_all(words, reference_words, bleu_statistics, protocol, extra_metrics)
+    corpus, columns = _score_all(words, reference_words, bleu_statistics, rules, extra_metrics)
     counts = [len(captions) for captions in reference_words]
     return Scores(
-        protocol=protocol,
+        protocol=rules,
         corpus=corpus,
         per_image={
             image_id: dict(zip(columns, map(float, row), strict=True))
@@ -143,12 +152,20 @@ def compute_scores(candidates, references, protocol="standard", extra_metrics=()
     )
 
 
-def _score_all(words, reference_words, bleu_statistics, protocol, extra_metrics):
+def _score_all(
+    words: list[list[str]],
+    reference_words: list[list[list[str]]],
+    bleu_statistics: NDArray[np.int64],
+    protocol: Protocol,
+    extra_metrics: Collection[str],
+) -> tuple[dict[str, float], dict[str, Iterable[float]]]:
     """({metric: score of the set}, {metric: scores of the photos})."""
     bleu = compute_bleu(bleu_statistics.sum(axis=0), protocol.brevity_penalty)
     bleu_per_image = compute_bleu(bleu_statistics, protocol.brevity_penalty)
     corpus = {f"bleu_{order}": float(bleu[order - 1]) for order in range(1, MAX_ORDER + 1)}
-    columns = {f"bleu_{order}": bleu_per_image[:, order - 1] for order in range(1, MAX_ORDER + 1)}
+    columns: dict[str, Iterable[float]] = {
+        f"bleu_{order}": bleu_per_image[:, order - 1] for order in range(1, MAX_ORDER + 1)
+    }
 
     cider = Cider(dict(enumerate(reference_words)))
     columns["rouge_l"] = list(map(compute_rouge_l, words, reference_words))
@@ -163,7 +180,9 @@ def _score_all(words, reference_words, bleu_statistics, protocol, extra_metrics)
     return {name: corpus[name] for name in columns}, columns
 
 
-def pair_images(candidates, references, allow_missing=False):
+def pair_images(
+    candidates: Mapping[str, str], references: Mapping[str, Sequence[str]], allow_missing: bool = False
+) -> tuple[list[str], int]:
     """Find the photos that have both a candidate and references, after checking everything that comes in.
 
     Args:
@@ -206,7 +225,7 @@ def pair_images(candidates, references, allow_missing=False):
     return paired, len(unknown) + len({*missing, *bare})
 
 
-def _check_texts(candidates, references):
+def _check_texts(candidates: Mapping[str, str], references: Mapping[str, Sequence[str]]) -> None:
     bad = [image_id for image_id, caption in candidates.items() if not isinstance(caption, str)]
     if bad:
         raise InputError(f"candidates that are no text: {count_and_name(bad)}; give one str a photo")
@@ -219,7 +238,9 @@ def _check_texts(candidates, references):
         raise InputError(f"references that are no list of texts: {count_and_name(bad)}; give a list of str a photo")
 
 
-def _tokenize(image_ids, candidates, references, protocol):
+def _tokenize(
+    image_ids: Sequence[str], candidates: Mapping[str, str], references: Mapping[str, Sequence[str]], protocol: Protocol
+) -> tuple[list[list[str]], list[list[list[str]]]]:
     """Words of each photo's candidate and of its references; one call, because Java starts slowly."""
     captions = [candidates[image_id] for image_id in image_ids]
     for image_id in image_ids:
@@ -229,7 +250,9 @@ def _tokenize(image_ids, candidates, references, protocol):
     return words[: len(image_ids)], [[next(rest) for _ in references[image_id]] for image_id in image_ids]
 
 
-def compute_bleu_statistics(candidates, references):
+def compute_bleu_statistics(
+    candidates: Sequence[Sequence[Hashable]], references: Sequence[Sequence[Sequence[Hashable]]]
+) -> NDArray[np.int64]:
     """Count, for each photo, all that BLEU needs; sums of these rows give the BLEU of any set of photos.
 
     The counting is nltk's. What nltk's `corpus_bleu` does differently from coco-caption is put right: a
@@ -262,7 +285,7 @@ def compute_bleu_statistics(candidates, references):
     return rows
 
 
-def compute_bleu(bleu_statistics, brevity_penalty=True):
+def compute_bleu(bleu_statistics: NDArray[Any], brevity_penalty: bool = True) -> NDArray[np.float64]:
     """BLEU-1 to BLEU-4 from counts, as coco-caption computes them.
 
     Args:
@@ -291,7 +314,7 @@ def compute_bleu(bleu_statistics, brevity_penalty=True):
     return bleu
 
 
-def compute_rouge_l(candidate, references):
+def compute_rouge_l(candidate: Sequence[str], references: Sequence[Sequence[str]]) -> float:
     """ROUGE-L of one candidate: the longest common subsequence, best precision and best recall, β = 1.2.
 
     Args:
@@ -321,13 +344,13 @@ def compute_rouge_l(candidate, references):
     return (1 + ROUGE_BETA**2) * precision * recall / (recall + ROUGE_BETA**2 * precision)
 
 
-def _longest_common_subsequence(first, second):
+def _longest_common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
     """Its length, one whole row of the usual table at a time.
 
     Neighbours in a row of the table differ by 0 or 1; a bit of `same` is 1 where they do not differ, and
     integer arithmetic moves the row on by one word (Hyyrö 2004, Bit-parallel LCS-length computation revisited).
     """
-    places = {}
+    places: dict[str, int] = {}
     for place, word in enumerate(first):
         places[word] = places.get(word, 0) | 1 << place
     everywhere = same = (1 << len(first)) - 1

@@ -1,12 +1,19 @@
 """The model card of a captioner: what it was made from, how well it does, where it fails, how to use it."""
 
+from __future__ import annotations
+
 import dataclasses
 import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from captioning_utils.decoders import decoder_name
 from captioning_utils.errors import InputError
 from captioning_utils.metrics import METRIC_LABELS, format_score
 from captioning_utils.protocols import PROTOCOLS
+
+if TYPE_CHECKING:
+    from captioning_utils.captioner import Captioner
 
 CAPTIONER_FILE = "image_caption_model.h5"
 LONGEST_CELL = 1000  # characters
@@ -71,7 +78,9 @@ VGG16's weights, which the captioner needs but does not contain, are by the Visu
 """
 
 
-def build_model_card(captioner, repository, license=None, results=None):
+def build_model_card(
+    captioner: Captioner, repository: str, license: str | None = None, results: Mapping[str, Any] | None = None
+) -> str:
     """A model card in Markdown, with the front matter that Hugging Face's hub reads.
 
     Args:
@@ -112,7 +121,7 @@ def build_model_card(captioner, repository, license=None, results=None):
     )
 
 
-def _facts(captioner):
+def _facts(captioner: Captioner) -> dict[str, Any]:
     config = dataclasses.asdict(captioner.decoder.config)
     cleaning = dataclasses.asdict(captioner.cleaning)
     tuned = (
@@ -128,7 +137,7 @@ def _facts(captioner):
     }
 
 
-def _training(summary):
+def _training(summary: dict[str, Any]) -> str:
     """Data, settings and outcome; a captioner from elsewhere may not say any of it."""
     known = _without_histories(summary)
     members = {f"member {number}": member for number, member in enumerate(known.pop("members", []), start=1)}
@@ -137,7 +146,7 @@ def _training(summary):
     return _table({name.replace("_", " "): value for name, value in known.items()} | members)
 
 
-def _without_histories(value):
+def _without_histories(value: Any) -> Any:
     """A training summary without what fills pages, the losses of every epoch, and what says nothing."""
     if isinstance(value, list):
         return [_without_histories(each) for each in value]
@@ -147,7 +156,7 @@ def _without_histories(value):
     return {name: each for name, each in kept.items() if each not in (None, {}, [], "")}
 
 
-def _scores(captioner, results):
+def _scores(captioner: Captioner, results: Mapping[str, Any] | None) -> str:
     if results is None:
         return "None are stated here. `evaluate.py` computes them.\n"
     found = [each for each in results.get("captioners", [results]) if _fingerprint(each) == captioner.fingerprint]
@@ -168,22 +177,22 @@ def _scores(captioner, results):
     return heading + _table(scores)
 
 
-def _fingerprint(document):
+def _fingerprint(document: Mapping[str, Any]) -> str | None:
     return document.get("captioner", {}).get("fingerprint")
 
 
-def _score(score):
+def _score(score: Mapping[str, float]) -> str:
     """With its interval, where there is one: METEOR has none."""
     value = format_score(score["value"])
     return f"{value} ({format_score(score['low'])}–{format_score(score['high'])})" if "low" in score else value
 
 
-def _table(rows):
+def _table(rows: Mapping[str, Any]) -> str:
     lines = [f"| {name} | {_cell(value)} |\n" for name, value in rows.items()]
     return "| | |\n|---|---|\n" + "".join(lines)
 
 
-def _cell(value):
+def _cell(value: Any) -> str:
     """A value in one line; the file may be a stranger's, so that it must not break out of the table."""
     if isinstance(value, dict):
         value = ", ".join(f"{name}: {each}" for name, each in value.items())

@@ -3,7 +3,11 @@
 They take what `attention_maps` and `beam_tree` compute; style and alt text are those of `plots`.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm, to_rgb
@@ -12,6 +16,12 @@ from matplotlib.lines import Line2D
 from captioning_utils.errors import InputError
 from captioning_utils.plots import BLUE, GREY, INK, LINE, ORANGE, PAPER, DescribedFigure, shorten, styled
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from captioning_utils.attention_maps import AttentionMaps
+    from captioning_utils.beam_tree import BeamTree
+
 SHARES = (0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1)  # where the scale of the attention has its numbers
 MOST_NODES = 200  # of a beam tree; more cannot be read
 COLUMN, STEP = 1.05, 0.42  # inches from branch to branch and from word to word of a beam tree
@@ -19,7 +29,7 @@ _SPOTLIGHT = LinearSegmentedColormap.from_list("spotlight", [(*to_rgb(ORANGE), o
 
 
 @styled
-def plot_attention_maps(maps, columns=5):
+def plot_attention_maps(maps: AttentionMaps, columns: int = 5) -> DescribedFigure:
     """A photo, and for each word of its caption where the captioner looked: the more orange, the more attention.
 
     Args:
@@ -69,7 +79,7 @@ def plot_attention_maps(maps, columns=5):
     return figure
 
 
-def _maps_in_words(maps):
+def _maps_in_words(maps: AttentionMaps) -> str:
     _, rows, columns = maps.weights.shape
     most = []
     for word, weights in zip(maps.words, maps.weights, strict=True):
@@ -82,7 +92,7 @@ def _maps_in_words(maps):
 
 
 @styled
-def plot_beam_tree(tree):
+def plot_beam_tree(tree: BeamTree) -> DescribedFigure:
     """The tree of a small beam search: words from top to bottom, on each line the log-probability of its word.
 
     Args:
@@ -126,14 +136,14 @@ def plot_beam_tree(tree):
     return figure
 
 
-def _tree_in_words(tree, paths, dropped):
+def _tree_in_words(tree: BeamTree, paths: list[list[int]], dropped: list[int]) -> str:
     texts = [" ".join(tree.nodes[node].word for node in path) for path in paths]
     kept = "; ".join(f'"{texts[leaf]}" (score {tree.nodes[leaf].score:.2f})' for leaf in tree.leaves)
     lost = "; ".join(f'"{texts[node]}"' for node in dropped) or "nothing"
     return f"Beam search as a tree of {len(paths)} words. Kept to the end: {kept}. Dropped on the way: {lost}."
 
 
-def _find_columns(paths, ends):
+def _find_columns(paths: list[list[int]], ends: Sequence[int]) -> list[int]:
     """A column for each node, so that no two branches share a place: list of int, 0 for the first branch.
 
     `ends` are the last nodes of all branches. Each branch takes, in this order, the free column nearest to where it
@@ -153,7 +163,7 @@ def _find_columns(paths, ends):
     return columns
 
 
-def _look(tree, paths, node):
+def _look(tree: BeamTree, paths: list[list[int]], node: int) -> tuple[str, str, float, int]:
     """(colour of the word, colour of line and frame, width of the line, its layer) by what became of a node."""
     if node in paths[tree.leaves[0]]:
         return BLUE, BLUE, 2.0, 3
@@ -161,13 +171,15 @@ def _look(tree, paths, node):
     return (INK, INK, 1.2, 2) if kept else (GREY, LINE, 1.2, 1)
 
 
-def _draw_node(axes, tree, number, places, look):
+def _draw_node(
+    axes: Axes, tree: BeamTree, number: int, places: list[tuple[float, float]], look: tuple[str, str, float, int]
+) -> None:
     """A word, the line from the word before it, and below a leaf its score."""
     node, (x, y), (colour, line, width, layer) = tree.nodes[number], places[number], look
     if number:
         (before_x, before_y), turn = places[node.parent], y - 0.64 * STEP
         axes.plot([before_x, before_x, x, x], [before_y, turn, turn, y], color=line, linewidth=width, zorder=layer)
-        label = {"color": colour, "fontsize": 7.5, "va": "center", "zorder": 5}
+        label: dict[str, Any] = {"color": colour, "fontsize": 7.5, "va": "center", "zorder": 5}
         axes.text(x + 0.06, y - 0.46 * STEP, _with_minus(node.log_prob), **label)
     frame = {"boxstyle": "round,pad=0.2", "facecolor": PAPER, "edgecolor": line}
     axes.text(x, y, shorten(node.word), color=colour, fontsize=9, ha="center", va="center", bbox=frame, zorder=4)
@@ -176,5 +188,5 @@ def _draw_node(axes, tree, number, places, look):
         axes.text(x, y + 0.6 * STEP, score, color=colour, fontsize=8.5, fontweight="bold", ha="center", va="center")
 
 
-def _with_minus(number):
+def _with_minus(number: float) -> str:
     return f"{number:.2f}".replace("-", "−")

@@ -7,10 +7,13 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 PAD, START, END, UNKNOWN = 0, 1, 2, 3  # the first four words of every vocabulary
@@ -24,7 +27,7 @@ class OnnxCaptioner:
         folder: str or `Path` of the folder that `python -m captioning_utils export` wrote.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder: str | Path) -> None:
         folder = Path(folder)
         self.settings = json.loads((folder / "captioner.json").read_text(encoding="utf-8"))
         self.encoder, self.start, self.step = (
@@ -32,7 +35,7 @@ class OnnxCaptioner:
             for name in ("encoder", "start", "step")
         )
 
-    def caption(self, photo, beam_size=None, max_length=None):
+    def caption(self, photo: str | Path | BinaryIO, beam_size: int | None = None, max_length: int | None = None) -> str:
         """One sentence for a photo.
 
         Args:
@@ -46,7 +49,9 @@ class OnnxCaptioner:
         (features,) = self.encoder.run(None, {"images": load_photo(photo, self.settings["image_size"])[None]})
         return self.caption_features(features, beam_size, max_length)[0][0]
 
-    def caption_features(self, features, beam_size=None, max_length=None):
+    def caption_features(
+        self, features: NDArray[np.float16], beam_size: int | None = None, max_length: int | None = None
+    ) -> list[tuple[str, float]]:
         """All sentences of the search for one photo, best first.
 
         Args:
@@ -89,12 +94,20 @@ class OnnxCaptioner:
                 break
         return self._rank(tokens, log_probs, lengths, finished)
 
-    def _next(self, tokens, state):
+    def _next(
+        self, tokens: NDArray[np.int32], state: dict[str, NDArray[Any]]
+    ) -> tuple[NDArray[np.float32], dict[str, NDArray[Any]]]:
         """Logits for the next word and the new state; what depends on the photo alone stays as it is."""
         logits, *changed = self.step.run(None, {"tokens": tokens, **state})
         return logits, state | dict(zip(self.settings["changing_state"], changed, strict=True))
 
-    def _rank(self, tokens, log_probs, lengths, finished):
+    def _rank(
+        self,
+        tokens: NDArray[np.int32],
+        log_probs: NDArray[np.float32],
+        lengths: NDArray[np.float32],
+        finished: NDArray[np.bool_],
+    ) -> list[tuple[str, float]]:
         """Sentences that ended come before those that did not."""
         scores = log_probs / lengths ** self.settings["length_penalty"]
         real = np.flatnonzero(log_probs > IMPOSSIBLE / 2)  # few words may fill the beams with impossible sentences
@@ -106,7 +119,7 @@ class OnnxCaptioner:
         ]
 
 
-def forbid_tokens(logits, history, block_repeats):
+def forbid_tokens(logits: NDArray[np.float32], history: NDArray[np.int32], block_repeats: int) -> None:
     """Make impossible, in place, what must not come next: special tokens, an empty sentence, repeated runs of words.
 
     Args:
@@ -131,7 +144,7 @@ def forbid_tokens(logits, history, block_repeats):
                 logits[row, words[start + block_repeats - 1]] = IMPOSSIBLE
 
 
-def load_photo(photo, size):
+def load_photo(photo: str | Path | BinaryIO, size: tuple[int, int] | list[int]) -> NDArray[np.uint8]:
     """A photo as the encoder takes it: turned as the camera says, transparency on white, RGB, squashed to `size`.
 
     Args:
@@ -141,15 +154,16 @@ def load_photo(photo, size):
     Returns:
         uint8 `(height, width, 3)`, RGB, 0–255.
     """
-    with Image.open(photo) as image:
-        image = ImageOps.exif_transpose(image)
+    with Image.open(photo) as file:
+        image = ImageOps.exif_transpose(file)
         if image.has_transparency_data:
             image = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        return np.asarray(image.convert("RGB").resize(size[::-1], Image.Resampling.BILINEAR))
+        height, width = size
+        return np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR))
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print a sentence for each photo."""
     parser = argparse.ArgumentParser(description="Describe photos in sentences, with the graphs beside this file.")
     parser.add_argument("photos", nargs="+", help="photos to describe")

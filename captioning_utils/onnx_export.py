@@ -5,19 +5,32 @@ state. `step.onnx`: the last words and the state → logits for the next words a
 the program that runs them; `caption.py`, written beside them, is one such program.
 """
 
+from __future__ import annotations
+
 import contextlib
 import importlib.util
 import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import keras
 import numpy as np
 from keras import ops
 
-from captioning_utils.encoders import build_encoder
+from captioning_utils.encoders import ImageEncoder, build_encoder
 from captioning_utils.errors import InputError
 from captioning_utils.files import atomic_write, write_json, write_text
+from captioning_utils.interfaces import AnyPath, Decoder, State, Tensor
 from captioning_utils.last_block import replace_last_block
+
+if TYPE_CHECKING:
+    import onnx
+
+    from captioning_utils.captioner import Captioner
+
+Graph: TypeAlias = tuple[Callable[..., State], list[Any]]
+"""A function of tensors, and a `tf.TensorSpec` with a name for each of them."""
 
 FORMAT_VERSION = 1
 OPSET = 18  # onnxruntime reads it since 1.14; newer ones add nothing that these graphs use
@@ -25,7 +38,7 @@ EXAMPLE = Path(__file__).with_name("onnx_captions.py")
 _CATCH_ERRORS = "TF2ONNX_CATCH_ERRORS"
 
 
-def export_captioner(captioner, folder, weights_path=None):
+def export_captioner(captioner: Captioner, folder: AnyPath, weights_path: AnyPath | None = None) -> list[Path]:
     """Write a captioner as ONNX graphs, its words and settings as JSON, and a program that uses them.
 
     Args:
@@ -53,7 +66,7 @@ def export_captioner(captioner, folder, weights_path=None):
     return paths
 
 
-def check_export_is_possible(captioner):
+def check_export_is_possible(captioner: Captioner) -> None:
     """Refuse before the work what `export_captioner` cannot do; its errors are listed there."""
     if importlib.util.find_spec("tf2onnx") is None:
         raise InputError(
@@ -69,7 +82,7 @@ def check_export_is_possible(captioner):
         )
 
 
-def _float32_encoder(captioner, weights_path):
+def _float32_encoder(captioner: Captioner, weights_path: AnyPath | None) -> ImageEncoder:
     """The captioner's encoder in float32, for onnxruntime's CPU kernels have no bfloat16."""
     name, layer, dtype = captioner.encoder.split()[:3]
     if dtype == "float32":
@@ -78,7 +91,7 @@ def _float32_encoder(captioner, weights_path):
     return replace_last_block(encoder, captioner.encoder_weights) if captioner.encoder_weights else encoder
 
 
-def _settings(captioner, encoder, state):
+def _settings(captioner: Captioner, encoder: ImageEncoder, state: State) -> dict[str, Any]:
     """What a program needs to know beside the graphs."""
     generation = captioner.generation
     return {
@@ -97,22 +110,22 @@ def _settings(captioner, encoder, state):
     }
 
 
-def _changing(state):
+def _changing(state: State) -> list[str]:
     """The names of the state's entries that change from word to word, in the order of step.onnx."""
     return [name for name in _ordered(state) if not name.startswith("photo")]
 
 
-def _ordered(state):
+def _ordered(state: State) -> list[str]:
     """The names of the state's entries in the order that TensorFlow gives the outputs of start.onnx."""
     return sorted(state, key=_plain)
 
 
-def _plain(name):
+def _plain(name: str) -> str:
     """The name of a part of the state in the graphs, where TensorFlow allows no spaces."""
     return name.replace(" ", "_")
 
 
-def encoder_graph(encoder):
+def encoder_graph(encoder: ImageEncoder) -> Graph:
     """Photos → features, as the function and the signature that `convert` takes.
 
     Args:
@@ -125,27 +138,27 @@ def encoder_graph(encoder):
 
     largest = float(np.finfo(np.float16).max)
 
-    def encode(images):
+    def encode(images: Tensor) -> State:
         features = encoder.model(images, training=False)
         return {"features": ops.cast(ops.clip(features, -largest, largest), "float16")}
 
     return encode, [tf.TensorSpec((None, *encoder.image_size, 3), "uint8", name="images")]
 
 
-def start_graph(decoder):
+def start_graph(decoder: Decoder) -> Graph:
     """One photo's features → the state before the first word, as `encoder_graph`.
 
     One photo, because a decoder may ask how many there are while its graph is made.
     """
     import tensorflow as tf
 
-    def start(features):
+    def start(features: Tensor) -> State:
         return {_plain(name): tf.identity(value) for name, value in decoder.initial_state(features).items()}
 
     return start, [tf.TensorSpec((1, *decoder.config.feature_shape), "float16", name="features")]
 
 
-def step_graph(decoder, state):
+def step_graph(decoder: Decoder, state: State) -> Graph:
     """The last words and the state → logits and the entries of the state that have changed, as `encoder_graph`.
 
     Args:
@@ -156,7 +169,7 @@ def step_graph(decoder, state):
 
     names = _ordered(state)
 
-    def step(tokens, *values):
+    def step(tokens: Tensor, *values: Tensor) -> State:
         logits, new = decoder.step(tokens, dict(zip(names, values, strict=True)))
         return {"logits": logits} | {f"next_{_plain(name)}": tf.identity(new[name]) for name in _changing(state)}
 
@@ -164,7 +177,7 @@ def step_graph(decoder, state):
     return step, [tf.TensorSpec((None,), "int32", name="tokens"), *rows]
 
 
-def convert(function, signature):
+def convert(function: Callable[..., State], signature: Sequence[Any]) -> onnx.ModelProto:
     """A function of tensors as an ONNX model.
 
     Args:
@@ -195,7 +208,7 @@ def convert(function, signature):
 
 
 @contextlib.contextmanager
-def _quick_tf2onnx():
+def _quick_tf2onnx() -> Iterator[Any]:
     """tf2onnx, told not to copy the whole graph, weights and all, before each of its many passes."""
     import tf2onnx
 
@@ -209,7 +222,7 @@ def _quick_tf2onnx():
             os.environ[_CATCH_ERRORS] = before
 
 
-def _write_erfc(graph, node, name, arguments):
+def _write_erfc(graph: Any, node: Any, name: str, arguments: Any) -> None:
     """TensorFlow's complementary error function, part of gelu, has no operator in ONNX: 1 - erf(x)."""
     (result,), shape, dtype = node.output, graph.get_shape(node.output[0]), graph.get_dtype(node.output[0])
     (argument,) = node.input
@@ -219,7 +232,7 @@ def _write_erfc(graph, node, name, arguments):
     graph.make_node("Sub", [one.output[0], erf.output[0]], outputs=[result], shapes=[shape], dtypes=[dtype])
 
 
-def _hold_constants(model, concrete):
+def _hold_constants(model: onnx.ModelProto, concrete: Any) -> None:
     """Give the graph the constants that Keras keeps outside it, such as the mean colour.
 
     tf2onnx takes tensors that a function refers to, but that are no variables, for inputs.
@@ -236,7 +249,7 @@ def _hold_constants(model, concrete):
             model.graph.initializer.append(numpy_helper.from_array(values[entry.name].numpy(), entry.name))
 
 
-def _write_graph(path, function, signature):
+def _write_graph(path: AnyPath, function: Callable[..., State], signature: Sequence[Any]) -> None:
     model = convert(function, signature)
     with atomic_write(path) as temporary:
         temporary.write_bytes(model.SerializeToString())

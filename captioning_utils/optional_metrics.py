@@ -19,7 +19,9 @@ import shutil
 import statistics
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import IO, cast
 
 from captioning_utils.errors import InputError
 
@@ -28,7 +30,7 @@ _PTB_PUNCTUATION = {"''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", ".
 _PTB_PUNCTUATION |= {"-LRB-", "-RRB-", "-LCB-", "-RCB-"}  # round and curly brackets
 
 
-def find_java_tools():
+def find_java_tools() -> tuple[str, Path]:
     """Where Java and pycocoevalcap are.
 
     Returns:
@@ -38,7 +40,7 @@ def find_java_tools():
         InputError: where one is missing; the message says which, and how to get it.
     """
     package = importlib.util.find_spec("pycocoevalcap")
-    if package is None:
+    if package is None or not package.submodule_search_locations:
         raise InputError(
             "METEOR 1.5 and the coco protocol need the package pycocoevalcap, which is not installed; "
             "run: python -m pip install pycocoevalcap==1.2"
@@ -52,7 +54,7 @@ def find_java_tools():
     return java, Path(next(iter(package.submodule_search_locations)))
 
 
-def tokenize_ptb(captions):
+def tokenize_ptb(captions: Sequence[str]) -> list[str]:
     """Tokenize as coco-caption does: Penn Treebank tokens, lower case, punctuation left out.
 
     Args:
@@ -84,7 +86,9 @@ def tokenize_ptb(captions):
     return [" ".join(word for word in line.split() if word not in _PTB_PUNCTUATION) for line in tokenized]
 
 
-def compute_meteor(candidates, references):
+def compute_meteor(
+    candidates: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]
+) -> tuple[float, list[float]]:
     """METEOR 1.5 with its English settings, by the original Java program.
 
     Args:
@@ -128,24 +132,30 @@ def compute_meteor(candidates, references):
             process.communicate()
 
 
-def _converse(process, candidates, references):
+def _converse(
+    process: subprocess.Popen[str], candidates: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]
+) -> tuple[float, list[float]]:
     """Ask the running METEOR for each photo's matches, then for the scores that they give together."""
 
-    def ask(line):
-        process.stdin.write(line + "\n")
-        process.stdin.flush()
-        return process.stdout.readline().strip()
+    questions, answers = cast("IO[str]", process.stdin), cast("IO[str]", process.stdout)  # it was started with pipes
+
+    def ask(line: str) -> str:
+        questions.write(line + "\n")
+        questions.flush()
+        return answers.readline().strip()
 
     matches = []
     for candidate, captions in zip(candidates, references, strict=True):
         texts = [" ".join(word for word in tokens if word != "|||") for tokens in [*captions, candidate]]
         matches.append(ask(" ||| ".join(["SCORE", *texts])))
     first = float(ask(" ||| ".join(["EVAL", *matches])))
-    scores = [first, *(float(process.stdout.readline()) for _ in matches)]
+    scores = [first, *(float(answers.readline()) for _ in matches)]
     return scores[-1], scores[:-1]
 
 
-def compute_nltk_meteor(candidates, references):
+def compute_nltk_meteor(
+    candidates: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]
+) -> tuple[float, list[float]]:
     """nltk's METEOR: the formula of 2005 with WordNet's synonyms. Not METEOR 1.5; its numbers are far higher.
 
     Args:

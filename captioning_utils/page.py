@@ -3,18 +3,25 @@
 `streamlit_app.py` shows what these functions give. They need no Streamlit, and only `open_captioner` loads Keras.
 """
 
+from __future__ import annotations
+
 import io
 import re
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from captioning_utils.errors import InputError
-from captioning_utils.images import PHOTO_EXTENSIONS, load_image, resize_image
+from captioning_utils.images import PHOTO_EXTENSIONS, ImageSource, load_image, resize_image
 from captioning_utils.scenes import OBJECT_WORDS, describe_scene, draw_scene, generate_scene
+
+if TYPE_CHECKING:
+    from captioning_utils.captioner import Captioner, ScoredCaption
 
 MAX_PHOTOS = 50  # described at once
 MAX_PHOTO_MEGABYTES = 25  # of a photo's file
@@ -29,7 +36,7 @@ class Source(NamedTuple):
 
     key: str  # tells it from all others
     name: str
-    file: object  # whatever `load_image` takes
+    file: ImageSource  # whatever `load_image` takes
     description: str = ""  # what it shows, where that is known
 
 
@@ -41,10 +48,11 @@ class Photo(NamedTuple):
     width: int  # pixels of the original
     height: int
     preview: bytes  # JPEG, at most `PREVIEW_SIDE` pixels wide and high
-    inputs: dict  # (height, width) -> uint8 (height, width, 3): what encoders of that size see
+    # (height, width) -> uint8 (height, width, 3): what encoders of that size see
+    inputs: dict[tuple[int, int], NDArray[np.uint8]]
 
 
-def open_photo(source, sizes):
+def open_photo(source: Source, sizes: Iterable[tuple[int, int]]) -> Photo:
     """Read a photo once and keep what the page needs of it: a preview and the encoders' inputs.
 
     Args:
@@ -65,25 +73,25 @@ def open_photo(source, sizes):
     _check_size(source.name, source.file, MAX_PHOTO_MEGABYTES)
     image = load_image(source.file)
     height, width = image.shape[:2]
-    inputs = {tuple(size): resize_image(image, size) for size in sizes}
+    inputs = {(rows, columns): resize_image(image, (rows, columns)) for rows, columns in sizes}
     preview = Image.fromarray(image)
     preview.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE), reducing_gap=2)
     return Photo(source.key, source.name, width, height, _encode_jpeg(preview), inputs)
 
 
-def _check_size(name, file, megabytes):
+def _check_size(name: str, file: object, megabytes: int) -> None:
     size = getattr(file, "size", 0)  # of uploads, in bytes; of a Pillow image it is (width, height)
     if isinstance(size, int) and size > megabytes * 2**20:
         raise InputError(f"{name} has {size / 2**20:.0f} MB; the limit is {megabytes} MB; make it smaller first")
 
 
-def _encode_jpeg(image):
+def _encode_jpeg(image: Image.Image) -> bytes:
     file = io.BytesIO()
     image.save(file, "JPEG", quality=PREVIEW_QUALITY)
     return file.getvalue()
 
 
-def photo_extensions():
+def photo_extensions() -> list[str]:
     """The endings of the photos that can be read here: those whose Pillow plug-in is installed; list of str.
 
     A phone that is not offered HEIC sends a JPEG instead.
@@ -96,7 +104,7 @@ def photo_extensions():
     return [ending for ending in PHOTO_EXTENSIONS if Image.EXTENSION.get(ending) in Image.OPEN]
 
 
-def sample_scene(seed):
+def sample_scene(seed: int) -> tuple[str, Source]:
     """A drawn scene as a photo to try.
 
     Args:
@@ -117,7 +125,7 @@ def sample_scene(seed):
     return label, source
 
 
-def list_captioners():
+def list_captioners() -> dict[str, Path]:
     """The captioners that ship with the package, the default one first; dict of name to `Path`.
 
     Example:
@@ -129,7 +137,7 @@ def list_captioners():
     return {path.stem: path for path in (DEFAULT_CAPTIONER, *sorted(PRETRAINED.glob("*.h5")))}
 
 
-def open_captioner(content, name):
+def open_captioner(content: bytes, name: str) -> Captioner:
     """Open a captioner from the bytes of a file that somebody sent.
 
     Args:
@@ -160,7 +168,7 @@ def open_captioner(content, name):
             raise InputError(str(error).replace(str(path), name)) from error
 
 
-def describe_captioner(captioner):
+def describe_captioner(captioner: Captioner) -> str:
     """One line on what a captioner is; str.
 
     Args:
@@ -174,7 +182,7 @@ def describe_captioner(captioner):
     return f"{decoder_name(captioner.decoder)} decoder, {encoder} {layer}, {words:,} words, trained on {data!s:.60}"
 
 
-def caption_rows(photo_name, captioner_name, alternatives):
+def caption_rows(photo_name: str, captioner_name: str, alternatives: Iterable[ScoredCaption]) -> list[dict[str, Any]]:
     """Sentences as rows of a table: those of `generate.py --out`, and which captioner wrote them.
 
     Args:
@@ -196,7 +204,7 @@ def caption_rows(photo_name, captioner_name, alternatives):
     ]
 
 
-def light_attention(preview, weights):
+def light_attention(preview: bytes, weights: NDArray[Any]) -> bytes:
     """A photo, bright where the captioner looked and dark elsewhere.
 
     Args:
@@ -222,7 +230,7 @@ def light_attention(preview, weights):
     return _encode_jpeg(Image.fromarray(np.rint(np.asarray(image) * share[:, :, None]).astype("uint8")))
 
 
-def name_place(weights):
+def name_place(weights: NDArray[Any]) -> str:
     """Where most of the attention lies, in words, for those who do not see the picture.
 
     Args:
@@ -244,7 +252,7 @@ def name_place(weights):
     return f"the {vertical} middle" if vertical else f"the {horizontal} side" if horizontal else "the centre"
 
 
-def escape_markdown(text):
+def escape_markdown(text: str) -> str:
     """Text as Markdown that shows it as it is: a name or a stranger's vocabulary must not become a link or a picture.
 
     Example:

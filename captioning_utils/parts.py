@@ -1,9 +1,21 @@
 """Going through many photos a part at a time, so that memory is bounded and nothing is drawn twice."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
 from tqdm import tqdm
 
+if TYPE_CHECKING:
+    from captioning_utils.captioner import Captioner
 
-def iterate_parts(captioner, photos, size, settings, show_progress=False):
+_Photo = TypeVar("_Photo")
+
+
+def iterate_parts(
+    captioner: Captioner, photos: Sequence[_Photo], size: int, settings: dict[str, Any], show_progress: bool = False
+) -> Iterator[tuple[Sequence[_Photo], dict[str, Any]]]:
     """Cut a list of photos into parts, with the settings to caption each part by.
 
     With sampling each part draws anew: the same seed for all would give photos of the same place in two parts the

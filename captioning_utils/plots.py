@@ -6,6 +6,8 @@ changed. The colours are those of Okabe and Ito, which colour-blind people tell 
 that a dark notebook shows them as they are.
 """
 
+from __future__ import annotations
+
 import base64
 import collections
 import functools
@@ -14,17 +16,26 @@ import math
 import re
 import statistics
 import textwrap
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 import matplotlib
 import matplotlib.style
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from numpy.typing import NDArray
 
 from captioning_utils.errors import InputError
-from captioning_utils.images import load_image
+from captioning_utils.images import ImageSource, load_image
 from captioning_utils.metrics import METRIC_LABELS, format_score
+
+if TYPE_CHECKING:
+    from matplotlib.backend_bases import RendererBase
+
+_Arguments = ParamSpec("_Arguments")
+_Picture = TypeVar("_Picture")
 
 BLUE, ORANGE, GREEN, PINK, SKY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9"
 INK, GREY, LINE, PALE, PAPER = "#1f2430", "#5c6370", "#b9bfca", "#dfe2e8", "#fcfcfa"
@@ -35,7 +46,7 @@ LONGEST_BAR = 50  # words; longer captions share the last bar of the histogram
 DISTRIBUTION_BINS = 25  # bars of a histogram of scores
 MIN_CAPTIONS_FOR_MEAN = 5  # a mean over fewer captions of one length says too little to be drawn
 
-_STYLE = {
+_STYLE: dict[str, Any] = {
     "figure.facecolor": PAPER,
     "axes.facecolor": PAPER,
     "savefig.facecolor": PAPER,
@@ -66,7 +77,7 @@ _CSS_PIXELS_PER_INCH = 96
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")  # no part of any text in HTML or SVG
 
 
-def printable(text):
+def printable(text: object) -> str:
     """A stranger's text as it can stand in a picture or page: control characters and half characters become spaces.
 
     Example:
@@ -88,25 +99,25 @@ class DescribedFigure(Figure):
     _alt_text = ""
 
     @property
-    def alt_text(self):
+    def alt_text(self) -> str:
         """What the picture shows; str, for `<img alt>` and for those who do not see the picture."""
         return self._alt_text
 
     @alt_text.setter
-    def alt_text(self, text):
+    def alt_text(self, text: str) -> None:
         self._alt_text = printable(text)
 
-    def draw(self, renderer):
+    def draw(self, renderer: RendererBase) -> None:
         """Matplotlib's hook; some parts, such as tick labels, are made only now, and must have the style too."""
         with matplotlib.style.context(["default", _STYLE]):
             super().draw(renderer)
 
     @property
-    def display_size(self):
+    def display_size(self) -> tuple[int, int]:
         """(width, height) at which the letters are as large as those of a page's text; int, CSS pixels."""
         return tuple(round(inches * _CSS_PIXELS_PER_INCH) for inches in self.get_size_inches())
 
-    def encode(self, drawing="svg+xml"):
+    def encode(self, drawing: str = "svg+xml") -> tuple[str, str]:
         """The picture as a web page or notebook takes it.
 
         Args:
@@ -121,7 +132,7 @@ class DescribedFigure(Figure):
             'image/svg+xml'
         """
         kind = "jpeg" if any(axes.images for axes in self.axes) else drawing
-        options = {
+        options: dict[str, dict[str, Any]] = {
             "svg+xml": {"format": "svg", "metadata": {"Date": None}},  # no date: the same data give the same bytes
             "png": {"format": "png"},
             "jpeg": {"format": "jpeg", "pil_kwargs": {"quality": 88, "subsampling": 0}},
@@ -130,7 +141,7 @@ class DescribedFigure(Figure):
         self.savefig(file, dpi=_STYLE["savefig.dpi"], **options[kind])
         return f"image/{kind}", base64.b64encode(file.getvalue()).decode()
 
-    def _repr_mimebundle_(self, include=None, exclude=None):
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, str], dict[str, Any]]:
         """IPython's hook: a picture for those who see it, its alt text for all others."""
         media_type, content = self.encode("png")
         width, height = self.display_size
@@ -138,11 +149,11 @@ class DescribedFigure(Figure):
         return data, {media_type: {"width": width, "height": height, "alt": self.alt_text}}
 
 
-def styled(plot):
+def styled(plot: Callable[_Arguments, _Picture]) -> Callable[_Arguments, _Picture]:
     """Give the figure that `plot` makes this module's style; a decorator."""
 
     @functools.wraps(plot)
-    def plot_in_style(*args, **kwargs):
+    def plot_in_style(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Picture:
         with matplotlib.style.context(["default", _STYLE]):
             return plot(*args, **kwargs)
 
@@ -150,7 +161,12 @@ def styled(plot):
 
 
 @styled
-def plot_photos(images, captions, references=None, columns=3):
+def plot_photos(
+    images: Sequence[ImageSource],
+    captions: Sequence[str],
+    references: Sequence[Sequence[str]] | None = None,
+    columns: int = 3,
+) -> DescribedFigure:
     """Photos with a caption below each.
 
     Args:
@@ -201,7 +217,7 @@ def plot_photos(images, captions, references=None, columns=3):
     return figure
 
 
-def _wrapped(caption, references, width):
+def _wrapped(caption: str, references: Iterable[str], width: float) -> tuple[list[str], list[str]]:
     """(lines of the caption, lines of the references) that fit into `width` inches."""
     characters = int(width * _POINTS_PER_INCH / (_STYLE["font.size"] * 0.56))  # 0.56: DejaVu's mean letter width
     lines = textwrap.wrap(printable(caption), characters) or [""]
@@ -209,7 +225,7 @@ def _wrapped(caption, references, width):
     return lines, grey
 
 
-def _write_lines(figure, texts, left, top, line):
+def _write_lines(figure: Figure, texts: tuple[list[str], list[str]], left: float, top: float, line: float) -> None:
     """Write the caption's lines and, in grey, the references' at a place in inches, `line` inches apart."""
     width, height = figure.get_size_inches()
     lines = [(text, INK, 10.5) for text in texts[0]] + [(text, GREY, 9.5) for text in texts[1]]
@@ -219,7 +235,7 @@ def _write_lines(figure, texts, left, top, line):
 
 
 @styled
-def plot_losses(history):
+def plot_losses(history: Sequence[Mapping[str, float]]) -> DescribedFigure:
     """The losses of a training run, epoch by epoch, with the best epoch marked.
 
     Args:
@@ -247,7 +263,7 @@ def plot_losses(history):
     axes = figure.add_subplot(title="Loss by epoch", xlabel="epoch", ylabel="nats per token")
     axes.plot(epochs, train, color=ORANGE, marker="o", markersize=4, linestyle="--", label="train (with dropout)")
     axes.plot(epochs, val, color=BLUE, marker="o", markersize=4, label="validation")
-    ring = {"color": BLUE, "markersize": 11, "fillstyle": "none", "markeredgewidth": 2, "linestyle": ""}
+    ring: dict[str, Any] = {"color": BLUE, "markersize": 11, "fillstyle": "none", "markeredgewidth": 2, "linestyle": ""}
     axes.plot(epochs[best], val[best], "o", label=f"best: {val[best]:.2f} in epoch {epochs[best]}", **ring)
     axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -262,10 +278,12 @@ def plot_losses(history):
     return figure
 
 
-def _loss_columns(history):
+def _loss_columns(history: Sequence[Mapping[str, float]]) -> tuple[list[int], NDArray[np.float64], NDArray[np.float64]]:
     try:
         epochs = [int(row["epoch"]) for row in history]
-        columns = [np.array([float(row[name]) for row in history]) for name in ("nats_per_token", "val_nats_per_token")]
+        train, val = (
+            np.array([float(row[name]) for row in history]) for name in ("nats_per_token", "val_nats_per_token")
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"the history of losses is not complete ({error!r:.80}); give a dict an epoch with epoch, nats_per_token "
@@ -273,10 +291,10 @@ def _loss_columns(history):
         ) from error
     if not epochs:
         raise InputError("the history of losses is empty; train for one epoch or more")
-    return epochs, *columns
+    return epochs, train, val
 
 
-def _add_perplexity_axis(axes):
+def _add_perplexity_axis(axes: Axes) -> None:
     """A second scale on the right: exp(nats), the number of words the captioner is torn between."""
     low, high = axes.get_ylim()
     right = axes.twinx()
@@ -291,7 +309,7 @@ def _add_perplexity_axis(axes):
 
 
 @styled
-def plot_caption_lengths(captions):
+def plot_caption_lengths(captions: Sequence[str]) -> DescribedFigure:
     """How many words the captions have: a histogram with the median marked.
 
     Args:
@@ -330,18 +348,18 @@ def plot_caption_lengths(captions):
     return figure
 
 
-def shorten(word):
+def shorten(word: str) -> str:
     """A word that leaves room for the plot beside it."""
     word = printable(word)
     return word if len(word) <= LONGEST_LABEL else word[: LONGEST_LABEL - 1] + "…"
 
 
-def _with_commas(value, _position=None):
+def _with_commas(value: float, _position: Any = None) -> str:
     return f"{value:,.0f}"
 
 
 @styled
-def plot_word_frequencies(captions, top=20, min_count=5):
+def plot_word_frequencies(captions: Iterable[str], top: int = 20, min_count: int = 5) -> DescribedFigure:
     """The most common words, and how much of the text a vocabulary of frequent words covers.
 
     Args:
@@ -379,7 +397,7 @@ def plot_word_frequencies(captions, top=20, min_count=5):
     return figure
 
 
-def _draw_bars(axes, words, values):
+def _draw_bars(axes: Axes, words: Sequence[str], values: Sequence[int]) -> None:
     """Horizontal bars, the first word on top."""
     axes.barh(range(len(words)), values, color=BLUE, height=0.75)
     axes.set_yticks(range(len(words)), [shorten(word) for word in words])
@@ -390,7 +408,7 @@ def _draw_bars(axes, words, values):
     axes.grid(axis="x")
 
 
-def _draw_coverage(axes, counts, min_count):
+def _draw_coverage(axes: Axes, counts: Sequence[int], min_count: int) -> tuple[float, int]:
     """Draw which share of the text the N most common words make up; returns it and N for `min_count`."""
     covered = np.cumsum(counts) / sum(counts)
     size = sum(count >= min_count for count in counts)
@@ -409,7 +427,11 @@ def _draw_coverage(axes, counts, min_count):
 
 
 @styled
-def plot_scores(scores, intervals=None, title="Scores"):
+def plot_scores(
+    scores: Mapping[str, Mapping[str, float]],
+    intervals: Mapping[str, Mapping[str, Mapping[str, float]]] | None = None,
+    title: str = "Scores",
+) -> DescribedFigure:
     """Scores side by side, as of several captioners on one test split or of one under several protocols.
 
     Args:
@@ -461,7 +483,13 @@ def plot_scores(scores, intervals=None, title="Scores"):
     return figure
 
 
-def _draw_score_bars(axes, places, values, intervals, look):
+def _draw_score_bars(
+    axes: Axes,
+    places: Sequence[float],
+    values: Sequence[float],
+    intervals: Sequence[Mapping[str, float] | None],
+    look: dict[str, Any],
+) -> None:
     axes.bar(places, [100 * value for value in values], **look)
     for place, value, interval in zip(places, values, intervals, strict=True):
         top = value
@@ -480,13 +508,13 @@ def _draw_score_bars(axes, places, values, intervals, look):
         )
 
 
-def _scores_in_words(name, values):
+def _scores_in_words(name: str, values: Mapping[str, float]) -> str:
     parts = [f"{METRIC_LABELS.get(metric, metric)} {format_score(value)}" for metric, value in values.items()]
     return f"{name}: {', '.join(parts)}."
 
 
 @styled
-def plot_score_by_length(lengths, scores, metric="cider_d"):
+def plot_score_by_length(lengths: Sequence[int], scores: Sequence[float], metric: str = "cider_d") -> DescribedFigure:
     """Each photo's score against the length of its caption, and the mean of each length.
 
     Args:
@@ -507,22 +535,22 @@ def plot_score_by_length(lengths, scores, metric="cider_d"):
     if len(lengths) != len(scores) or not len(lengths):
         raise InputError(f"{len(lengths)} lengths and {len(scores)} scores; give one of each a caption")
     label = METRIC_LABELS.get(metric, metric)
-    lengths, scores = np.asarray(lengths), np.asarray(scores, float)
+    words, values = np.asarray(lengths), np.asarray(scores, float)
     means = {
-        length: (scores[lengths == length].mean(), int((lengths == length).sum()))
-        for length in np.unique(lengths).tolist()
-        if (lengths == length).sum() >= MIN_CAPTIONS_FOR_MEAN
+        length: (values[words == length].mean(), int((words == length).sum()))
+        for length in np.unique(words).tolist()
+        if (words == length).sum() >= MIN_CAPTIONS_FOR_MEAN
     }
     figure = DescribedFigure(figsize=(7.5, 4), layout="constrained")
     axes = figure.add_subplot(
         title=f"{label} by caption length", xlabel="words in the caption", ylabel=f"{label} × 100"
     )
     spread = np.random.default_rng(0).uniform(-0.3, 0.3, len(lengths))  # apart, so that equal points are seen
-    look = {"alpha": 0.5, "markersize": 4, "rasterized": True}  # 25,000 points as shapes would take megabytes
-    axes.plot(lengths + spread, 100 * scores, "o", color=SKY, label="one photo", **look)
+    look: dict[str, Any] = {"alpha": 0.5, "markersize": 4, "rasterized": True}  # or 25,000 points take megabytes
+    axes.plot(words + spread, 100 * values, "o", color=SKY, label="one photo", **look)
     if means:
-        values = [100 * mean for mean, _ in means.values()]
-        axes.plot(list(means), values, "D-", color=ORANGE, markersize=7, label="mean of this length")
+        heights = [100 * mean for mean, _ in means.values()]
+        axes.plot(list(means), heights, "D-", color=ORANGE, markersize=7, label="mean of this length")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(axis="y")
     axes.legend()
@@ -532,7 +560,7 @@ def plot_score_by_length(lengths, scores, metric="cider_d"):
 
 
 @styled
-def plot_score_distribution(scores, metric="cider_d"):
+def plot_score_distribution(scores: Mapping[str, Sequence[float]], metric: str = "cider_d") -> DescribedFigure:
     """How the scores of single photos are spread: one histogram a captioner, one below the other.
 
     Args:
@@ -550,16 +578,16 @@ def plot_score_distribution(scores, metric="cider_d"):
         >>> plot_score_distribution({"merge": [0.0, 0.5, 0.4]}, "bleu_4").alt_text
         'BLEU-4 of single photos, times 100. merge: 3 photos from 0.0 to 50.0, mean 30.0, median 40.0.'
     """
-    scores = {printable(name): np.asarray(values, float) for name, values in scores.items()}
-    if not scores or not all(
-        values.ndim == 1 and np.isfinite(values).all() and len(values) for values in scores.values()
+    arrays = {printable(name): np.asarray(values, float) for name, values in scores.items()}
+    if not arrays or not all(
+        values.ndim == 1 and np.isfinite(values).all() and len(values) for values in arrays.values()
     ):
         raise InputError("there are no scores to draw; give {name: list of numbers}, one number a photo")
     label = METRIC_LABELS.get(metric, metric)
-    bins = np.histogram_bin_edges(100 * np.concatenate(list(scores.values())), DISTRIBUTION_BINS)
-    figure = DescribedFigure(figsize=(7.5, 1.3 + 1.5 * len(scores)), layout="constrained")
-    parts = figure.subplots(len(scores), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
-    for number, (axes, (name, values)) in enumerate(zip(parts, scores.items(), strict=True)):
+    bins = np.histogram_bin_edges(100 * np.concatenate(list(arrays.values())), DISTRIBUTION_BINS)
+    figure = DescribedFigure(figsize=(7.5, 1.3 + 1.5 * len(arrays)), layout="constrained")
+    parts = figure.subplots(len(arrays), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    for number, (axes, (name, values)) in enumerate(zip(parts, arrays.items(), strict=True)):
         axes.hist(100 * values, bins, color=SERIES_COLOURS[number % len(SERIES_COLOURS)])
         for what, value, line in (("mean", values.mean(), "-"), ("median", np.median(values), "--")):
             axes.axvline(100 * value, color=INK, linestyle=line, label=f"{what} {format_score(value)}")
@@ -568,12 +596,12 @@ def plot_score_distribution(scores, metric="cider_d"):
         axes.grid(axis="y")
         axes.legend()
     parts[-1].set_xlabel(f"{label} × 100 of a photo")
-    described = " ".join(_distribution_in_words(*pair) for pair in scores.items())
+    described = " ".join(_distribution_in_words(*pair) for pair in arrays.items())
     figure.alt_text = f"{label} of single photos, times 100. {described}"
     return figure
 
 
-def _distribution_in_words(name, values):
+def _distribution_in_words(name: str, values: NDArray[np.float64]) -> str:
     low, high, mean, median = (
         format_score(value) for value in (values.min(), values.max(), values.mean(), np.median(values))
     )
@@ -589,7 +617,7 @@ class WordUse(NamedTuple):
     evidence: float  # log-likelihood ratio G²; above 10.8, chance alone gives it one time in 1,000
 
 
-def compare_word_use(candidates, references):
+def compare_word_use(candidates: Iterable[str], references: Iterable[Iterable[str]]) -> list[WordUse]:
     """Compare which words a captioner writes with those that people write of the same photos.
 
     Args:
@@ -620,7 +648,7 @@ def compare_word_use(candidates, references):
     return sorted(uses, key=lambda use: (-use.evidence, use.word))
 
 
-def _word_use(word, counts, totals):
+def _word_use(word: str, counts: tuple[int, int], totals: tuple[int, int]) -> WordUse:
     evidence = 0.0
     for count, total in zip(counts, totals, strict=True):
         chance = total * sum(counts) / sum(totals)
@@ -629,7 +657,7 @@ def _word_use(word, counts, totals):
 
 
 @styled
-def plot_word_use(candidates, references, top=12):
+def plot_word_use(candidates: Iterable[str], references: Iterable[Iterable[str]], top: int = 12) -> DescribedFigure:
     """The words that a captioner writes most clearly too often, and too rarely, compared with people.
 
     Args:
@@ -664,7 +692,7 @@ def plot_word_use(candidates, references, top=12):
     return figure
 
 
-def _draw_word_use(axes, uses, title):
+def _draw_word_use(axes: Axes, uses: Sequence[WordUse], title: str) -> None:
     """One line a word, from people's rate to the captioner's."""
     places = range(len(uses))
     people, captioner = [use.reference_rate for use in uses], [use.candidate_rate for use in uses]
@@ -681,7 +709,13 @@ def _draw_word_use(axes, uses, title):
 
 
 @styled
-def plot_confusion(labels, matrix, title, claimed="the caption says", true="the picture shows"):
+def plot_confusion(
+    labels: Sequence[str],
+    matrix: Sequence[Sequence[int]] | NDArray[Any],
+    title: str,
+    claimed: str = "the caption says",
+    true: str = "the picture shows",
+) -> DescribedFigure:
     """What captions claim against what is so: a table of counts, coloured by each row's shares.
 
     Args:
@@ -716,7 +750,7 @@ def plot_confusion(labels, matrix, title, claimed="the caption says", true="the 
     mesh = axes.pcolormesh(shares, cmap="Blues", vmin=0, vmax=1, edgecolors=PALE, linewidth=0.5)
     for row, column in np.argwhere(matrix):
         colour = PAPER if shares[row, column] > 0.5 else INK
-        place = {"horizontalalignment": "center", "verticalalignment": "center", "fontsize": 9}
+        place: dict[str, Any] = {"horizontalalignment": "center", "verticalalignment": "center", "fontsize": 9}
         axes.text(column + 0.5, row + 0.5, f"{matrix[row, column]:,}", color=colour, **place)
     axes.set_xticks(
         np.arange(len(labels)) + 0.5, labels, rotation=45, horizontalalignment="right", rotation_mode="anchor"
@@ -730,7 +764,7 @@ def plot_confusion(labels, matrix, title, claimed="the caption says", true="the 
     return figure
 
 
-def _worst_mistake(labels, matrix):
+def _worst_mistake(labels: Sequence[str], matrix: NDArray[Any]) -> str:
     mistakes = matrix - np.diag(np.diag(matrix))
     row, column = np.unravel_index(mistakes.argmax(), mistakes.shape)
     if not mistakes.any():
@@ -739,7 +773,9 @@ def _worst_mistake(labels, matrix):
 
 
 @styled
-def plot_feature_channels(image, grid, channels=None):
+def plot_feature_channels(
+    image: ImageSource, grid: NDArray[Any], channels: Sequence[int] | None = None
+) -> DescribedFigure:
     """A photo beside some channels of its feature grid: where in the photo each one answers.
 
     Args:

@@ -4,7 +4,13 @@ The `flickr8k_*` settings were chosen on Flickr8k's dev split. The `coco_*` ones
 published COCO captioners use: a place to begin. This project has not trained them, so it has no scores for them.
 """
 
+from __future__ import annotations
+
 import dataclasses
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from captioning_utils.training import TrainingConfig
 
 # Adam's highest learning rate when a run starts from a captioner. From flickr8k_merge on 64 photos of COCO the best
 # validation loss is 3.43 nats with it and 3.50 with 1e-3, which overfits from the first epoch on. Photos of another
@@ -18,11 +24,11 @@ class Preset:
 
     about: str  # one line for --help
     decoder: str  # a name of captioning_utils.decoders.DECODERS
-    settings: dict  # the other fields of TrainingConfig that differ from its defaults
+    settings: dict[str, Any]  # the other fields of TrainingConfig that differ from its defaults
     encoder: str = "vgg16"
     layer: str = "grid"  # 7×7 regions of VGG16's last block
 
-    def options(self):
+    def options(self) -> dict[str, Any]:
         """All of it as a flat dict, named as the options of `train.py` and the fields of `TrainingConfig`.
 
         Example:
@@ -31,7 +37,7 @@ class Preset:
         """
         return {"encoder": self.encoder, "layer": self.layer, "decoder": self.decoder} | self.settings
 
-    def config(self, **settings):
+    def config(self, **settings: Any) -> TrainingConfig:
         """The training configuration.
 
         Args:

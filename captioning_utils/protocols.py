@@ -5,6 +5,7 @@ little. Every score of this package carries the name of one of these.
 """
 
 import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from captioning_utils.errors import InputError
@@ -57,7 +58,7 @@ comes out higher; here it is 1/3 everywhere.)
 """
 
 
-def get_protocol(name):
+def get_protocol(name: str) -> Protocol:
     """The `Protocol` of a name.
 
     Raises:
@@ -72,7 +73,7 @@ def get_protocol(name):
     return PROTOCOLS[name]
 
 
-def tokenize_captions(captions, protocol):
+def tokenize_captions(captions: Sequence[str], protocol: Protocol) -> list[list[str]]:
     """Split captions into words as a protocol asks.
 
     Args:
@@ -91,6 +92,7 @@ def tokenize_captions(captions, protocol):
         >>> tokenize_captions(["A man's dog, 2 cats!"], PROTOCOLS["tutorial"])
         [['startseq', 'mans', 'dog', 'cats', 'endseq']]
     """
+    cleaned: Iterable[str]
     if protocol.cleaning is None:
         cleaned = tokenize_ptb(captions)
     else:

@@ -1,7 +1,12 @@
 """`python -m captioning_utils quickstart`: every step of the project on the drawn dataset, in a few minutes."""
 
+from __future__ import annotations
+
+import argparse
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from captioning_utils.cli import (
     DRAWN,
@@ -15,12 +20,19 @@ from captioning_utils.cli import (
     when_stopped,
 )
 from captioning_utils.images import find_images
+from captioning_utils.interfaces import AnyPath
 from captioning_utils.quiet import load_backend
+
+if TYPE_CHECKING:
+    from captioning_utils.captioner import Captioner
+    from captioning_utils.datasets import CaptionDataset
+    from captioning_utils.features import FeatureCache
+    from captioning_utils.metrics import Scores
 
 RUN = Path("runs/quickstart")
 SHOWN = 12  # held-out pictures in the report
 # Smaller than the defaults, which suit photographs: 3,200 captions from 120 words need no more. Those of notebook 03.
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "epochs": 20,
     "batch_size": 64,
     "learning_rate": 4e-3,
@@ -30,7 +42,7 @@ SETTINGS = {
 
 
 @when_stopped("the same command goes on from here")
-def quickstart_main(arguments=None):
+def quickstart_main(arguments: Sequence[str] | None = None) -> int:
     """Draw, extract, clean, train, score, caption, report. Returns the exit code."""
     options = _parser().parse_args(arguments)
     photos = [photo for path in options.photos or [] for photo in find_images(path)]
@@ -49,7 +61,7 @@ def quickstart_main(arguments=None):
     return PARTLY if failures else OK
 
 
-def _parser():
+def _parser() -> argparse.ArgumentParser:
     parser = build_parser(
         "quickstart",
         "The whole way from pictures to captions on the built-in drawn dataset: features, text, training, BLEU,\n"
@@ -61,11 +73,11 @@ def _parser():
     return parser
 
 
-def _announce(text):
+def _announce(text: str) -> None:
     print(f"\n{text}", flush=True)
 
 
-def _train(dataset, weights):
+def _train(dataset: CaptionDataset, weights: AnyPath | None) -> tuple[FeatureCache, Captioner]:
     """Steps 2 to 4: features, cleaned captions, a trained captioner."""
     load_backend()
     from captioning_utils.encoders import build_encoder
@@ -86,7 +98,7 @@ def _train(dataset, weights):
     return features, captioner
 
 
-def _evaluate(dataset, features, captioner):
+def _evaluate(dataset: CaptionDataset, features: FeatureCache, captioner: Captioner) -> tuple[dict[str, str], Scores]:
     """Captions of the test split and their scores, printed."""
     from captioning_utils.metrics import compute_scores
 
@@ -100,7 +112,7 @@ def _evaluate(dataset, features, captioner):
     return candidates, scores
 
 
-def _caption_own(photos, weights):
+def _caption_own(photos: Sequence[Path], weights: AnyPath | None) -> tuple[list[tuple[Path, str]], list[str]]:
     """The shipped captioner's sentences for the user's photos, printed: (list of (path, sentence), failures)."""
     from captioning_utils.captioner import load_captioner
 
@@ -117,7 +129,14 @@ def _caption_own(photos, weights):
     return [(paths[row["image"]], row["caption"]) for row in rows], failures
 
 
-def _write_report(dataset, captioner, candidates, scores, own, failures):
+def _write_report(
+    dataset: CaptionDataset,
+    captioner: Captioner,
+    candidates: Mapping[str, str],
+    scores: Scores,
+    own: Sequence[tuple[Path, str]],
+    failures: Sequence[str],
+) -> Path:
     """The page with scores, losses, held-out pictures and the user's own photos; returns its path."""
     from captioning_utils.metrics import METRIC_LABELS, format_score
     from captioning_utils.plots import plot_losses

@@ -4,9 +4,11 @@ import contextlib
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
+from types import ModuleType
 
 
-def load_backend():
+def load_backend() -> ModuleType:
     """Import Keras and its backend; what they print to the standard error meanwhile is shown only if they fail.
 
     Without it every command and notebook begins with warnings on CUDA and oneDNN that concern nobody.
@@ -27,7 +29,7 @@ def load_backend():
 
 
 @contextlib.contextmanager
-def _held_back_stderr():
+def _held_back_stderr() -> Iterator[None]:
     """Send file descriptor 2 to a temporary file; print the file after all when an exception passes."""
     try:
         saved = os.dup(2)

@@ -10,6 +10,7 @@ import io
 import os
 import re
 import urllib.parse
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from PIL import Image
 from captioning_utils.errors import InputError
 from captioning_utils.files import write_text
 from captioning_utils.images import load_image
-from captioning_utils.plots import printable
+from captioning_utils.interfaces import AnyPath
+from captioning_utils.plots import DescribedFigure, printable
 
 PHOTO_CHOICES = {
     "embed": "small copies inside the page",
@@ -34,7 +36,7 @@ SMALLEST_SCALE = 0.75  # on a phone a plot shrinks to this, still readable, and 
 class PhotoEntry:
     """A photo with what a captioner says of it."""
 
-    path: str | os.PathLike
+    path: AnyPath
     candidate: str  # the captioner's sentence
     references: tuple[str, ...] | list[str] = ()  # what people wrote
     scores: dict[str, str] = field(default_factory=dict)  # label -> value, as they are to be printed
@@ -47,7 +49,7 @@ class Report:
 
     Args:
         title: str.
-        intro: str, one paragraph below the title; "" for none.
+        intro: str, or list of str, one a paragraph, below the title; "" for none.
         photos: a key of `PHOTO_CHOICES`: "embed", "link" or "none".
 
     Raises:
@@ -62,15 +64,17 @@ class Report:
         True
     """
 
-    def __init__(self, title, intro="", photos="embed"):
+    def __init__(self, title: str, intro: str | Sequence[str] = "", photos: str = "embed") -> None:
         if photos not in PHOTO_CHOICES:
             raise InputError(f"photos is {photos!r:.80}; choose one of {', '.join(PHOTO_CHOICES)}")
         self.title = title
         self.intro = intro
         self.photos = photos
-        self._sections = []  # (heading, list of functions from the page's folder to HTML)
+        self._sections: list[
+            tuple[str, list[Callable[[AnyPath], str]]]
+        ] = []  # (heading, list of functions from the page's folder to HTML)
 
-    def add_text(self, heading, paragraphs):
+    def add_text(self, heading: str | None, paragraphs: str | Sequence[str]) -> None:
         """Add paragraphs.
 
         Args:
@@ -79,7 +83,9 @@ class Report:
         """
         self._add(heading, lambda folder: _paragraphs(paragraphs))
 
-    def add_table(self, heading, columns, rows, caption=""):
+    def add_table(
+        self, heading: str | None, columns: Sequence[str], rows: Sequence[Sequence[str | float]], caption: str = ""
+    ) -> None:
         """Add a table. Columns of numbers stand right-aligned; the first column names the rows.
 
         Args:
@@ -100,7 +106,7 @@ class Report:
         table = _table(columns, rows, caption)
         self._add(heading, lambda folder: table)
 
-    def add_figure(self, heading, figure, text=""):
+    def add_figure(self, heading: str | None, figure: DescribedFigure, text: str | Sequence[str] = "") -> None:
         """Add a picture.
 
         Args:
@@ -111,7 +117,7 @@ class Report:
         picture = _figure(figure) + _paragraphs(text)
         self._add(heading, lambda folder: picture)
 
-    def add_photos(self, heading, entries, text=""):
+    def add_photos(self, heading: str | None, entries: Iterable[PhotoEntry], text: str | Sequence[str] = "") -> None:
         """Add photos with their sentences. A photo that cannot be read becomes a note in its place.
 
         Args:
@@ -122,7 +128,7 @@ class Report:
         entries = list(entries)
         self._add(heading, lambda folder: _paragraphs(text) + _photo_list(entries, self.photos, folder))
 
-    def write(self, path):
+    def write(self, path: AnyPath) -> Path:
         """Write the page, whole or not at all.
 
         Args:
@@ -135,7 +141,7 @@ class Report:
         write_text(path, self.to_html(path.parent))
         return path
 
-    def to_html(self, folder="."):
+    def to_html(self, folder: AnyPath = ".") -> str:
         """The page as str; linked photos are looked up from `folder`, where the page is going to lie."""
         headings = [heading for heading, _ in self._sections]
         sections = (
@@ -150,24 +156,24 @@ class Report:
             sections="\n".join(sections),
         )
 
-    def _add(self, heading, to_html):
+    def _add(self, heading: str | None, to_html: Callable[[AnyPath], str]) -> None:
         """Open a section, or go on with the last; `to_html(folder)` is called once it is known where the page lies."""
         if heading is not None or not self._sections:
             self._sections.append((heading or "", []))
         self._sections[-1][1].append(to_html)
 
 
-def _text(value):
+def _text(value: object) -> str:
     """Any value as text that HTML takes for text, in tags and in quoted attributes alike."""
     return html.escape(printable(value))
 
 
-def _section(number, heading, parts):
+def _section(number: int, heading: str, parts: Iterable[str]) -> str:
     head = f"<h2>{_text(heading)}</h2>\n" if heading else ""
     return f'<section id="section-{number}">\n{head}{"".join(parts)}</section>'
 
 
-def _contents(headings):
+def _contents(headings: Sequence[str]) -> str:
     links = (
         f'<li><a href="#section-{number}">{_text(heading)}</a></li>'
         for number, heading in enumerate(headings, 1)
@@ -176,13 +182,13 @@ def _contents(headings):
     return f'<nav aria-label="Contents"><ul>{"".join(links)}</ul></nav>'
 
 
-def _paragraphs(paragraphs, name=""):
+def _paragraphs(paragraphs: str | Sequence[str], name: str = "") -> str:
     paragraphs = [paragraphs] if isinstance(paragraphs, str) else paragraphs
     attribute = f' class="{name}"' if name else ""
     return "".join(f"<p{attribute}>{_text(paragraph)}</p>\n" for paragraph in paragraphs if paragraph)
 
 
-def _table(columns, rows, caption):
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str | float]], caption: str) -> str:
     numeric = [all(map(_is_number, cells)) for cells in zip(*rows, strict=True)] or [False] * len(columns)
     marks = [' class="number"' if is_numeric else "" for is_numeric in numeric]
     heads = "".join(f'<th scope="col"{mark}>{_text(name)}</th>' for mark, name in zip(marks, columns, strict=True))
@@ -195,16 +201,16 @@ def _table(columns, rows, caption):
     )
 
 
-def _is_number(cell):
+def _is_number(cell: object) -> bool:
     return re.match(r"[-−+±]?[\d.]|[…–]?$", str(cell)) is not None  # or the sign that there is none
 
 
-def _row(cells, marks):
+def _row(cells: Sequence[str | float], marks: Sequence[str]) -> str:
     first, *others = (f"{mark}>{_text(cell)}" for cell, mark in zip(cells, marks, strict=True))
     return f'<th scope="row"{first}</th>' + "".join(f"<td{other}</td>" for other in others)
 
 
-def _figure(figure):
+def _figure(figure: DescribedFigure) -> str:
     media_type, content = figure.encode()
     width, height = figure.display_size
     return (
@@ -214,12 +220,12 @@ def _figure(figure):
     )
 
 
-def _photo_list(entries, photos, folder):
+def _photo_list(entries: Iterable[PhotoEntry], photos: str, folder: AnyPath) -> str:
     items = (f"<li>{_photo(entry, photos, folder)}</li>\n" for entry in entries)
     return f'<ul class="photos">\n{"".join(items)}</ul>\n'
 
 
-def _photo(entry, photos, folder):
+def _photo(entry: PhotoEntry, photos: str, folder: AnyPath) -> str:
     references = "".join(f'<li dir="auto">{_text(reference)}</li>' for reference in entry.references)
     scores = "".join(
         f"<div><dt>{_text(name)}</dt><dd>{_text(value)}</dd></div>" for name, value in entry.scores.items()
@@ -233,7 +239,7 @@ def _photo(entry, photos, folder):
     return f"<figure>{_picture(entry, photos, folder)}<figcaption>{''.join(parts)}</figcaption></figure>"
 
 
-def _picture(entry, photos, folder):
+def _picture(entry: PhotoEntry, photos: str, folder: AnyPath) -> str:
     """The `<img>` of a photo; a note where it cannot be read; nothing where no photos are wanted."""
     if photos == "none":
         return ""
@@ -247,7 +253,7 @@ def _picture(entry, photos, folder):
     return f'<img src="{_text(source)}" alt="{_text(alt)}" loading="lazy">'
 
 
-def _embed(path):
+def _embed(path: AnyPath) -> str:
     thumbnail = Image.fromarray(load_image(path))
     thumbnail.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
     file = io.BytesIO()
@@ -255,7 +261,7 @@ def _embed(path):
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def _link(path, folder):
+def _link(path: AnyPath, folder: AnyPath) -> str:
     if not Path(path).is_file():
         raise InputError(f"{path} is not there; check the path of the photo")
     try:

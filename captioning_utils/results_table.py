@@ -7,10 +7,13 @@ replaces what stands between `<!-- table: FOLDER -->` and `<!-- end of table -->
 
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from captioning_utils.errors import InputError
 from captioning_utils.files import read_json, write_text
+from captioning_utils.interfaces import AnyPath
 from captioning_utils.metrics import METRIC_LABELS, format_score
 
 COLUMNS = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "meteor", "rouge_l", "cider_d")
@@ -18,7 +21,7 @@ WITH_INTERVAL = ("bleu_4", "cider_d")
 TABLE = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 
-def build_results_table(folder):
+def build_results_table(folder: AnyPath) -> str:
     """A Markdown table of all results in a folder: baselines, captioners from worse to better, people.
 
     In brackets stands the interval over photos, or of several seeds their range.
@@ -49,12 +52,12 @@ def build_results_table(folder):
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
-def _runs(document):
+def _runs(document: dict[str, Any]) -> list[dict[str, Any]]:
     """The runs of a result file: one a seed."""
     return document.get("captioners", [document])
 
 
-def _captioner_row(name, document):
+def _captioner_row(name: str, document: dict[str, Any]) -> tuple[str, Any, str, str]:
     """Name, scores, millions of parameters and minutes of training of a captioner; of several seeds the means."""
     runs = _runs(document)
     scores, label = document.get("scores"), f"**{name}**"
@@ -66,7 +69,7 @@ def _captioner_row(name, document):
     return label, scores, f"{millions:.1f} M", f"{minutes:.0f}"
 
 
-def _cell(scores, column):
+def _cell(scores: Mapping[str, Mapping[str, float]], column: str) -> str:
     if column not in scores:
         return ""
     value = format_score(scores[column]["value"])
@@ -75,7 +78,7 @@ def _cell(scores, column):
     return f"{value} ({format_score(scores[column]['low'])}–{format_score(scores[column]['high'])})"
 
 
-def fill_tables(text, root):
+def fill_tables(text: str, root: Path) -> str:
     """Replace every marked table in a Markdown text by the one that its folder gives.
 
     Args:

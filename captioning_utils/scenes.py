@@ -5,17 +5,27 @@ are worded from the same word lists (`OBJECT_WORDS` and the others below) that `
 captions with, so a caption can be checked against what is in the picture.
 """
 
+from __future__ import annotations
+
 import csv
 import io
 import random
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from tqdm import tqdm
 
 from captioning_utils.errors import InputError
 from captioning_utils.files import atomic_write, read_json, write_json, write_text
+from captioning_utils.interfaces import AnyPath
 from captioning_utils.scenery import DRAWING_VERSION, render
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_Words = TypeVar("_Words")
 
 # The words for every fact. The first word or phrase of each is the commonest; a word may stand for several facts
 # (a "child" is a boy or a girl).
@@ -129,10 +139,10 @@ CLOTHES = (*CLEAR, "green")
 class Kind:
     """What the objects of one name may be: colours, places and weathers they appear in."""
 
-    colours: tuple = CLEAR
-    places: tuple = EVERYWHERE
-    weathers: tuple = ALL_WEATHERS
-    actions: tuple = (None,)
+    colours: tuple[str | None, ...] = CLEAR
+    places: tuple[str, ...] = EVERYWHERE
+    weathers: tuple[str, ...] = ALL_WEATHERS
+    actions: tuple[str | None, ...] = (None,)
 
 
 KINDS = {
@@ -171,7 +181,7 @@ CHILD = {
     "flying": ("kite",),
     "playing with": ("ball",),
 }
-SUBJECTS = {  # who a scene may be about, and how they may relate to what
+SUBJECTS: dict[str, dict[str, tuple[str, ...]]] = {  # who a scene may be about, and how they may relate to what
     "man": ADULT,
     "woman": ADULT,
     "boy": {**CHILD, "riding": ("bicycle",)},
@@ -225,11 +235,11 @@ class Scene:
 
     place: str
     weather: str
-    objects: tuple
+    objects: tuple[SceneObject, ...]
     relation: str | None = None
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if len(self.objects) not in (1, 2):
             raise InputError(f"a scene has {len(self.objects)} objects; give one or two")
         subject = self.objects[0].name
@@ -250,7 +260,7 @@ class Scene:
             _check("the count of the second object", self.objects[1].count, (1,))
 
     @property
-    def facts(self):
+    def facts(self) -> dict[str, Any]:
         """The ground truth as plain JSON values.
 
         Example:
@@ -265,12 +275,12 @@ class Scene:
         return {"place": self.place, "weather": self.weather, "objects": objects, "relation": relation}
 
 
-def _check(what, value, allowed):
+def _check(what: str, value: object, allowed: Collection[Any]) -> None:
     if value not in allowed:
         raise InputError(f"{what} is {value!r}; it can be {', '.join(map(str, allowed))}")
 
 
-def generate_scene(seed):
+def generate_scene(seed: int | str | random.Random) -> Scene:
     """Make up a scene.
 
     Args:
@@ -302,7 +312,7 @@ def generate_scene(seed):
     return Scene(place, weather, tuple(objects), relation, rng.getrandbits(32))
 
 
-def _action(name, relation, rng):
+def _action(name: str, relation: str | None, rng: random.Random) -> str | None:
     """What the subject does, as far as it can do it in that relation."""
     if relation == "riding":
         return None
@@ -312,11 +322,11 @@ def _action(name, relation, rng):
     if relation == "playing with":
         return "running" if "running" in actions else "sitting"
     if relation == "under":  # a jump would end in the leaves
-        actions = [action for action in actions if action != "jumping"]
+        actions = tuple(action for action in actions if action != "jumping")
     return rng.choice(actions)
 
 
-def draw_scene(scene):
+def draw_scene(scene: Scene) -> Image.Image:
     """Draw a scene: an RGB `PIL.Image` of 224×224 pixels, the same pixels for the same scene.
 
     Example:
@@ -326,7 +336,7 @@ def draw_scene(scene):
     return render(scene)[0]
 
 
-def locate_objects(scene):
+def locate_objects(scene: Scene) -> list[list[list[int]]]:
     """Where the objects of a scene are drawn.
 
     Returns:
@@ -351,7 +361,7 @@ PATTERNS = (
 )
 
 
-def describe_scene(scene):
+def describe_scene(scene: Scene) -> list[str]:
     """Word a scene in five ways.
 
     Returns:
@@ -380,16 +390,16 @@ def describe_scene(scene):
     return captions
 
 
-def _place_phrases(scene):
+def _place_phrases(scene: Scene) -> tuple[str, ...]:
     return (WATER_PHRASES if scene.objects[0].name == "boat" else PLACE_PHRASES)[scene.place]
 
 
-def _often_first(words, rng):
+def _often_first(words: Sequence[_Words], rng: random.Random) -> _Words:
     """The first word mostly, as people do."""
     return words[0] if rng.random() < 0.65 else rng.choice(words)
 
 
-def _thing_in_words(thing, rng):
+def _thing_in_words(thing: SceneObject, rng: random.Random) -> str:
     """Such as "two brown dogs", "a boy in a red shirt" or "an umbrella"."""
     several = thing.count > 1
     noun = _often_first(OBJECT_WORDS[thing.name], rng)[several]
@@ -405,17 +415,17 @@ def _thing_in_words(thing, rng):
     return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 
-def _deed_in_words(scene, rng, form):
+def _deed_in_words(scene: Scene, rng: random.Random, form: int) -> str:
     """Such as "flies a kite" (form 0), "run near a tree" (form 1), "sitting" (form 2)."""
     if scene.relation in VERB_RELATIONS:
         return f"{VERB_RELATIONS[scene.relation][form]} {_thing_in_words(scene.objects[1], rng)}"
-    deed = ACTION_WORDS[scene.objects[0].action][form]
+    deed = ACTION_WORDS[cast("str", scene.objects[0].action)][form]  # None only beside a relation that is a verb
     if not scene.relation or rng.random() < 0.1:
         return deed
     return f"{deed} {_often_first(PREPOSITIONS[scene.relation], rng)} {_thing_in_words(scene.objects[1], rng)}"
 
 
-def draw_dataset(folder, num_scenes=800, seed=0):
+def draw_dataset(folder: AnyPath, num_scenes: int = 800, seed: int = 0) -> Path:
     """Draw the dataset: pictures, captions, splits and facts.
 
     A folder that is complete is left as it is; one that a killed run left half-way is completed; one that was drawn
@@ -462,7 +472,7 @@ def draw_dataset(folder, num_scenes=800, seed=0):
     return folder
 
 
-def _start_over_unless(folder, made_with):
+def _start_over_unless(folder: Path, made_with: dict[str, int]) -> None:
     """Empty a folder that was drawn with other settings than `made_with`, and record these."""
     record = folder / "drawn_with.json"
     if record.is_file():
@@ -477,7 +487,7 @@ def _start_over_unless(folder, made_with):
     write_json(record, made_with)
 
 
-def _captions_csv(names, scenes, seed):
+def _captions_csv(names: Sequence[str], scenes: Sequence[Scene], seed: int) -> str:
     share = max(1, len(names) // 10)
     order = random.Random(f"{seed} splits").sample(names, len(names))
     splits = dict.fromkeys(order, "train") | dict.fromkeys(order[:share], "val")

@@ -15,16 +15,19 @@ Ids compare as text: 42 and "42" are the same photo.
 import collections
 import io
 import json
+from collections.abc import Container, Iterable
 from pathlib import Path
+from typing import Any
 
 from captioning_utils.errors import InputError, count_and_name
+from captioning_utils.interfaces import AnyPath
 from captioning_utils.tables import CAPTION_COLUMNS, IMAGE_COLUMNS, read_header, read_rows
 
 _IMAGE_NAMES = ("image_id", *IMAGE_COLUMNS)  # where a file has both ids and names, as COCO's, ids are meant
 _ADVICE = "give {id: text}, objects or a table with image_id and caption, or COCO's captions (references only)"
 
 
-def load_candidates(path):
+def load_candidates(path: AnyPath) -> dict[str, str]:
     """Read one caption a photo.
 
     Args:
@@ -54,7 +57,7 @@ def load_candidates(path):
     return {image_id: _clean_text(caption) for image_id, (_, caption) in zip(ids, pairs, strict=True)}
 
 
-def load_references(path):
+def load_references(path: AnyPath) -> dict[str, list[str]]:
     """Read what people wrote, any number of captions a photo.
 
     Args:
@@ -88,15 +91,15 @@ def load_references(path):
     return _group(content)
 
 
-def _group(pairs, image_ids=()):
+def _group(pairs: Iterable[tuple[Any, Any]], image_ids: Iterable[str] = ()) -> dict[str, list[str]]:
     """{image_id: [caption, ...]}, with an empty list for a photo that is listed and has none."""
-    references = {image_id: [] for image_id in image_ids}
+    references: dict[str, list[str]] = {image_id: [] for image_id in image_ids}
     for image_id, caption in pairs:
         references.setdefault(_clean_id(image_id), []).append(_clean_text(caption))
     return references
 
 
-def _coco_ids(images, path):
+def _coco_ids(images: Any, path: AnyPath) -> list[str]:
     if images is None:
         return []
     ids = [image.get("id") if isinstance(image, dict) else None for image in images] if type(images) is list else [None]
@@ -105,7 +108,7 @@ def _coco_ids(images, path):
     return list(map(_clean_id, ids))
 
 
-def _read(path):
+def _read(path: AnyPath) -> dict[str, Any] | list[tuple[Any, Any]]:
     """The file's content: a dict as it is, anything else as a list of (image_id, caption)."""
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
@@ -122,7 +125,7 @@ def _read(path):
     return _records(content if isinstance(content, list) else [content], path)
 
 
-def _parse_json(text, path):
+def _parse_json(text: str, path: AnyPath) -> Any:
     """One JSON value, or a list of those on the lines of the text."""
     try:
         try:
@@ -137,7 +140,7 @@ def _parse_json(text, path):
         raise InputError(f"{path} is neither JSON nor JSON lines ({error}); {_ADVICE}") from error
 
 
-def _unique(pairs):
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object as a dict; of a key that comes twice JSON would drop the first value without a word."""
     found = dict(pairs)
     if len(found) < len(pairs):
@@ -146,7 +149,7 @@ def _unique(pairs):
     return found
 
 
-def _parse_table(text, path):
+def _parse_table(text: str, path: AnyPath) -> list[tuple[Any, Any]]:
     """The rows of a table as (image_id, caption)."""
     lines = io.StringIO(text, newline="")
     first = lines.readline()
@@ -169,20 +172,20 @@ def _parse_table(text, path):
     return pairs
 
 
-def _fields(names):
+def _fields(names: Container[str]) -> tuple[str, str] | None:
     """The names of the image and of the caption among some names, or None."""
     image = next((name for name in _IMAGE_NAMES if name in names), None)
     caption = next((name for name in CAPTION_COLUMNS if name in names), None)
     return None if image is None or caption is None else (image, caption)
 
 
-def _records(records, path):
+def _records(records: list[Any], path: AnyPath) -> list[tuple[Any, Any]]:
     """(image_id, caption) of each object in a list."""
     pairs, bad = [], []
     for number, record in enumerate(records):
         fields = _fields(record) if isinstance(record, dict) else None
         image_id = record[fields[0]] if fields else None
-        if _is_id(image_id):
+        if fields and _is_id(image_id):
             pairs.append((image_id, record[fields[1]]))
         else:
             bad.append(f"entry {number + 1}: {record!r:.60}")
@@ -191,14 +194,14 @@ def _records(records, path):
     return pairs
 
 
-def _is_id(value):
+def _is_id(value: object) -> bool:
     return type(value) is int or (isinstance(value, str) and value.strip() != "")
 
 
-def _clean_id(image_id):
+def _clean_id(image_id: object) -> str:
     return _clean_text(str(image_id)).strip()
 
 
-def _clean_text(caption):
+def _clean_text(caption: Any) -> Any:
     """JSON can hold half characters that no file can be written with: they become "?". What is no text stays."""
     return caption.encode("utf-8", "replace").decode() if isinstance(caption, str) else caption

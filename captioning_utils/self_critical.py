@@ -5,10 +5,15 @@ others of the same photo become likelier, the rest less likely. Some cross-entro
 photos the score alone soon teaches short sentences that please the score and nobody else.
 """
 
+from __future__ import annotations
+
 import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from captioning_utils.cider import Cider
@@ -16,9 +21,15 @@ from captioning_utils.decoders.sizes import check_shares, check_sizes
 from captioning_utils.errors import InputError
 from captioning_utils.evaluation import caption_split
 from captioning_utils.generation import BATCH_SIZE, CaptionGenerator, GenerationConfig
+from captioning_utils.interfaces import AnyPath, Tensor
 from captioning_utils.metrics import compute_scores
 from captioning_utils.text import Vocabulary, clean_caption, pad_captions
 from captioning_utils.training import RunState, digest_data, token_cross_entropy
+
+if TYPE_CHECKING:
+    from captioning_utils.captioner import Captioner
+    from captioning_utils.datasets import CaptionDataset
+    from captioning_utils.features import FeatureCache
 
 PAD_ID, START_ID, END_ID = Vocabulary.pad_id, Vocabulary.start_id, Vocabulary.end_id
 
@@ -39,7 +50,7 @@ class SelfCriticalConfig:
     save_every: int = 1  # epochs between two checkpoints
     seed: int = 0  # order of the photos, sentences drawn, dropout
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_sizes(self, "epochs", "samples", "max_length", "patience", "save_every")
         check_shares(self, "cross_entropy", "shortest", "learning_rate")
         if self.samples < 2:
@@ -65,7 +76,7 @@ class CiderReward:
         10.0
     """
 
-    def __init__(self, captions, vocabulary):
+    def __init__(self, captions: Mapping[str, Sequence[str]], vocabulary: Vocabulary) -> None:
         self._ids = {word: index for index, word in enumerate(vocabulary.words)}
         references = {
             image_id: [[self._id(word) for word in caption.split()] + [END_ID] for caption in several]
@@ -73,16 +84,16 @@ class CiderReward:
         }
         self._cider = Cider(references, keep_vectors=True)
 
-    def _id(self, word):
+    def _id(self, word: str) -> int:
         """A token id; words that the captioner does not know get ids beyond its vocabulary, so they stay distinct."""
         return self._ids.setdefault(word, len(self._ids))
 
-    def __call__(self, image_id, token_ids):
+    def __call__(self, image_id: str, token_ids: Iterable[int]) -> float:
         """The reward of one sentence: token ids (int) up to the end token, without the start token; float 0–10."""
         return self._cider.score_d(image_id, [int(token) for token in token_ids if token != PAD_ID])
 
 
-def compute_advantages(rewards):
+def compute_advantages(rewards: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     """How much better each sentence is than the mean of the photo's others.
 
     Args:
@@ -119,15 +130,22 @@ class WeightedCrossEntropy(keras.losses.Loss):
         Rennie et al. 2017, Self-critical Sequence Training for Image Captioning (arXiv:1612.00563).
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(reduction="sum")
 
-    def call(self, target_tokens, logits):
+    def call(self, target_tokens: Tensor, logits: Tensor) -> Tensor:
         """Int `(batch, sequence_length)` targets and their logits → nats `(batch, sequence_length)`."""
         return token_cross_entropy(target_tokens, logits)
 
 
-def train_self_critical(captioner, dataset, features, model_path, config=SelfCriticalConfig(), verbose=1):
+def train_self_critical(
+    captioner: Captioner,
+    dataset: CaptionDataset,
+    features: FeatureCache,
+    model_path: AnyPath,
+    config: SelfCriticalConfig = SelfCriticalConfig(),
+    verbose: int = 1,
+) -> Captioner:
     """Train a captioner further on the CIDEr-D of the sentences that it draws, and write it to a file of its own.
 
     After every epoch the val split is captioned; the epoch with the highest CIDEr-D is kept, or the start where none is
@@ -185,7 +203,14 @@ def train_self_critical(captioner, dataset, features, model_path, config=SelfCri
 class _Practice:
     """The epochs of self-critical training: draw, reward, learn, examine."""
 
-    def __init__(self, captioner, dataset, features, config, verbose):
+    def __init__(
+        self,
+        captioner: Captioner,
+        dataset: CaptionDataset,
+        features: FeatureCache,
+        config: SelfCriticalConfig,
+        verbose: int,
+    ) -> None:
         self.captioner, self.features, self.config, self.verbose = captioner, features, config, verbose
         self.captions = {
             split: {
@@ -198,7 +223,7 @@ class _Practice:
         self.reward = CiderReward(self.captions["train"], captioner.vocabulary)
         self.generator = CaptionGenerator(captioner.decoder)
 
-    def run_epoch(self, epoch):
+    def run_epoch(self, epoch: int) -> dict[str, float]:
         """Every train photo once, in an order and with drawings set by (seed, epoch); the mean reward in a dict."""
         rng = np.random.default_rng((self.config.seed, epoch))
         order = rng.permutation(list(self.captions["train"]))
@@ -209,7 +234,7 @@ class _Practice:
         ]
         return {"reward": float(np.mean(rewards))}
 
-    def examine(self, usual_words=0.0):
+    def examine(self, usual_words: float = 0.0) -> dict[str, float]:
         """Scores on the val split; sentences much shorter than usual get no credit."""
         references = self.captions["val"]
         found = caption_split(
@@ -226,7 +251,7 @@ class _Practice:
             "val_loss": -credit,
         }
 
-    def _learn(self, image_ids, rng):
+    def _learn(self, image_ids: list[str], rng: np.random.Generator) -> float:
         """One step on some photos; the mean reward of what was drawn."""
         features = self.features.get(image_ids).astype("float32")
         drawn = self._draw(features, rng)  # (photos, samples, max_length)
@@ -247,7 +272,7 @@ class _Practice:
         )
         return float(rewards.mean())
 
-    def _draw(self, features, rng):
+    def _draw(self, features: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.int32]:
         settings = GenerationConfig(
             temperature=self.config.temperature,
             num_captions=self.config.samples,
@@ -257,12 +282,12 @@ class _Practice:
         )
         return self.generator.generate(features, settings).token_ids
 
-    def _encode(self, captions, rng):
+    def _encode(self, captions: Sequence[str], rng: np.random.Generator) -> list[int]:
         """One of a photo's human captions as token ids."""
-        return self.captioner.vocabulary.encode(captions[rng.integers(len(captions))], self.config.max_length)
+        return self.captioner.vocabulary.encode(captions[int(rng.integers(len(captions)))], self.config.max_length)
 
 
-def _spread(weights, targets):
+def _spread(weights: Sequence[NDArray[np.float32]], targets: NDArray[np.int32]) -> NDArray[np.float32]:
     """Weights of the sentences of each kind → of their tokens, each kind divided by its number of tokens."""
     real, start, spread = targets != PAD_ID, 0, []
     for kind in weights:

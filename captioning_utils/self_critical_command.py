@@ -1,5 +1,8 @@
 """The command that trains on CIDEr-D: `python -m captioning_utils self_critical`."""
 
+import argparse
+from collections.abc import Sequence
+
 from captioning_utils.cli import (
     OK,
     add_data_options,
@@ -14,7 +17,7 @@ from captioning_utils.quiet import load_backend
 
 
 @when_stopped("the same command goes on from here")
-def self_critical_main(arguments=None):
+def self_critical_main(arguments: Sequence[str] | None = None) -> int:
     """`self_critical`: a trained captioner, trained further on CIDEr-D. Returns the exit code."""
     options = _self_critical_parser().parse_args(arguments)
     load_backend()
@@ -48,7 +51,7 @@ OPTIONS = (  # name, default and help; the defaults are SelfCriticalConfig's, an
 )
 
 
-def _self_critical_parser():
+def _self_critical_parser() -> argparse.ArgumentParser:
     parser = build_parser(
         "self_critical",
         "Train a captioner further on CIDEr-D, the score that captions are judged by (self-critical training). The\n"

@@ -4,19 +4,30 @@ HDF5 can hold links to other files, arrays that unpack to a thousand times their
 them is written here and each is refused on reading, so a file from a stranger can do no more than be refused.
 """
 
+from __future__ import annotations
+
 import contextlib
 import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from captioning_utils.errors import InputError
 from captioning_utils.files import atomic_write
+from captioning_utils.interfaces import AnyPath
+
+if TYPE_CHECKING:
+    import keras
 
 MAX_ARRAYS = 10_000  # far more than any decoder with its optimizer has
 
 
-def write_storage(path, kind, format_version, documents, arrays):
+def write_storage(
+    path: AnyPath, kind: str, format_version: int, documents: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+) -> None:
     """Write arrays and JSON documents to an HDF5 file, whole or not at all.
 
     Args:
@@ -45,7 +56,7 @@ def write_storage(path, kind, format_version, documents, arrays):
             file.create_dataset(f"arrays/{name}", data=np.asarray(array))
 
 
-def read_storage(path, kind, format_version):
+def read_storage(path: AnyPath, kind: str, format_version: int) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Read a file that `write_storage` made; every part is checked before it is used.
 
     Returns:
@@ -65,7 +76,7 @@ def read_storage(path, kind, format_version):
 
 
 @contextlib.contextmanager
-def _open(path):
+def _open(path: AnyPath) -> Iterator[h5py.File]:
     with open(path, "rb"):  # a missing or forbidden file is reported as such, not as damaged
         pass
     try:
@@ -77,7 +88,7 @@ def _open(path):
         raise InputError(f"{path} is no readable HDF5 file ({error}); it may be damaged or cut short") from error
 
 
-def _check_header(path, file, kind, format_version):
+def _check_header(path: AnyPath, file: h5py.File, kind: str, format_version: int) -> None:
     found = file.attrs.get("kind")
     if found != kind:
         raise InputError(f"{path} is not a {kind} of this project; give a file that its training wrote")
@@ -89,10 +100,10 @@ def _check_header(path, file, kind, format_version):
         )
 
 
-def _plain_datasets(path, file):
+def _plain_datasets(path: AnyPath, file: h5py.File) -> dict[tuple[str, ...], h5py.Dataset]:
     """Every dataset by its path in the file, as a tuple; refuses what could reach outside the file or blow up."""
-    found = {}
-    groups = [((), file)]
+    found: dict[tuple[str, ...], h5py.Dataset] = {}
+    groups: list[tuple[tuple[str, ...], h5py.Group]] = [((), file)]
     while groups:
         prefix, group = groups.pop()
         for name in group:
@@ -111,20 +122,20 @@ def _plain_datasets(path, file):
     return found
 
 
-def _check_plain(path, name, item):
+def _check_plain(path: AnyPath, name: str, item: h5py.Dataset) -> None:
     plain = isinstance(item, h5py.Dataset) and item.dtype.kind in "fiu" and item.dtype.hasobject is False
     if not plain or item.chunks is not None or item.is_virtual or item.external is not None:
         raise InputError(f"{path}: {name!r:.80} is not a plain array of numbers; such files are refused")
 
 
-def _parse(path, name, data):
+def _parse(path: AnyPath, name: tuple[str, ...], data: h5py.Dataset) -> Any:
     try:
         return json.loads(data[()].tobytes().decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: the document {'/'.join(name)!r:.80} is damaged ({error})") from error
 
 
-def collect_variables(variables):
+def collect_variables(variables: Sequence[keras.Variable]) -> dict[str, NDArray[Any]]:
     """Keras variables as arrays for `write_storage`, keyed by place and path so that order and name both count.
 
     Example:
@@ -137,11 +148,11 @@ def collect_variables(variables):
     return {_key(index, variable): variable.numpy() for index, variable in enumerate(variables)}
 
 
-def _key(index, variable):
+def _key(index: int, variable: keras.Variable) -> str:
     return f"{index:03d} " + " ".join(variable.path.split("/")[-2:])
 
 
-def assign_variables(path, variables, arrays):
+def assign_variables(path: object, variables: Sequence[keras.Variable], arrays: Mapping[str, NDArray[Any]]) -> None:
     """Put stored arrays into Keras variables.
 
     Args:

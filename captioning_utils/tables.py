@@ -3,9 +3,11 @@
 import csv
 import io
 import re
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from captioning_utils.errors import InputError
+from captioning_utils.interfaces import AnyPath
 
 # Column names, the preferred ones first; upper case, spaces and hyphens do not matter.
 IMAGE_COLUMNS = ("image", "file_name", "filename", "image_name", "image_path", "path", "file", "photo", "image_id")
@@ -21,17 +23,17 @@ class TableHeader(NamedTuple):
         TableHeader(names=['image_name', 'comment'], delimiter=';', image=0, caption=1)
     """
 
-    names: list  # of str, in lower case and with underscores
+    names: list[str]  # of str, in lower case and with underscores
     delimiter: str
     image: int  # the number of the column with the image
     caption: int  # the number of the column with the caption
 
-    def find(self, names):
+    def find(self, names: Iterable[str]) -> int | None:
         """The number of the first column that has one of some names, or None."""
         return next((self.names.index(name) for name in names if name in self.names), None)
 
 
-def read_header(line, image_columns=IMAGE_COLUMNS):
+def read_header(line: str, image_columns: Sequence[str] = IMAGE_COLUMNS) -> TableHeader | None:
     """Find the separator with which a line names an image and a caption column.
 
     Args:
@@ -50,7 +52,7 @@ def read_header(line, image_columns=IMAGE_COLUMNS):
     return None
 
 
-def read_rows(lines, header, path):
+def read_rows(lines: Iterable[str], header: TableHeader, path: AnyPath) -> Iterator[tuple[int, list[str]]]:
     """The rows of a table, without empty ones, mended where it is known how.
 
     Args:
@@ -71,8 +73,10 @@ def read_rows(lines, header, path):
         [(2, ['1.jpg', 'a dog, running'])]
     """
     # Flickr30k's table has bars and no quoting: its captions hold lone quotation marks.
-    quoting = csv.QUOTE_NONE if header.delimiter == "|" else csv.QUOTE_MINIMAL
-    rows = csv.reader(lines, delimiter=header.delimiter, quoting=quoting)
+    if header.delimiter == "|":
+        rows = csv.reader(lines, delimiter=header.delimiter, quoting=csv.QUOTE_NONE)
+    else:
+        rows = csv.reader(lines, delimiter=header.delimiter)
     try:
         for row in filter(any, rows):
             yield rows.line_num + 1, _mend(row, header)
@@ -80,7 +84,7 @@ def read_rows(lines, header, path):
         raise InputError(f"{path} is not a readable table ({error}); check its quotation marks") from error
 
 
-def _mend(row, header):
+def _mend(row: list[str], header: TableHeader) -> list[str]:
     """Mend what is known to happen: a separator left out (Flickr30k), commas in a caption without quotation marks."""
     last = len(header.names) - 1
     if header.caption != last:
@@ -92,7 +96,7 @@ def _mend(row, header):
     return row if len(row) <= last else [*row[:last], header.delimiter.join(row[last:])]
 
 
-def format_table(rows):
+def format_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows as the text of a CSV file with a first line of names.
 
     Args:

@@ -3,9 +3,11 @@
 import dataclasses
 import unicodedata
 from collections import Counter
-from typing import ClassVar
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from captioning_utils.errors import InputError
 
@@ -43,13 +45,13 @@ class TextCleaning:
     keep_digits: bool = True  # False drops every word that holds a digit: "2", "4x4"
     keep_one_letter_words: bool = True  # False drops "a", "I" and every other word of one character
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if not isinstance(value, bool):
                 raise InputError(f"text cleaning: {field.name} is {value!r:.80}; give true or false")
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, bool]:
         """The settings as a dict of booleans, ready for JSON.
 
         Example:
@@ -59,7 +61,7 @@ class TextCleaning:
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_dict(cls, settings):
+    def from_dict(cls, settings: dict[str, Any]) -> Self:
         """The opposite of `to_dict`; a setting that is not there takes its default.
 
         Raises:
@@ -78,18 +80,18 @@ class TextCleaning:
         return cls(**settings)
 
 
-class _Characters(dict):
+class _Characters(dict[int, str]):
     """A table for `str.translate` that decides on each character once, when it is first seen."""
 
-    def __init__(self, remove_punctuation):
+    def __init__(self, remove_punctuation: bool) -> None:
         super().__init__()
         self.remove_punctuation = remove_punctuation
 
-    def __missing__(self, code):
+    def __missing__(self, code: int) -> str:
         self[code] = self._replacement(chr(code))
         return self[code]
 
-    def _replacement(self, character):
+    def _replacement(self, character: str) -> str:
         category = unicodedata.category(character)
         if category == "Cf":  # invisible marks: soft hyphen, joiners, byte-order mark
             return ""
@@ -104,7 +106,7 @@ class _Characters(dict):
 _CHARACTERS = {choice: _Characters(choice) for choice in (True, False)}
 
 
-def clean_caption(caption, cleaning=TextCleaning()):
+def clean_caption(caption: str, cleaning: TextCleaning = TextCleaning()) -> str:
     """Turn a raw caption into words separated by single spaces, without boundary tokens.
 
     Letters of every script are kept, in Unicode's composed form (NFC). Control characters and all kinds of
@@ -140,13 +142,13 @@ def clean_caption(caption, cleaning=TextCleaning()):
     return " ".join(word for word in words if _keeps(word, cleaning))
 
 
-def _keeps(word, cleaning):
+def _keeps(word: str, cleaning: TextCleaning) -> bool:
     if word in RESERVED_WORDS or (len(word) == 1 and not cleaning.keep_one_letter_words):
         return False
     return cleaning.keep_digits or not any(unicodedata.category(character)[0] == "N" for character in word)
 
 
-def add_boundaries(caption):
+def add_boundaries(caption: str) -> str:
     """Put the start and end token around a cleaned caption: the words whose ids `Vocabulary.encode` gives.
 
     Example:
@@ -180,28 +182,28 @@ class Vocabulary:
     """
 
     words: tuple[str, ...]  # the reserved words, then words by falling count, ties in alphabetical order
-    _ids: dict = dataclasses.field(init=False, repr=False, compare=False)  # ordinary words only
+    _ids: dict[str, int] = dataclasses.field(init=False, repr=False, compare=False)  # ordinary words only
 
     pad_id: ClassVar[int] = 0
     start_id: ClassVar[int] = 1
     end_id: ClassVar[int] = 2
     unknown_id: ClassVar[int] = 3
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_words(self.words)
         object.__setattr__(self, "words", tuple(self.words))
         first = len(RESERVED_WORDS)
         object.__setattr__(self, "_ids", {word: index for index, word in enumerate(self.words[first:], first)})
 
-    def __len__(self):
+    def __len__(self) -> int:
         """The vocabulary size: how many ids there are, the reserved ones included."""
         return len(self.words)
 
-    def __contains__(self, word):
+    def __contains__(self, word: object) -> bool:
         """True for a word that has an id of its own; reserved words are no words of a caption."""
         return word in self._ids
 
-    def encode(self, caption, max_words=None):
+    def encode(self, caption: str, max_words: int | None = None) -> list[int]:
         """The token ids of one cleaned caption, start and end token included.
 
         Args:
@@ -223,7 +225,7 @@ class Vocabulary:
         words = caption.split()[:max_words]
         return [self.start_id, *(self._ids.get(word, self.unknown_id) for word in words), self.end_id]
 
-    def decode(self, token_ids):
+    def decode(self, token_ids: Iterable[int]) -> str:
         """The words of token ids up to the first end token, without padding and start tokens.
 
         Args:
@@ -249,7 +251,7 @@ class Vocabulary:
                 words.append(self.words[token_id])
         return " ".join(words)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, list[str]]:
         """The vocabulary as a dict ready for JSON.
 
         Example:
@@ -259,7 +261,7 @@ class Vocabulary:
         return {"words": list(self.words)}
 
     @classmethod
-    def from_dict(cls, value):
+    def from_dict(cls, value: Any) -> Self:
         """The opposite of `to_dict`. The value may come from a stranger's file: all of it is checked.
 
         Raises:
@@ -275,7 +277,7 @@ class Vocabulary:
         return cls(value["words"])
 
 
-def _check_words(words):
+def _check_words(words: Any) -> None:
     if not isinstance(words, (list, tuple)):
         raise InputError(f"a vocabulary's words are a {type(words).__name__}; give a list of strings")
     if len(words) > MAX_WORDS_IN_VOCABULARY:
@@ -295,7 +297,7 @@ def _check_words(words):
         raise InputError(f"a vocabulary repeats {len(repeated)} words, such as {repeated[0]!r}; each may occur once")
 
 
-def build_vocabulary(captions, min_count=5):
+def build_vocabulary(captions: Iterable[str], min_count: int = 5) -> Vocabulary:
     """Count the words of cleaned captions and keep those that occur often enough.
 
     Args:
@@ -317,7 +319,7 @@ def build_vocabulary(captions, min_count=5):
         raise InputError(f"min_count is {min_count}; give 1 or more")
     if isinstance(captions, str):
         raise InputError("build_vocabulary got one string; give a list of captions")
-    counts = Counter()
+    counts: Counter[str] = Counter()
     for caption in captions:
         counts.update(caption.split())
     frequent = [
@@ -331,7 +333,7 @@ def build_vocabulary(captions, min_count=5):
     return Vocabulary(RESERVED_WORDS + tuple(frequent[: MAX_WORDS_IN_VOCABULARY - len(RESERVED_WORDS)]))
 
 
-def pad_captions(token_ids, length=None):
+def pad_captions(token_ids: Sequence[Sequence[int]], length: int | None = None) -> NDArray[np.int32]:
     """Stack captions of different lengths into one array, padded with 0 on the right.
 
     The padding stands on the right because GPU recurrent kernels accept nothing else.

@@ -1,5 +1,7 @@
 """Training a decoder on features and captions: loss, checkpoints, exact resume, early stopping."""
 
+from __future__ import annotations
+
 import csv
 import dataclasses
 import hashlib
@@ -8,12 +10,14 @@ import json
 import math
 import sys
 import time
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import keras
 from keras import ops
 
-from captioning_utils.batches import CaptionBatches
+from captioning_utils.batches import CaptionBatches, Row
 from captioning_utils.captioner import Captioner
 from captioning_utils.decoders import build_decoder
 from captioning_utils.decoders.sizes import check_shares, check_sizes
@@ -22,8 +26,16 @@ from captioning_utils.errors import InputError
 from captioning_utils.files import write_text
 from captioning_utils.fine_tuning import describe_start, grow_captioner, grow_vocabulary, take_over
 from captioning_utils.generation import GenerationConfig
+from captioning_utils.interfaces import AnyPath, Decoder, Tensor
 from captioning_utils.storage import assign_variables, collect_variables, read_storage, write_storage
 from captioning_utils.text import TextCleaning, Vocabulary, build_vocabulary, clean_caption
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from captioning_utils.datasets import CaptionDataset
+    from captioning_utils.features import FeatureCache
+    from captioning_utils.self_critical import SelfCriticalConfig
 
 CHECKPOINT_KIND = "training checkpoint"
 CHECKPOINT_VERSION = 1
@@ -34,7 +46,7 @@ class TrainingConfig:
     """Settings of a training run; saved with the captioner."""
 
     decoder: str = "merge"  # a name of captioning_utils.decoders.DECODERS
-    decoder_settings: dict = dataclasses.field(default_factory=dict)  # fields of the decoder's configuration
+    decoder_settings: dict[str, Any] = dataclasses.field(default_factory=dict)  # fields of the decoder's configuration
     epochs: int = 12  # at the most; early stopping may end sooner
     batch_size: int = 160  # captions a step; 160 are about 32 photos with five captions each
     learning_rate: float = 1e-3  # Adam's highest; it rises over the first steps and falls to 0 along a cosine
@@ -50,7 +62,7 @@ class TrainingConfig:
     save_every: int = 1  # epochs between two checkpoints
     seed: int = 0  # initial weights, order of the batches, dropout
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_sizes(self, "epochs", "batch_size", "patience", "min_count", "max_words", "save_every", "dropout_from")
         check_shares(self, "label_smoothing", "warmup", "weight_decay", "ema")
         for name in ("learning_rate", "clip_norm"):
@@ -60,7 +72,7 @@ class TrainingConfig:
             raise InputError(f"seed is {self.seed!r:.80}; give a whole number from 0 to 4294967295")
 
     @classmethod
-    def smoke(cls):
+    def smoke(cls) -> Self:
         """The smallest run that still does every step; for tests.
 
         Example:
@@ -71,7 +83,7 @@ class TrainingConfig:
         return cls(decoder_settings=small, epochs=1, batch_size=32, min_count=1)
 
 
-def masked_cross_entropy(target_tokens, logits, label_smoothing=0.0):
+def masked_cross_entropy(target_tokens: Tensor, logits: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """Mean cross-entropy over the real tokens of a batch of captions.
 
     Dividing by the number of real tokens, not of positions, keeps batches of short and long captions comparable,
@@ -99,7 +111,7 @@ def masked_cross_entropy(target_tokens, logits, label_smoothing=0.0):
     return ops.sum(losses * real) / ops.maximum(ops.sum(real), 1.0)
 
 
-def token_cross_entropy(target_tokens, logits, label_smoothing=0.0):
+def token_cross_entropy(target_tokens: Tensor, logits: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """Cross-entropy of each position, padding included; arguments as `masked_cross_entropy`.
 
     Returns:
@@ -128,10 +140,10 @@ class NatsPerToken(keras.metrics.Mean):
         1.3863
     """
 
-    def __init__(self, name="nats_per_token", **kwargs):
+    def __init__(self, name: str = "nats_per_token", **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
 
-    def update_state(self, target_tokens, logits, sample_weight=None):
+    def update_state(self, target_tokens: Tensor, logits: Tensor, sample_weight: Tensor | None = None) -> Any:
         """Add a batch: int `(batch, sequence_length)` targets and their logits."""
         losses = token_cross_entropy(target_tokens, logits)
         real = ops.cast(ops.not_equal(target_tokens, Vocabulary.pad_id), "float32")
@@ -139,7 +151,14 @@ class NatsPerToken(keras.metrics.Mean):
         return super().update_state(ops.reshape(losses, (-1,)), sample_weight=ops.reshape(real, (-1,)))
 
 
-def encode_captions(dataset, split, vocabulary, cleaning, max_words, image_ids):
+def encode_captions(
+    dataset: CaptionDataset,
+    split: str,
+    vocabulary: Vocabulary,
+    cleaning: TextCleaning,
+    max_words: int,
+    image_ids: Container[str],
+) -> list[Row]:
     """The captions of a split as training rows.
 
     Args:
@@ -163,16 +182,16 @@ def encode_captions(dataset, split, vocabulary, cleaning, max_words, image_ids):
 
 
 def train_captioner(
-    dataset,
-    features,
-    model_path,
-    config=TrainingConfig(),
-    cleaning=TextCleaning(),
-    generation=GenerationConfig(),
-    log_dir=None,
-    verbose=1,
-    start_from=None,
-):
+    dataset: CaptionDataset,
+    features: FeatureCache,
+    model_path: AnyPath,
+    config: TrainingConfig = TrainingConfig(),
+    cleaning: TextCleaning = TextCleaning(),
+    generation: GenerationConfig = GenerationConfig(),
+    log_dir: AnyPath | None = None,
+    verbose: int = 1,
+    start_from: Captioner | None = None,
+) -> Captioner:
     """Train a captioner on a dataset's train split and write it to one file.
 
     A checkpoint stands beside the model (`<model_path>.checkpoint`). Called again with the same settings and data,
@@ -219,7 +238,7 @@ def train_captioner(
     return captioner
 
 
-def digest_data(*parts):
+def digest_data(*parts: Any) -> str:
     """16 hexadecimal digits that change with any of the parts (JSON-serialisable values); str.
 
     Example:
@@ -229,7 +248,13 @@ def digest_data(*parts):
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
-def prepare_captions(dataset, features, config, cleaning=TextCleaning(), start_from=None):
+def prepare_captions(
+    dataset: CaptionDataset,
+    features: Container[str],
+    config: TrainingConfig,
+    cleaning: TextCleaning = TextCleaning(),
+    start_from: Captioner | None = None,
+) -> tuple[Vocabulary, dict[str, list[Row]]]:
     """The vocabulary of the train split, and the captions of train and val split as training rows.
 
     Args:
@@ -260,7 +285,9 @@ def prepare_captions(dataset, features, config, cleaning=TextCleaning(), start_f
     return vocabulary, rows
 
 
-def summarise_run(dataset, rows, config, run):
+def summarise_run(
+    dataset: CaptionDataset, rows: Mapping[str, Sequence[Row]], config: TrainingConfig, run: RunState
+) -> dict[str, Any]:
     """What the captioner's file says of its training."""
     return {
         "dataset": dataset.name,
@@ -276,16 +303,16 @@ def summarise_run(dataset, rows, config, run):
 
 
 def fit_decoder(
-    decoder,
-    train_batches,
-    val_batches,
-    config,
-    model_path,
-    data="",
-    log_dir=None,
-    verbose=1,
-    optimizer_class=keras.optimizers.Adam,
-):
+    decoder: Decoder,
+    train_batches: CaptionBatches,
+    val_batches: CaptionBatches,
+    config: TrainingConfig,
+    model_path: AnyPath,
+    data: str = "",
+    log_dir: AnyPath | None = None,
+    verbose: int = 1,
+    optimizer_class: Callable[..., keras.optimizers.Optimizer] = keras.optimizers.Adam,
+) -> RunState:
     """Fit a decoder with Adam until the validation loss stops falling; afterwards it has the best weights.
 
     Args:
@@ -340,7 +367,11 @@ def fit_decoder(
     return run
 
 
-def build_optimizer(config, learning_rate, optimizer_class=keras.optimizers.Adam):
+def build_optimizer(
+    config: TrainingConfig,
+    learning_rate: Any,
+    optimizer_class: Callable[..., keras.optimizers.Optimizer] = keras.optimizers.Adam,
+) -> keras.optimizers.Optimizer:
     """Adam with what the configuration asks for: shortened gradients, weight decay, averaged weights.
 
     Args:
@@ -367,7 +398,7 @@ def build_optimizer(config, learning_rate, optimizer_class=keras.optimizers.Adam
     return optimizer
 
 
-def _check_length(decoder, config):
+def _check_length(decoder: Decoder, config: TrainingConfig) -> None:
     """A transformer has learned positions, and none for longer captions than it was built for."""
     spare = 2  # the start token and the most padding
     positions = getattr(decoder.config, "max_positions", None) or config.max_words + spare
@@ -377,7 +408,7 @@ def _check_length(decoder, config):
         )
 
 
-def build_schedule(config, steps_per_epoch):
+def build_schedule(config: TrainingConfig, steps_per_epoch: int) -> keras.optimizers.schedules.LearningRateSchedule:
     """The learning rate of every step: a linear rise to `learning_rate`, then half a cosine down to 0.
 
     Example:
@@ -411,39 +442,41 @@ class RunState(keras.callbacks.Callback):
         monitor: str, the entry of an epoch's logs by which epochs are compared; the lowest is the best.
     """
 
-    def __init__(self, path, config, data, monitor="val_nats_per_token"):
+    def __init__(
+        self, path: AnyPath, config: TrainingConfig | SelfCriticalConfig, data: str, monitor: str = "val_nats_per_token"
+    ) -> None:
         super().__init__()
         self.path = Path(path)
         self.config = config
         self.data = data
         self.monitor = monitor
-        self.last_loss = None
+        self.last_loss: float | None = None
         self.epoch = 0  # epochs done
-        self.history = []  # one dict an epoch: epoch, loss, val_loss, …
+        self.history: list[dict[str, Any]] = []  # one dict an epoch: epoch, loss, val_loss, …
         self.best_epoch = 0
         self.best_loss = float("inf")
         self.seconds = 0.0
 
-    def attach(self, decoder):
+    def attach(self, decoder: Decoder) -> None:
         """Connect to a compiled decoder, and continue from the checkpoint where there is one."""
         self.decoder = decoder
         self.best = collect_variables(decoder.weights)
         if self.path.exists():
             self._load()
 
-    def finished(self):
+    def finished(self) -> bool:
         """True when all epochs are done or the validation loss has stopped falling."""
         return self.epoch >= self.config.epochs or self._waited() >= self.config.patience
 
-    def restore_best(self):
+    def restore_best(self) -> None:
         """Give the decoder the weights of its best epoch."""
         assign_variables(self.path, self.decoder.weights, self.best)
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Keras's hook; starts the clock."""
         self._started = time.monotonic()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Keras's hook: note the losses, keep the best weights, write the checkpoint, stop when it is time."""
         self.epoch = epoch + 1
         self.seconds += time.monotonic() - self._started
@@ -461,7 +494,7 @@ class RunState(keras.callbacks.Callback):
         if self.epoch % self.config.save_every == 0 or self.finished():
             self._save()
 
-    def _collect_averaged(self):
+    def _collect_averaged(self) -> dict[str, NDArray[Any]]:
         """The weights that were validated: the decoder's own, or their moving averages."""
         if not self.decoder.optimizer.use_ema:
             return collect_variables(self.decoder.weights)
@@ -471,20 +504,20 @@ class RunState(keras.callbacks.Callback):
         assign_variables(self.path, self.decoder.trainable_variables, own)
         return averaged
 
-    def _waited(self):
+    def _waited(self) -> int:
         return self.epoch - self.best_epoch
 
-    def _settings(self):
+    def _settings(self) -> dict[str, Any]:
         """What must agree between a checkpoint and the run that goes on from it."""
         settings = dataclasses.asdict(self.config) | {"decoder_config": dataclasses.asdict(self.decoder.config)}
         settings["data"] = self.data
         free = ("patience", "save_every")  # these may change without changing any step
         return json.loads(json.dumps({name: value for name, value in settings.items() if name not in free}))
 
-    def _variables(self):
+    def _variables(self) -> list[Any]:
         return self.decoder.variables + self.decoder.optimizer.variables
 
-    def _save(self):
+    def _save(self) -> None:
         state = {
             "settings": self._settings(),
             "epoch": self.epoch,
@@ -498,14 +531,14 @@ class RunState(keras.callbacks.Callback):
         write_storage(self.path, CHECKPOINT_KIND, CHECKPOINT_VERSION, {"state": state}, arrays)
         self._write_csv()
 
-    def _write_csv(self):
+    def _write_csv(self) -> None:
         table = io.StringIO()
         writer = csv.DictWriter(table, self.history[-1].keys(), lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.history)
         write_text(self.path.with_suffix(".csv"), table.getvalue())
 
-    def _load(self):
+    def _load(self) -> None:
         documents, arrays = read_storage(self.path, CHECKPOINT_KIND, CHECKPOINT_VERSION)
         state = documents["state"]
         wanted = self._settings()
@@ -523,5 +556,5 @@ class RunState(keras.callbacks.Callback):
             setattr(self, name, state[name])
 
 
-def _part(arrays, prefix):
+def _part(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

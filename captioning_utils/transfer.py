@@ -8,12 +8,14 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from http.client import HTTPException
+from collections.abc import Iterator
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
 from tqdm import tqdm
 
 from captioning_utils.errors import InputError
+from captioning_utils.interfaces import AnyPath
 
 ANSWER_SECONDS = 10  # a server that has not answered by then is given up
 WAITS = (1, 5, 15, 30)  # seconds before each new try of a download that broke off; they start anew when bytes arrive
@@ -24,7 +26,7 @@ class _BrokenOffError(InputError):
     """What may go better on the next try, unlike a refusal."""
 
 
-def fetch_file(url, path, size=None):
+def fetch_file(url: str, path: Path, size: int | None = None) -> None:
     """Download `url` to `path`, from the byte on at which an earlier download stopped.
 
     A connection that breaks off is made again, as long as something arrives; so is one that is silent for
@@ -59,7 +61,7 @@ def fetch_file(url, path, size=None):
         time.sleep(seconds)
 
 
-def check_digest(path, algorithm, digest):
+def check_digest(path: AnyPath, algorithm: str, digest: str) -> None:
     """Refuse a file whose hash is another one.
 
     Args:
@@ -83,22 +85,22 @@ def check_digest(path, algorithm, digest):
         raise InputError(f"{path} is damaged or another file: its {name} is {found}, not {digest}")
 
 
-def byte_bar(size, name, initial=0):
+def byte_bar(size: int | None, name: str, initial: int = 0) -> tqdm:
     """A progress bar on the standard error that counts bytes; `size` None or 0 where the whole is not known."""
     return tqdm(
         total=size or None, initial=initial, unit="B", unit_scale=True, unit_divisor=1024, desc=name, file=sys.stderr
     )
 
 
-def _size_of(path):
+def _size_of(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _one_line(error):
+def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _fetch_rest(url, path, size):
+def _fetch_rest(url: str, path: Path, size: int | None) -> None:
     """One connection: ask for what is missing, and write it behind what is there."""
     have = _size_of(path)
     if size is not None and have > size:
@@ -123,7 +125,7 @@ def _fetch_rest(url, path, size):
         raise _BrokenOffError(f"{url} ended after {have:,} of {size:,} bytes")
 
 
-def _read_chunks(response, url):
+def _read_chunks(response: HTTPResponse, url: str) -> Iterator[bytes]:
     while True:
         try:
             chunk = response.read(CHUNK)
@@ -134,7 +136,7 @@ def _read_chunks(response, url):
         yield chunk
 
 
-def _ask_from(url, start):
+def _ask_from(url: str, start: int) -> HTTPResponse:
     """The server's answer to a request for all bytes from `start` on; for the whole file where it has none there."""
     try:
         return _answer(urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {}))
@@ -144,11 +146,11 @@ def _ask_from(url, start):
         raise
 
 
-def _answer(request):
+def _answer(request: urllib.request.Request) -> HTTPResponse:
     """Open a request, giving up after ANSWER_SECONDS in all, however many addresses the server's name has."""
-    answers = queue.SimpleQueue()
+    answers: queue.SimpleQueue[HTTPResponse | Exception] = queue.SimpleQueue()
 
-    def ask():
+    def ask() -> None:
         try:
             answers.put(urllib.request.urlopen(request, timeout=ANSWER_SECONDS))
         except (OSError, ValueError, HTTPException) as error:
@@ -166,7 +168,7 @@ def _answer(request):
     return answer
 
 
-def _whole_size(response, url, start):
+def _whole_size(response: HTTPResponse, url: str, start: int) -> int | None:
     """The bytes of the whole file as the server states them, or None."""
     if not start:
         return int(response.headers.get("Content-Length") or 0) or None
@@ -176,5 +178,5 @@ def _whole_size(response, url, start):
     return int(whole) if whole.isdecimal() else None
 
 
-def _name_of(url):
+def _name_of(url: str) -> str:
     return Path(urllib.parse.urlparse(url).path).name

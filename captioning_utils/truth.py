@@ -4,8 +4,9 @@ Word overlap cannot tell "a red kite" from "a blue kite" by much; the facts of a
 """
 
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from captioning_utils.errors import InputError
 from captioning_utils.scenes import (
@@ -21,6 +22,9 @@ from captioning_utils.scenes import (
     VERB_RELATIONS,
     WEATHER_WORDS,
 )
+
+Token: TypeAlias = tuple[str, dict[str, Any]]  # words and their readings
+Relation: TypeAlias = "tuple[int, _Mention, str, _Mention]"  # position, first mention, relation, second mention
 
 KINDS_OF_CLAIM = ("objects", "colours", "counts", "actions", "relations", "place", "weather")
 SEVERAL = "several"
@@ -41,9 +45,9 @@ class Claim(NamedTuple):
         about: str, the object that a colour, count or action is said of; "" for the others.
     """
 
-    said: object
+    said: str | int
     right: bool
-    truth: object
+    truth: str | int | None
     about: str = ""
 
 
@@ -52,16 +56,16 @@ class _Mention:
     """An object as the caption puts it: the words' position, whom the noun may stand for, and what is said of it."""
 
     position: int
-    names: tuple
-    count: object
-    colours: list = field(default_factory=list)
+    names: tuple[str, ...]
+    count: str | int
+    colours: list[str] = field(default_factory=list)
 
 
-def _lexicon():
+def _lexicon() -> dict[tuple[str, ...], dict[str, Any]]:
     """Each phrase's readings: {("next", "to"): {"relation": "next to"}, ("child",): {"object": ("boy", "girl")}}."""
-    lexicon = {}
+    lexicon: dict[tuple[str, ...], dict[str, Any]] = {}
 
-    def add(phrases, kind, value):
+    def add(phrases: Iterable[str], kind: str, value: Any) -> None:
         for phrase in phrases:
             lexicon.setdefault(tuple(phrase.split()), {})[kind] = value
 
@@ -84,7 +88,7 @@ _LEXICON = _lexicon()
 _LONGEST = max(map(len, _LEXICON))
 
 
-def _read(caption):
+def _read(caption: str) -> list[Token]:
     """The caption as a list of (words, readings), the longest known phrase first; unknown words have no readings."""
     words, tokens, start = re.findall(r"[a-z]+", caption.lower()), [], 0
     while start < len(words):
@@ -97,9 +101,11 @@ def _read(caption):
     return tokens
 
 
-def _find_mentions(tokens):
+def _find_mentions(tokens: list[Token]) -> list[_Mention]:
     """The objects that are mentioned, with the count before the noun and the colours before it or worn."""
-    mentions, colours, count, before = [], [], None, {}
+    mentions: list[_Mention] = []
+    colours: list[str] = []
+    count, before = None, {}
     for position, (_, readings) in enumerate(tokens):
         if "object" in readings:
             names, number = readings["object"]
@@ -117,12 +123,12 @@ def _find_mentions(tokens):
     return mentions
 
 
-def _dress(mentions, colours):
+def _dress(mentions: list[_Mention], colours: list[str]) -> None:
     if mentions:
         mentions[-1].colours.extend(colours)
 
 
-def _find_relations(tokens, mentions):
+def _find_relations(tokens: list[Token], mentions: list[_Mention]) -> list[Relation]:
     """List of (position, first mention, relation, second mention); "next to a tree, two dogs" reads dogs first."""
     found = []
     for position, (_, readings) in enumerate(tokens):
@@ -135,7 +141,7 @@ def _find_relations(tokens, mentions):
     return found
 
 
-def _noun_after(position, tokens, mentions):
+def _noun_after(position: int, tokens: list[Token], mentions: list[_Mention]) -> _Mention | None:
     """The object right after a preposition or verb, past articles, colours and unknown adjectives; or None."""
     for later, (words, readings) in enumerate(tokens[position + 1 :], position + 1):
         if "object" in readings:
@@ -145,7 +151,9 @@ def _noun_after(position, tokens, mentions):
     return None
 
 
-def _find_actions(tokens, mentions, relations):
+def _find_actions(
+    tokens: list[Token], mentions: list[_Mention], relations: list[Relation]
+) -> list[tuple[_Mention, str]]:
     """List of (mention, action): an action is said of the nearest one before it who can act, else of the next."""
     taken = {position for position, *_ in relations}
     objects = {second.position for *_, second in relations}
@@ -160,7 +168,7 @@ def _find_actions(tokens, mentions, relations):
     return found
 
 
-def compute_truth(caption, facts):
+def compute_truth(caption: str, facts: Mapping[str, Any]) -> dict[str, list[Claim]]:
     """Judge every claim of a caption against a scene's facts.
 
     The reading is strict: a dog under a tree is not "next to" it. A word for several kinds ("child", "person") is
@@ -209,7 +217,7 @@ def compute_truth(caption, facts):
     return claims
 
 
-def _check_input(caption, facts):
+def _check_input(caption: str, facts: Mapping[str, Any]) -> None:
     if not isinstance(caption, str):
         raise InputError(f"the caption is {caption!r}; give a str")
     missing = {"objects", "relation", "place", "weather"} - set(facts)
@@ -217,11 +225,11 @@ def _check_input(caption, facts):
         raise InputError(f"the facts lack {', '.join(sorted(missing))}; give a scene's facts, as in facts.json")
 
 
-def _matches(mention, things):
+def _matches(mention: _Mention, things: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [thing for thing in things if thing["name"] in mention.names]
 
 
-def _judge_objects(mentions, things):
+def _judge_objects(mentions: list[_Mention], things: list[dict[str, Any]]) -> list[Claim]:
     """A wrong object is set against one that the caption leaves out: where it says cat, there is a dog."""
     mentioned = {thing["name"] for mention in mentions for thing in _matches(mention, things)}
     left_out = [thing["name"] for thing in things if thing["name"] not in mentioned]
@@ -235,7 +243,7 @@ def _judge_objects(mentions, things):
     return claims
 
 
-def _judge(mention, key, said, things):
+def _judge(mention: _Mention, key: str, said: str | int, things: list[dict[str, Any]]) -> Claim:
     """The claim that the mentioned object has `said` as its colour, count or action."""
     found = _matches(mention, things)
     values = [thing[key] for thing in found]
@@ -244,9 +252,10 @@ def _judge(mention, key, said, things):
     return Claim(said, right, truth, found[0]["name"] if found else mention.names[0])
 
 
-def _judge_relation(first, relation, second, truth):
-    readings = [(a, relation, b) for a in first.names for b in second.names]
+def _judge_relation(first: _Mention, relation: str, second: _Mention, truth: Sequence[str] | None) -> Claim:
+    readings: list[tuple[str, str | None, str]] = [(a, relation, b) for a in first.names for b in second.names]
     readings += [(b, INVERSE_RELATIONS.get(relation), a) for a, _, b in readings]
     right = truth is not None and tuple(truth) in readings
+    fact = " ".join(truth) if truth else None
     said = f"{first.names[0]} {relation} {second.names[0]}"
-    return Claim(" ".join(truth) if right else said, right, " ".join(truth) if truth else None)
+    return Claim(fact if fact and right else said, right, fact)

@@ -1,15 +1,18 @@
 """Truth on drawn scenes: how many claims of a captioner are right, kind by kind, and what it takes for what."""
 
 import collections
+from collections.abc import Mapping
+from typing import Any
 
 from captioning_utils.errors import InputError
 from captioning_utils.files import read_json
-from captioning_utils.truth import KINDS_OF_CLAIM, compute_truth
+from captioning_utils.interfaces import AnyPath
+from captioning_utils.truth import KINDS_OF_CLAIM, Claim, compute_truth
 
 NOTHING = "nothing"  # what is true in the place of an object that is not there
 
 
-def load_facts(path):
+def load_facts(path: AnyPath) -> dict[str, dict[str, Any]]:
     """The facts of drawn scenes.
 
     Args:
@@ -34,8 +37,8 @@ def load_facts(path):
     return facts
 
 
-def _is_facts(value):
-    kinds = {"objects": list, "relation": (list, type(None)), "place": str, "weather": str}
+def _is_facts(value: object) -> bool:
+    kinds: dict[str, Any] = {"objects": list, "relation": (list, type(None)), "place": str, "weather": str}
     if not isinstance(value, dict) or not all(isinstance(value.get(key, 0), kind) for key, kind in kinds.items()):
         return False
     kinds = {"name": str, "colour": (str, type(None)), "count": int, "action": (str, type(None))}
@@ -45,7 +48,7 @@ def _is_facts(value):
     ) and all(isinstance(name, str) for name in value["relation"] or ())
 
 
-def summarize_truth(captions, facts):
+def summarize_truth(captions: Mapping[str, str], facts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """How many claims of captions about drawn scenes are right, kind by kind.
 
     Args:
@@ -76,9 +79,9 @@ def summarize_truth(captions, facts):
     }
 
 
-def _summarize_kind(claims_of_captions):
+def _summarize_kind(claims_of_captions: list[list[Claim]]) -> dict[str, Any]:
     claims = [claim for claims in claims_of_captions for claim in claims]
-    confusion = {}
+    confusion: dict[str, collections.Counter[str]] = {}
     for claim in claims:
         # "several" and the words for more than one kind are right without being equal to the fact
         truth = claim.said if claim.right else NOTHING if claim.truth is None else claim.truth

@@ -1,16 +1,23 @@
 """How far a score could be luck of the draw: intervals over photos, a test between two captioners, several runs."""
 
 import statistics
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from captioning_utils.errors import InputError
-from captioning_utils.metrics import compute_bleu
+from captioning_utils.metrics import Scores, compute_bleu
+
+_ToScores: TypeAlias = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 _BLOCK = 4_000_000  # numbers drawn at once: 32 MB, whatever the number of photos
 
 
-def compute_interval(scores, metric, num_resamples=1000, confidence=0.95, seed=0):
+def compute_interval(
+    scores: Scores, metric: str, num_resamples: int = 1000, confidence: float = 0.95, seed: int = 0
+) -> dict[str, Any]:
     """Percentile bootstrap: the range of a score if other photos of the same kind had been drawn.
 
     Photos are drawn with replacement, as many as there are, again and again. BLEU is computed anew from the
@@ -56,7 +63,9 @@ def compute_interval(scores, metric, num_resamples=1000, confidence=0.95, seed=0
     }
 
 
-def compare_scores(first, second, metric, num_resamples=1000, confidence=0.95, seed=0):
+def compare_scores(
+    first: Scores, second: Scores, metric: str, num_resamples: int = 1000, confidence: float = 0.95, seed: int = 0
+) -> dict[str, Any]:
     """Whether two captioners differ on the same photos by more than luck, by paired resampling.
 
     The interval of the difference comes from the paired bootstrap (both captioners on the same drawn photos).
@@ -106,7 +115,9 @@ def compare_scores(first, second, metric, num_resamples=1000, confidence=0.95, s
     }
 
 
-def _paired_rows(first, second, metric):
+def _paired_rows(
+    first: Scores, second: Scores, metric: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64], _ToScores]:
     """The rows of `_per_photo` of two captioners, photo by photo, and the function from their sums to scores."""
     if first.protocol != second.protocol or first.per_image.keys() != second.per_image.keys():
         raise InputError(
@@ -120,7 +131,7 @@ def _paired_rows(first, second, metric):
     return rows, others[[place[image_id] for image_id in first.per_image]], to_score
 
 
-def summarize_runs(runs):
+def summarize_runs(runs: Iterable[Mapping[str, float]]) -> dict[str, dict[str, float]]:
     """Mean and range of each metric over several runs, as over training seeds.
 
     Args:
@@ -151,14 +162,14 @@ def summarize_runs(runs):
     return summary
 
 
-def _check_settings(num_resamples, confidence):
+def _check_settings(num_resamples: int, confidence: float) -> None:
     if num_resamples < 1:
         raise InputError(f"num_resamples is {num_resamples}; give 1 or more")
     if not 0 < confidence < 1:
         raise InputError(f"confidence is {confidence}; give a number between 0 and 1, such as 0.95")
 
 
-def _per_photo(scores, metric):
+def _per_photo(scores: Scores, metric: str) -> tuple[NDArray[np.float64], _ToScores]:
     """(float64 `(photos, columns)`, function from sums of rows `(n, columns)` to scores `(n,)`)."""
     if metric not in scores.corpus or metric == "meteor":
         allowed = ", ".join(name for name in scores.corpus if name != "meteor")
@@ -170,7 +181,7 @@ def _per_photo(scores, metric):
     return values[:, None], lambda sums: sums[:, 0] / len(values)
 
 
-def _draw_counts(num_images, num_resamples, seed):
+def _draw_counts(num_images: int, num_resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
     """Blocks of float64 `(resamples, photos)`: how often each photo was drawn. Floats multiply far faster."""
     rng = np.random.default_rng(seed)
     for size in _block_sizes(num_images, num_resamples):
@@ -179,17 +190,19 @@ def _draw_counts(num_images, num_resamples, seed):
         yield np.bincount(flat, minlength=size * num_images).reshape(size, num_images).astype(float)
 
 
-def _block_sizes(num_images, num_resamples):
+def _block_sizes(num_images: int, num_resamples: int) -> list[int]:
     size = max(1, _BLOCK // num_images)
     return [min(size, num_resamples - start) for start in range(0, num_resamples, size)]
 
 
-def _percentiles(resamples, confidence):
+def _percentiles(resamples: NDArray[np.float64], confidence: float) -> dict[str, float]:
     low, high = np.quantile(resamples, [(1 - confidence) / 2, (1 + confidence) / 2])
     return {"low": float(low), "high": float(high)}
 
 
-def _randomization_test(rows, other, to_score, num_resamples, seed):
+def _randomization_test(
+    rows: NDArray[np.float64], other: NDArray[np.float64], to_score: _ToScores, num_resamples: int, seed: int
+) -> float:
     rng = np.random.default_rng([seed, 1])  # apart from the bootstrap's numbers
     first, second = rows.sum(axis=0), other.sum(axis=0)
     observed = abs(to_score(second[None]) - to_score(first[None]))[0]

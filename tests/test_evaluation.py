@@ -22,6 +22,7 @@ from captioning_utils.evaluation import (
     build_document,
     build_evaluation_data,
     caption_split,
+    compare_captioners,
     evaluate,
 )
 from captioning_utils.evaluation_report import build_report, diversity_table, format_evaluation, score_table
@@ -168,6 +169,12 @@ def test_without_a_train_split_nothing_is_said_about_it():
     assert [line.name for line in evaluation.baselines] == ["people"]
     assert not {"novel_share", "words_used_share", "unknown_word_rate"} & evaluation.captioners[0].diversity.keys()
     assert not any("train" in row[0] for row in diversity_table(evaluation)[1])
+
+
+def test_people_cannot_be_compared_photo_by_photo():
+    evaluation = evaluate([made_up_candidates(20)], made_up_data(20))
+    with pytest.raises(InputError, match="people have no scores of single photos"):
+        compare_captioners(evaluation.captioners[0], evaluation.baselines[-1])
 
 
 def test_several_captions_a_photo_are_judged_for_their_diversity():

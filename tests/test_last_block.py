@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from captioning_utils.encoders import ENCODERS, build_encoder
+from captioning_utils.encoders import ENCODERS, ImageEncoder, build_encoder
 from captioning_utils.errors import InputError
 from captioning_utils.last_block import LAST_BEFORE, collect_last_block, replace_last_block, split_encoder
 
@@ -72,3 +72,9 @@ def test_refuses_dense_layers_and_foreign_arrays(encoder):
     dense = type("Dense", (), {"layer": "fc2"})()
     with pytest.raises(InputError, match="fc2"):
         split_encoder(dense)
+
+
+def test_an_encoder_without_its_network_is_refused():
+    whole = keras.Sequential([keras.Input((224, 224, 3)), keras.layers.GlobalAveragePooling2D()])
+    with pytest.raises(InputError, match="without its backbone"):
+        split_encoder(ImageEncoder("vgg16", "avg", "float32", whole))

@@ -1,5 +1,6 @@
 """What is installed is what the requirements say, and holds all that the package reads."""
 
+import ast
 import os
 import re
 import shutil
@@ -30,6 +31,13 @@ def test_contributors_have_what_the_page_needs():
     lines = (ROOT / "requirements-dev.txt").read_text(encoding="utf-8").splitlines()
     requirements = {line.partition("#")[0].strip() for line in lines}
     assert set(PROJECT["project"]["optional-dependencies"]["app"]) <= requirements
+
+
+def test_type_checkers_see_the_names_that_are_imported_on_first_use():
+    tree = ast.parse(Path(captioning_utils.__file__).read_text(encoding="utf-8"))
+    (block,) = (node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+    seen = {alias.asname: node.module for node in block.body for alias in node.names}
+    assert seen == {name: f"captioning_utils.{home}" for name, home in captioning_utils._HOME.items()}
 
 
 def test_every_module_and_data_file_is_in_the_wheel():

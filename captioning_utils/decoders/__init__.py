@@ -1,14 +1,18 @@
 """The decoders by name. Each turns features and the words so far into logits for the next word."""
 
 import dataclasses
+from typing import Any, TypeAlias
 
 from captioning_utils.decoders.attention import AttentionConfig, AttentionDecoder
 from captioning_utils.decoders.ensemble import EnsembleConfig, EnsembleDecoder
 from captioning_utils.decoders.merge import MergeConfig, MergeDecoder
 from captioning_utils.decoders.transformer import TransformerConfig, TransformerDecoder
 from captioning_utils.errors import InputError
+from captioning_utils.interfaces import Decoder
 
-DECODERS = {
+DecoderConfig: TypeAlias = MergeConfig | AttentionConfig | TransformerConfig | EnsembleConfig
+
+DECODERS: dict[str, tuple[type[Any], type[DecoderConfig]]] = {
     "merge": (MergeDecoder, MergeConfig),
     "attention": (AttentionDecoder, AttentionConfig),
     "transformer": (TransformerDecoder, TransformerConfig),
@@ -16,7 +20,7 @@ DECODERS = {
 }
 
 
-def build_config(name, **settings):
+def build_config(name: str, **settings: Any) -> DecoderConfig:
     """A decoder's configuration, checked; nothing is built yet.
 
     Args:
@@ -43,7 +47,7 @@ def build_config(name, **settings):
     return config(**settings)
 
 
-def build_decoder(name, **settings):
+def build_decoder(name: str, **settings: Any) -> Decoder:
     """Build a decoder from its name and the fields of its configuration; see `build_config`.
 
     Returns:
@@ -57,7 +61,7 @@ def build_decoder(name, **settings):
     return DECODERS[name][0](config)
 
 
-def decoder_name(decoder):
+def decoder_name(decoder: Decoder) -> str:
     """The name under which `build_decoder` builds this decoder's class; str.
 
     Example:

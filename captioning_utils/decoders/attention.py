@@ -1,12 +1,15 @@
 """The attention decoder: a recurrent network that looks at the photo anew before every word."""
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
 
 from captioning_utils.decoders.sizes import check_feature_shape, check_shares, check_sizes
 from captioning_utils.errors import InputError
+from captioning_utils.interfaces import State, Tensor
 
 CELLS = {"gru": keras.layers.GRUCell, "lstm": keras.layers.LSTMCell}
 
@@ -16,7 +19,7 @@ class AttentionConfig:
     """Sizes of an `AttentionDecoder`; everything that is needed to build it again."""
 
     vocabulary_size: int  # rows of the embedding and of the softmax, the four special tokens included
-    feature_shape: tuple  # (num_regions, feature_dim) of a grid
+    feature_shape: tuple[int, ...]  # (num_regions, feature_dim) of a grid
     cell: str = "gru"  # the recurrent cell: "gru" or "lstm"
     embedding_dim: int = 256  # numbers per word
     hidden_dim: int = 512  # width of the recurrent cell
@@ -24,14 +27,14 @@ class AttentionConfig:
     dropout: float = 0.3  # share of embedded words and output that is dropped in training
     photo_dropout: float = 0.4  # share of the features' channels that a photo loses, in all its regions, in training
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_feature_shape(self, allow_pooled=False)
         check_sizes(self, "vocabulary_size", "embedding_dim", "hidden_dim", "attention_dim")
         check_shares(self, "dropout", "photo_dropout")
         if self.cell not in CELLS:
             raise InputError(f"cell is {self.cell!r:.80}; give one of {', '.join(CELLS)}")
 
-    def count_parameters(self):
+    def count_parameters(self) -> int:
         """How many numbers the decoder holds; int. Known before anything is built."""
         features, words, hidden = self.feature_shape[-1], self.vocabulary_size, self.hidden_dim
         width, compared = self.embedding_dim, self.attention_dim
@@ -54,7 +57,7 @@ class AttentionCell(keras.layers.Layer):
         Attend and Tell, section 4.2.1 (arXiv:1502.03044).
     """
 
-    def __init__(self, config, **kwargs):
+    def __init__(self, config: AttentionConfig, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.config = config
         self.cell = CELLS[config.cell](config.hidden_dim, name="cell")
@@ -66,7 +69,7 @@ class AttentionCell(keras.layers.Layer):
         self.state_size = [*recurrent, (num_regions, config.attention_dim), (num_regions, config.embedding_dim)]
         self.output_size = config.hidden_dim + config.embedding_dim + num_regions
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: Any = None) -> None:
         """Create the variables; all their shapes follow from the configuration."""
         hidden = (None, self.config.hidden_dim)
         self.cell.build((None, 2 * self.config.embedding_dim))
@@ -75,7 +78,7 @@ class AttentionCell(keras.layers.Layer):
         self.gate.build(hidden)
         self.built = True
 
-    def call(self, words, states, training=False):
+    def call(self, words: Tensor, states: Sequence[Tensor], training: bool = False) -> tuple[Tensor, list[Tensor]]:
         """words `(batch, embedding_dim)` and states → output `(batch, output_size)` and the new states."""
         *recurrent, keys, regions = states
         scores = self.score(ops.tanh(keys + self.query(recurrent[0])[:, None, :]))  # (batch, num_regions, 1)
@@ -109,7 +112,7 @@ class AttentionDecoder(keras.Model):
         Xu et al. 2015, Show, Attend and Tell (arXiv:1502.03044).
     """
 
-    def __init__(self, config, **kwargs):
+    def __init__(self, config: AttentionConfig, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.config = config
         self.normalise = keras.layers.LayerNormalization(name="normalise")
@@ -126,7 +129,7 @@ class AttentionDecoder(keras.Model):
         self.logits = keras.layers.Dense(config.vocabulary_size, name="logits")
         self.build()
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: Any = None) -> None:
         """Create the variables; all their shapes follow from the configuration."""
         width = self.config.embedding_dim
         self.normalise.build((None, *self.config.feature_shape))
@@ -140,23 +143,23 @@ class AttentionDecoder(keras.Model):
         self.logits.build((None, width))
         self.built = True
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: tuple[Tensor, Tensor], training: bool = False) -> Tensor:
         features, input_tokens = inputs
         words = self.dropout(self.embed(input_tokens), training=training)  # (batch, length, embedding_dim)
         outputs = self.rnn(words, initial_state=self._start(features, training), training=training)
         logits, _ = self._read(outputs, words, training)
         return logits
 
-    def initial_state(self, features):
+    def initial_state(self, features: Tensor) -> State:
         """State before the first word, from features `(batch, num_regions, feature_dim)`."""
         return dict(zip(self._state_names(), self._start(features, training=False), strict=True))
 
-    def step(self, tokens, state):
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """One more word: tokens int32 `(batch,)` and state → logits `(batch, vocabulary_size)` and the new state."""
         logits, state, _ = self.step_with_attention(tokens, state)
         return logits, state
 
-    def step_with_attention(self, tokens, state):
+    def step_with_attention(self, tokens: Tensor, state: State) -> tuple[Tensor, State, Tensor]:
         """As `step`, and the weights over the regions that were looked at: `(batch, num_regions)`."""
         words = self.embed(tokens)
         names = self._state_names()  # not the dict's own order: JAX sorts it
@@ -164,18 +167,18 @@ class AttentionDecoder(keras.Model):
         logits, weights = self._read(output, words, training=False)
         return logits, dict(zip(names, values, strict=True)), weights
 
-    def _state_names(self):
+    def _state_names(self) -> tuple[str, ...]:
         recurrent = ("hidden", "cell") if self.config.cell == "lstm" else ("hidden",)
         return (*recurrent, "photo_keys", "photo_regions")
 
-    def _start(self, features, training):
+    def _start(self, features: Tensor, training: bool) -> list[Tensor]:
         """The recurrent state from the mean region, then the keys and the regions themselves."""
         features = self.normalise(ops.cast(features, "float32"))
         regions = self.project(self.drop_channels(features, training=training))
         first = self.first_state(ops.mean(regions, axis=1))  # (batch, states * hidden_dim)
         return [*ops.split(first, first.shape[-1] // self.config.hidden_dim, axis=-1), self.keys(regions), regions]
 
-    def _read(self, output, words, training):
+    def _read(self, output: Tensor, words: Tensor, training: bool) -> tuple[Tensor, Tensor]:
         """Logits and attention weights from the cell's output, with or without an axis for the words."""
         hidden, context = self.config.hidden_dim, self.config.embedding_dim
         state_and_context, weights = output[..., : hidden + context], output[..., hidden + context :]

@@ -1,12 +1,19 @@
 """The ensemble: several decoders that agree on every word by averaging their probabilities."""
 
+from __future__ import annotations
+
 import dataclasses
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
 
 from captioning_utils.decoders.sizes import check_feature_shape, check_sizes
 from captioning_utils.errors import InputError
+from captioning_utils.interfaces import State, Tensor
+
+if TYPE_CHECKING:
+    from captioning_utils.decoders import DecoderConfig
 
 MOST_MEMBERS = 32
 
@@ -16,10 +23,12 @@ class EnsembleConfig:
     """What an `EnsembleDecoder` is made of; everything that is needed to build it again."""
 
     vocabulary_size: int  # of every member
-    feature_shape: tuple  # of every member
-    members: tuple = ()  # one dict a member: its "decoder" (a name) and the other fields of its configuration
+    feature_shape: tuple[int, ...]  # of every member
+    members: tuple[
+        dict[str, Any], ...
+    ] = ()  # one dict a member: its "decoder" (a name) and the other fields of its configuration
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_sizes(self, "vocabulary_size")
         check_feature_shape(self, allow_pooled=True)
         if not isinstance(self.members, (list, tuple)) or not 1 <= len(self.members) <= MOST_MEMBERS:
@@ -27,11 +36,11 @@ class EnsembleConfig:
         object.__setattr__(self, "members", tuple(map(dict, self.members)))
         self.member_configs()
 
-    def member_configs(self):
+    def member_configs(self) -> list[tuple[str, DecoderConfig]]:
         """The members as a list of (name, configuration)."""
         return [(settings["decoder"], self._member_config(settings)) for settings in self.members]
 
-    def _member_config(self, settings):
+    def _member_config(self, settings: dict[str, Any]) -> DecoderConfig:
         from captioning_utils.decoders import build_config  # it knows this module, too
 
         own = {name: value for name, value in settings.items() if name != "decoder"}
@@ -41,12 +50,12 @@ class EnsembleConfig:
         return build_config(settings["decoder"], **(own | common))
 
     @property
-    def max_positions(self):
+    def max_positions(self) -> int | None:
         """Words that every member can write; None where none has a limit."""
         limits = [getattr(config, "max_positions", None) for _, config in self.member_configs()]
         return min((limit for limit in limits if limit), default=None)
 
-    def count_parameters(self):
+    def count_parameters(self) -> int:
         """How many numbers all members hold; int. Known before anything is built."""
         return sum(config.count_parameters() for _, config in self.member_configs())
 
@@ -77,7 +86,7 @@ class EnsembleDecoder(keras.Model):
         Vinyals et al. 2017, Show and Tell: Lessons learned, section 5.1 (arXiv:1609.06647).
     """
 
-    def __init__(self, config, **kwargs):
+    def __init__(self, config: EnsembleConfig, **kwargs: Any) -> None:
         from captioning_utils.decoders import DECODERS
 
         super().__init__(**kwargs)
@@ -88,17 +97,18 @@ class EnsembleDecoder(keras.Model):
         ]
         self.built = True  # the members create their variables themselves
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: tuple[Tensor, Tensor], training: bool = False) -> Tensor:
         return _average([member(inputs, training=training) for member in self.members])
 
-    def initial_state(self, features):
+    def initial_state(self, features: Tensor) -> State:
         """State before the first word: the members' states side by side."""
         states = [member.initial_state(features) for member in self.members]
         return {_name(entry, index): value for index, state in enumerate(states) for entry, value in state.items()}
 
-    def step(self, tokens, state):
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """One more word: tokens int32 `(batch,)` and state → logits `(batch, vocabulary_size)` and the new state."""
-        logits, after = [], {}
+        logits: list[Tensor] = []
+        after: State = {}
         for index, member in enumerate(self.members):
             suffix = _name("", index)
             own = {name.removesuffix(suffix): value for name, value in state.items() if name.endswith(suffix)}
@@ -108,12 +118,12 @@ class EnsembleDecoder(keras.Model):
         return _average(logits), after
 
 
-def _name(entry, index):
+def _name(entry: str, index: int) -> str:
     """An entry of a member's state in the ensemble's: the beginning stays, because "photo" there has a meaning."""
     return f"{entry} of member {index}"
 
 
-def _average(logits):
+def _average(logits: list[Tensor]) -> Tensor:
     """Logits of the members → logarithm of the mean of their probabilities."""
     log_probs = ops.stack([ops.log_softmax(ops.cast(each, "float32")) for each in logits])
     return ops.logsumexp(log_probs, axis=0) - ops.log(float(len(logits)))

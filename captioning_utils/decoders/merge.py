@@ -1,11 +1,13 @@
 """The merge decoder: the photo and the words so far meet only where the next word is chosen."""
 
 import dataclasses
+from typing import Any
 
 import keras
 from keras import ops
 
 from captioning_utils.decoders.sizes import check_feature_shape, check_shares, check_sizes
+from captioning_utils.interfaces import State, Tensor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,19 +15,19 @@ class MergeConfig:
     """Sizes of a `MergeDecoder`; everything that is needed to build it again."""
 
     vocabulary_size: int  # rows of the embedding and of the softmax, the four special tokens included
-    feature_shape: tuple  # (feature_dim,) of a pooled encoder or (num_regions, feature_dim) of a grid
+    feature_shape: tuple[int, ...]  # (feature_dim,) of a pooled encoder or (num_regions, feature_dim) of a grid
     embedding_dim: int = 256  # numbers per word
     hidden_dim: int = 512  # width of the LSTM and of the merged vector
     num_heads: int = 4  # a grid only: how many weighted averages of its regions are taken
     dropout: float = 0.5  # share of the image features and of the embedded words that is dropped in training
     hidden_dropout: float = 0.3  # share of the LSTM's output and of the merged vector that is dropped in training
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_feature_shape(self, allow_pooled=True)
         check_sizes(self, "vocabulary_size", "embedding_dim", "hidden_dim", "num_heads")
         check_shares(self, "dropout", "hidden_dropout")
 
-    def count_parameters(self):
+    def count_parameters(self) -> int:
         """How many numbers the decoder holds; int. Known before anything is built."""
         features, hidden, words = self.feature_shape[-1], self.hidden_dim, self.vocabulary_size
         total = 2 * features
@@ -67,7 +69,7 @@ class MergeDecoder(keras.Model):
         Tanti, Gatt and Camilleri 2018, Where to put the image in an image caption generator (arXiv:1703.09137).
     """
 
-    def __init__(self, config, **kwargs):
+    def __init__(self, config: MergeConfig, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.config = config
         self.normalise = keras.layers.LayerNormalization(name="normalise")
@@ -83,7 +85,7 @@ class MergeDecoder(keras.Model):
         self.logits = keras.layers.Dense(config.vocabulary_size, name="logits")
         self.build()
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: Any = None) -> None:
         """Create the variables; all their shapes follow from the configuration."""
         is_grid, feature_dim = len(self.config.feature_shape) == 2, self.config.feature_shape[-1]
         hidden = (None, self.config.hidden_dim)
@@ -98,19 +100,19 @@ class MergeDecoder(keras.Model):
         self.logits.build(hidden)
         self.built = True
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: tuple[Tensor, Tensor], training: bool = False) -> Tensor:
         features, input_tokens = inputs
         image = self._image_vector(features, training)  # (batch, hidden_dim)
         words = self.drop_words(self.embed(input_tokens), training=training)  # (batch, length, embedding_dim)
         words = self.lstm(words, training=training)  # (batch, length, hidden_dim)
         return self._merge(image[:, None, :], words, training)  # (batch, length, vocabulary_size)
 
-    def initial_state(self, features):
+    def initial_state(self, features: Tensor) -> State:
         """State before the first word, from features `(batch, *feature_shape)`: a dict of `(batch, hidden_dim)`."""
         image = self._image_vector(features, training=False)
         return {"photo": image, "hidden": ops.zeros_like(image), "cell": ops.zeros_like(image)}
 
-    def step(self, tokens, state):
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """One more word: tokens int32 `(batch,)` and state → logits `(batch, vocabulary_size)` and the new state."""
         word, (hidden, cell) = self.lstm.cell(self.embed(tokens), [state["hidden"], state["cell"]])
         return self._merge(state["photo"], word, training=False), {
@@ -119,19 +121,19 @@ class MergeDecoder(keras.Model):
             "cell": cell,
         }
 
-    def _image_vector(self, features, training):
+    def _image_vector(self, features: Tensor, training: bool) -> Tensor:
         features = self.normalise(ops.cast(features, "float32"))
         if len(self.config.feature_shape) == 2:
             features = self._summarise(self.drop_image(features, training=training))
         return self.image(self.drop_image(features, training=training))
 
-    def _summarise(self, regions):
+    def _summarise(self, regions: Tensor) -> Tensor:
         """(batch, num_regions, feature_dim) → weighted averages, one a head: (batch, num_heads * feature_dim)."""
         scores = self.region_scores(self.region_keys(regions))  # (batch, num_regions, num_heads)
         weights = ops.transpose(ops.softmax(scores, axis=1), (0, 2, 1))  # (batch, num_heads, num_regions)
         averages = ops.matmul(weights, regions)  # (batch, num_heads, feature_dim)
         return ops.reshape(averages, (-1, averages.shape[1] * averages.shape[2]))
 
-    def _merge(self, image, words, training):
+    def _merge(self, image: Tensor, words: Tensor, training: bool) -> Tensor:
         merged = self.merged(image + self.drop_hidden(words, training=training))
         return self.logits(self.drop_hidden(merged, training=training))

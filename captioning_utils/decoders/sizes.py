@@ -1,9 +1,11 @@
 """Checks that the decoders' configurations share."""
 
+from typing import Any
+
 from captioning_utils.errors import InputError
 
 
-def check_sizes(config, *names):
+def check_sizes(config: object, *names: str) -> None:
     """Refuse a configuration in which one of the fields is not a whole number of 1 or more.
 
     Args:
@@ -25,7 +27,7 @@ def check_sizes(config, *names):
             raise InputError(f"{name} is {value!r:.80}; give a whole number of 1 or more")
 
 
-def check_shares(config, *names):
+def check_shares(config: object, *names: str) -> None:
     """Refuse a configuration in which one of the fields is not a share from 0 up to, not including, 1.
 
     Example:
@@ -40,7 +42,7 @@ def check_shares(config, *names):
             raise InputError(f"{name} is {value!r:.80}; give a share from 0 up to, not including, 1")
 
 
-def check_feature_shape(config, *, allow_pooled):
+def check_feature_shape(config: Any, *, allow_pooled: bool) -> None:
     """Turn `feature_shape` into a tuple of whole numbers; refuse what the decoder cannot read.
 
     Args:

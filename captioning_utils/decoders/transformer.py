@@ -1,12 +1,15 @@
 """The transformer decoder: every word attends to the words before it and to the regions of the photo."""
 
 import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 from keras import ops
 
 from captioning_utils.decoders.sizes import check_feature_shape, check_shares, check_sizes
 from captioning_utils.errors import InputError
+from captioning_utils.interfaces import State, Tensor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,7 +17,7 @@ class TransformerConfig:
     """Sizes of a `TransformerDecoder`; everything that is needed to build it again."""
 
     vocabulary_size: int  # rows of the embedding and of the softmax, the four special tokens included
-    feature_shape: tuple  # (num_regions, feature_dim) of a grid
+    feature_shape: tuple[int, ...]  # (num_regions, feature_dim) of a grid
     hidden_dim: int = 256  # width of all layers; a multiple of num_heads
     num_layers: int = 2
     num_heads: int = 8  # of each attention
@@ -23,7 +26,7 @@ class TransformerConfig:
     dropout: float = 0.3  # share dropped of embeddings, photo and every block's output in training
     photo_dropout: float = 0.4  # share of the features' channels that a photo loses, in all its regions, in training
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_feature_shape(self, allow_pooled=False)
         check_sizes(
             self, "vocabulary_size", "hidden_dim", "num_layers", "num_heads", "feedforward_dim", "max_positions"
@@ -32,7 +35,7 @@ class TransformerConfig:
         if self.hidden_dim % self.num_heads:
             raise InputError(f"hidden_dim is {self.hidden_dim}; give a multiple of num_heads, {self.num_heads}")
 
-    def count_parameters(self):
+    def count_parameters(self) -> int:
         """How many numbers the decoder holds; int. Known before anything is built."""
         num_regions, features = self.feature_shape
         hidden, words, wide = self.hidden_dim, self.vocabulary_size, self.feedforward_dim
@@ -53,7 +56,7 @@ class Attention(keras.layers.Layer):
         Vaswani et al. 2017, section 3.2 (arXiv:1706.03762).
     """
 
-    def __init__(self, hidden_dim, num_heads, **kwargs):
+    def __init__(self, hidden_dim: int, num_heads: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.num_heads = num_heads
         self.query = keras.layers.Dense(hidden_dim, name="query")
@@ -61,18 +64,18 @@ class Attention(keras.layers.Layer):
         self.output_dense = keras.layers.Dense(hidden_dim, name="output")
         self.scale = (hidden_dim // num_heads) ** -0.5
 
-    def build(self, query_shape, memory_shape):
+    def build(self, query_shape: Any, memory_shape: Any) -> None:
         """Create the variables for queries and memory of these shapes."""
         self.query.build(query_shape)
         self.key_value.build(memory_shape)
         self.output_dense.build((None, None, self.query.units))
         self.built = True
 
-    def remember(self, memory):
+    def remember(self, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values of a memory `(batch, length, dim)`: two tensors `(batch, length, hidden_dim)`."""
         return ops.split(self.key_value(memory), 2, axis=-1)
 
-    def call(self, hidden, keys, values, mask=None):
+    def call(self, hidden: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Attend from hidden `(batch, queries, hidden_dim)`; mask is True where attention is allowed.
 
         Returns:
@@ -87,7 +90,7 @@ class Attention(keras.layers.Layer):
         attended = ops.reshape(attended, (ops.shape(hidden)[0], -1, self.query.units))
         return self.output_dense(attended), weights
 
-    def _split(self, tensor):
+    def _split(self, tensor: Tensor) -> Tensor:
         """(batch, length, hidden_dim) → (batch, num_heads, length, head_dim)."""
         head_dim = self.query.units // self.num_heads
         tensor = ops.reshape(tensor, (ops.shape(tensor)[0], -1, self.num_heads, head_dim))
@@ -101,7 +104,7 @@ class DecoderLayer(keras.layers.Layer):
         Normalising first: Xiong et al. 2020 (arXiv:2002.04745).
     """
 
-    def __init__(self, config, **kwargs):
+    def __init__(self, config: TransformerConfig, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.norms = [keras.layers.LayerNormalization(name=f"norm_{i}") for i in range(3)]
         self.self_attention = Attention(config.hidden_dim, config.num_heads, name="self_attention")
@@ -110,7 +113,7 @@ class DecoderLayer(keras.layers.Layer):
         self.narrow = keras.layers.Dense(config.hidden_dim, name="narrow")
         self.dropout = keras.layers.Dropout(config.dropout)
 
-    def build(self, hidden_shape):
+    def build(self, hidden_shape: Any) -> None:
         """Create the variables; `hidden_shape` is (batch, length, hidden_dim)."""
         for norm in self.norms:
             norm.build(hidden_shape)
@@ -120,7 +123,14 @@ class DecoderLayer(keras.layers.Layer):
         self.narrow.build((*hidden_shape[:-1], self.widen.units))
         self.built = True
 
-    def call(self, hidden, photo, mask, past=None, training=False):
+    def call(
+        self,
+        hidden: Tensor,
+        photo: tuple[Tensor, Tensor],
+        mask: Tensor,
+        past: Callable[[Tensor, Tensor], Sequence[Tensor]] | None = None,
+        training: bool = False,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """One layer.
 
         Args:
@@ -172,7 +182,7 @@ class TransformerDecoder(keras.Model):
         Vaswani et al. 2017 (arXiv:1706.03762); tying: Press and Wolf 2017 (arXiv:1608.05859).
     """
 
-    def __init__(self, config, **kwargs):
+    def __init__(self, config: TransformerConfig, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.config = config
         self.normalise = keras.layers.LayerNormalization(name="normalise")
@@ -186,7 +196,7 @@ class TransformerDecoder(keras.Model):
         self.final_norm = keras.layers.LayerNormalization(name="final_norm")
         self.build()
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: Any = None) -> None:
         """Create the variables; all their shapes follow from the configuration."""
         hidden = (None, None, self.config.hidden_dim)
         self.normalise.build((None, *self.config.feature_shape))
@@ -199,7 +209,7 @@ class TransformerDecoder(keras.Model):
         self.bias = self.add_weight(shape=(self.config.vocabulary_size,), initializer="zeros", name="bias")
         self.built = True
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: tuple[Tensor, Tensor], training: bool = False) -> Tensor:
         features, input_tokens = inputs
         photo = self._photo(features, training)
         length = ops.shape(input_tokens)[1]
@@ -210,7 +220,7 @@ class TransformerDecoder(keras.Model):
             hidden, *_ = block(hidden, memory, causal, training=training)
         return self._logits(hidden)
 
-    def initial_state(self, features):
+    def initial_state(self, features: Tensor) -> State:
         """State before the first word: per layer the photo's keys and values, and empty ones for the words."""
         state = {"position": ops.zeros((features.shape[0],), "int32")}
         empty = ops.zeros((features.shape[0], self.config.max_positions, self.config.hidden_dim), "float32")
@@ -219,12 +229,12 @@ class TransformerDecoder(keras.Model):
             state |= {f"word_keys_{index}": empty, f"word_values_{index}": empty}
         return state
 
-    def step(self, tokens, state):
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """One more word: tokens int32 `(batch,)` and state → logits `(batch, vocabulary_size)` and the new state."""
         logits, state, _ = self.step_with_attention(tokens, state)
         return logits, state
 
-    def step_with_attention(self, tokens, state):
+    def step_with_attention(self, tokens: Tensor, state: State) -> tuple[Tensor, State, Tensor]:
         """As `step`, and the last layer's weights over the regions, mean of the heads: `(batch, num_regions)`."""
         position = state["position"][0]  # all rows are at the same word
         places = ops.arange(self.config.max_positions)
@@ -243,7 +253,7 @@ class TransformerDecoder(keras.Model):
             state |= dict(zip(names, (keys, values), strict=True))
         return self._logits(hidden)[:, 0], state, ops.mean(weights, axis=1)[:, 0]
 
-    def _photo(self, features, training):
+    def _photo(self, features: Tensor, training: bool) -> list[tuple[Tensor, Tensor]]:
         """Each layer's keys and values of the regions."""
         features = self.normalise(ops.cast(features, "float32"))
         regions = self.project(self.drop_channels(features, training=training))
@@ -251,9 +261,9 @@ class TransformerDecoder(keras.Model):
         regions = self.dropout(regions, training=training)  # (batch, num_regions, hidden_dim)
         return [block.cross_attention.remember(regions) for block in self.blocks]
 
-    def _embed(self, tokens, places):
+    def _embed(self, tokens: Tensor, places: Tensor) -> Tensor:
         """Tokens (batch, length) at places (length,) → (batch, length, hidden_dim)."""
         return self.embed(tokens) * self.config.hidden_dim**0.5 + self.positions(places)
 
-    def _logits(self, hidden):
+    def _logits(self, hidden: Tensor) -> Tensor:
         return ops.matmul(self.final_norm(hidden), ops.transpose(self.embed.embeddings)) + self.bias
