@@ -1,6 +1,7 @@
 """Run all notebooks and keep their outputs, stamped, so that a test can tell stale outputs from fresh ones.
 
-    python notebooks/execute.py
+    python notebooks/execute.py        # all of them
+    python notebooks/execute.py 6 8    # keep the outputs of 6 and 8; those before them run for what they save
 
 The notebooks run one after the other in a fresh copy of the repository, where the drawn dataset is the only one:
 no output can depend on what lies in your folders, and none can show a photo of somebody else's. Takes some minutes.
@@ -37,6 +38,31 @@ _LOG_LINE = re.compile(r"[IWEF]\d{4} [\d:.]+ +\d+ \S+:\d+\] ")  # of TensorFlow'
 def find_notebooks(folder=ROOT / "notebooks"):
     """The notebooks in the order of their numbers: list of `Path`."""
     return sorted(Path(folder).glob("[0-9][0-9]_*.ipynb"))
+
+
+def plan(notebooks, numbers=()):
+    """Which notebooks to run, and of which to keep the outputs.
+
+    Args:
+        notebooks: list of `Path`, in the order of their numbers.
+        numbers: int, the notebooks to keep; none keeps all.
+
+    Returns:
+        list of (`Path`, bool), up to the last one to keep.
+
+    Raises:
+        ValueError: for a number that no notebook has.
+
+    Example:
+        >>> plan([Path("01_clean.ipynb"), Path("02_train.ipynb"), Path("03_use.ipynb")], [2])
+        [(PosixPath('01_clean.ipynb'), False), (PosixPath('02_train.ipynb'), True)]
+    """
+    known = [int(path.name[:2]) for path in notebooks]
+    numbers = set(numbers) or set(known)
+    if numbers - set(known):
+        raise ValueError(f"there is no notebook {min(numbers - set(known))}; give numbers of {known}")
+    last = max(numbers, default=0)
+    return [(path, n in numbers) for n, path in zip(known, notebooks, strict=True) if n <= last]
 
 
 def copy_repository(destination):
@@ -120,15 +146,16 @@ def find_faults(notebook):
     return [f"{fault}; run: python notebooks/execute.py" for fault, is_there in faults.items() if is_there]
 
 
-def main():
-    """Execute and stamp all notebooks."""
+def main(numbers=()):
+    """Execute all notebooks, or up to the last of some, and stamp those to keep."""
     with tempfile.TemporaryDirectory() as folder:
-        for copy in copy_repository(folder):
+        for copy, keep in plan(copy_repository(folder), numbers):
             started, processor = time.monotonic(), _processor_seconds()
             notebook = execute_notebook(copy)
             seconds, processor = time.monotonic() - started, _processor_seconds() - processor
-            with atomic_write(ROOT / "notebooks" / copy.name) as temporary:
-                nbformat.write(notebook, temporary)
+            if keep:
+                with atomic_write(ROOT / "notebooks" / copy.name) as temporary:
+                    nbformat.write(notebook, temporary)
             size = len(nbformat.writes(notebook).encode()) / 1000
             print(f"{copy.name}: {seconds:.0f} s ({processor:.0f} s of processor time), {size:.0f} kB", flush=True)
             for fault in find_faults(notebook):
@@ -160,4 +187,4 @@ def _processor_seconds():
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt):
-        main()
+        main([int(number) for number in sys.argv[1:]])

@@ -33,6 +33,7 @@ def test_all_run_in_order_with_their_checks_and_solutions(tmp_path):
         assert execute.find_faults(notebook) == []
     saved = {path.name for path in (tmp_path / "runs/notebooks/drawn_smoke").iterdir()}
     assert saved >= {"text.json", "features.pkl", "image_caption_model.h5", "evaluation.json", "captions.csv"}
+    assert saved >= {"attention_model.h5", "transformer_model.h5", "self_critical_model.h5", "ensemble_model.h5"}
     assert {path: path.read_bytes() for path in before} == before
 
 
@@ -61,8 +62,16 @@ def test_committed_notebook_follows_the_template(committed):
 
 def test_index_names_every_notebook():
     index = (NOTEBOOKS / "README.md").read_text(encoding="utf-8")
-    assert len(COMMITTED) >= 5
+    assert len(COMMITTED) >= 7
     assert [path.name for path in COMMITTED if f"({path.name})" not in index] == []
+
+
+def test_some_are_kept_and_those_before_them_run():
+    paths = [Path(f"{number:02}_any.ipynb") for number in (1, 2, 3, 5)]
+    assert execute.plan(paths) == [(path, True) for path in paths]
+    assert execute.plan(paths, [3, 1]) == [(paths[0], True), (paths[1], False), (paths[2], True)]
+    with pytest.raises(ValueError, match=r"no notebook 4; give numbers of \[1, 2, 3, 5\]"):
+        execute.plan(paths, [4])
 
 
 @pytest.fixture
