@@ -22,7 +22,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from captioning_utils.errors import InputError
+from captioning_utils.errors import InputError, count_noun
 from captioning_utils.images import load_image
 from captioning_utils.metrics import METRIC_LABELS, format_score
 
@@ -259,6 +259,47 @@ def plot_losses(history):
         f"{train[-1]:.2f}, validation from {val[0]:.2f} to {val[-1]:.2f}; best validation {val[best]:.2f} in epoch "
         f"{epochs[best]}."
     )
+    return figure
+
+
+@styled
+def plot_validation_losses(histories):
+    """The validation losses of several training runs on the same captions, such as from different starts.
+
+    Args:
+        histories: dict `{name of a run: its history}`, at least one; histories as for `plot_losses`.
+
+    Returns:
+        `DescribedFigure`; each run's best epoch has a ring, the right axis translates nats into perplexity.
+
+    Raises:
+        InputError: where there is no run, or a history is empty or lacks a number.
+
+    Example:
+        >>> history = [{"epoch": 1, "nats_per_token": 4.0, "val_nats_per_token": 3.5}]
+        >>> plot_validation_losses({"scratch": history}).alt_text
+        'Validation losses by epoch, in nats per token. scratch: from 3.50 to 3.50 in 1 epoch, best 3.50 in epoch 1.'
+    """
+    if not histories:
+        raise InputError("there is no training run to draw; give {name: history}")
+    figure = DescribedFigure(figsize=(7.5, 4.2), layout="constrained")
+    axes = figure.add_subplot(title="Validation loss by epoch", xlabel="epoch", ylabel="nats per token")
+    described = []
+    for number, (name, history) in enumerate(histories.items()):
+        epochs, _, val = _loss_columns(history)
+        best = int(np.nanargmin(val)) if np.isfinite(val).any() else 0
+        look = {"color": SERIES_COLOURS[number % len(SERIES_COLOURS)], "marker": "o"}
+        axes.plot(epochs, val, markersize=4, label=f"{printable(name)}: best {val[best]:.2f}", **look)
+        axes.plot(epochs[best], val[best], markersize=11, fillstyle="none", markeredgewidth=2, linestyle="", **look)
+        described.append(
+            f"{name}: from {val[0]:.2f} to {val[-1]:.2f} in {count_noun(len(epochs), 'epoch')}, best {val[best]:.2f} "
+            f"in epoch {epochs[best]}."
+        )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.grid(axis="y")
+    axes.legend()
+    _add_perplexity_axis(axes)
+    figure.alt_text = f"Validation losses by epoch, in nats per token. {' '.join(described)}"
     return figure
 
 
