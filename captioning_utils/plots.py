@@ -474,9 +474,9 @@ def plot_scores(scores, intervals=None, title="Scores"):
     if not metrics:
         raise InputError("there are no scores to draw; give {name: {metric: value}}")
     intervals = intervals or {}
-    figure = DescribedFigure(
-        figsize=(min(10, max(5, 1.2 + 0.42 * len(metrics) * (len(scores) + 0.6))), 4), layout="constrained"
-    )
+    columns = min(3, len(scores))
+    widths = (5, 1.2 + 0.42 * len(metrics) * (len(scores) + 0.6), columns * (0.6 + 0.08 * max(map(len, scores))))
+    figure = DescribedFigure(figsize=(min(10, max(widths)), 4), layout="constrained")  # bars and legend have room
     axes = figure.add_subplot(title=printable(title), ylabel="score × 100")
     for number, (name, values) in enumerate(scores.items()):
         places = [place for place, metric in enumerate(metrics) if metric in values]
@@ -497,7 +497,7 @@ def plot_scores(scores, intervals=None, title="Scores"):
     axes.margins(y=0.15)
     axes.grid(axis="y")
     if len(scores) > 1:
-        figure.legend(loc="outside lower center", ncols=min(3, len(scores)))
+        figure.legend(loc="outside lower center", ncols=columns)
     figure.alt_text = f"{title}, times 100. " + " ".join(_scores_in_words(*pair) for pair in scores.items())
     return figure
 

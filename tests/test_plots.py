@@ -154,6 +154,15 @@ def test_photos_of_a_text_longer_than_a_line_stay_in_their_column():
     assert all(text.get_window_extent(renderer).x1 < next_column for text in lines)
 
 
+def test_the_legend_of_scores_is_not_cut_off():
+    names = ("flickr8k_merge as it was", "from flickr8k_merge", "from notebook 3", "people")
+    figure = plot_scores({name: {"cider_d": 0.5} for name in names})
+    figure.encode("png")  # lays it out
+    (legend,) = figure.legends
+    box = legend.get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= figure.bbox.width
+
+
 def test_validation_losses_have_a_line_and_a_ring_for_each_run():
     figure = plot_validation_losses({"scratch": HISTORY, "tuned": HISTORY[:2]})
     axes, perplexity = figure.axes
