@@ -69,6 +69,12 @@ def test_committed_notebook_checks_its_goals_and_asks_for_predictions(committed)
     assert "**Predict first:**" in text
 
 
+def test_links_between_files_lead_somewhere(committed):
+    text = "\n".join(cell.source for cell in committed.cells if cell.cell_type == "markdown")
+    links = re.findall(r"\]\(([^)#:\s]+)\)", text)  # no colon: not those into the web
+    assert [link for link in links if not (NOTEBOOKS / link).exists()] == []
+
+
 def test_index_names_every_notebook():
     index = (NOTEBOOKS / "README.md").read_text(encoding="utf-8")
     assert len(COMMITTED) >= 5
