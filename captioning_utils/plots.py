@@ -27,7 +27,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from captioning_utils.errors import InputError
+from captioning_utils.errors import InputError, count_noun
 from captioning_utils.images import ImageSource, load_image
 from captioning_utils.metrics import METRIC_LABELS, format_score
 
@@ -278,6 +278,47 @@ def plot_losses(history: Sequence[Mapping[str, float]]) -> DescribedFigure:
     return figure
 
 
+@styled
+def plot_validation_losses(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> DescribedFigure:
+    """The validation losses of several training runs on the same captions, such as from different starts.
+
+    Args:
+        histories: dict `{name of a run: its history}`, at least one; histories as for `plot_losses`.
+
+    Returns:
+        `DescribedFigure`; each run's best epoch has a ring, the right axis translates nats into perplexity.
+
+    Raises:
+        InputError: where there is no run, or a history is empty or lacks a number.
+
+    Example:
+        >>> history = [{"epoch": 1, "nats_per_token": 4.0, "val_nats_per_token": 3.5}]
+        >>> plot_validation_losses({"scratch": history}).alt_text
+        'Validation losses by epoch, in nats per token. scratch: from 3.50 to 3.50 in 1 epoch, best 3.50 in epoch 1.'
+    """
+    if not histories:
+        raise InputError("there is no training run to draw; give {name: history}")
+    figure = DescribedFigure(figsize=(7.5, 4.2), layout="constrained")
+    axes = figure.add_subplot(title="Validation loss by epoch", xlabel="epoch", ylabel="nats per token")
+    described = []
+    for number, (name, history) in enumerate(histories.items()):
+        epochs, _, val = _loss_columns(history)
+        best = int(np.nanargmin(val)) if np.isfinite(val).any() else 0
+        colour = SERIES_COLOURS[number % len(SERIES_COLOURS)]
+        axes.plot(epochs, val, "o-", color=colour, markersize=4, label=f"{printable(name)}: best {val[best]:.2f}")
+        axes.plot(epochs[best], val[best], "o", color=colour, markersize=11, fillstyle="none", markeredgewidth=2)
+        described.append(
+            f"{name}: from {val[0]:.2f} to {val[-1]:.2f} in {count_noun(len(epochs), 'epoch')}, best {val[best]:.2f} "
+            f"in epoch {epochs[best]}."
+        )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.grid(axis="y")
+    axes.legend()
+    _add_perplexity_axis(axes)
+    figure.alt_text = f"Validation losses by epoch, in nats per token. {' '.join(described)}"
+    return figure
+
+
 def _loss_columns(history: Sequence[Mapping[str, float]]) -> tuple[list[int], NDArray[np.float64], NDArray[np.float64]]:
     try:
         epochs = [int(row["epoch"]) for row in history]
@@ -455,9 +496,9 @@ def plot_scores(
     if not metrics:
         raise InputError("there are no scores to draw; give {name: {metric: value}}")
     intervals = intervals or {}
-    figure = DescribedFigure(
-        figsize=(min(10, max(5, 1.2 + 0.42 * len(metrics) * (len(scores) + 0.6))), 4), layout="constrained"
-    )
+    columns = min(3, len(scores))
+    widths = (5, 1.2 + 0.42 * len(metrics) * (len(scores) + 0.6), columns * (0.6 + 0.08 * max(map(len, scores))))
+    figure = DescribedFigure(figsize=(min(10, max(widths)), 4), layout="constrained")  # bars and legend have room
     axes = figure.add_subplot(title=printable(title), ylabel="score × 100")
     for number, (name, values) in enumerate(scores.items()):
         places = [place for place, metric in enumerate(metrics) if metric in values]
@@ -478,7 +519,7 @@ def plot_scores(
     axes.margins(y=0.15)
     axes.grid(axis="y")
     if len(scores) > 1:
-        figure.legend(loc="outside lower center", ncols=min(3, len(scores)))
+        figure.legend(loc="outside lower center", ncols=columns)
     figure.alt_text = f"{title}, times 100. " + " ".join(_scores_in_words(*pair) for pair in scores.items())
     return figure
 

@@ -8,6 +8,7 @@ no output can depend on what lies in your folders, and none can show a photo of 
 """
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -25,12 +26,16 @@ from nbclient import NotebookClient
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from captioning_utils import load_backend
 from captioning_utils.files import atomic_write
 
 STAMP = "captioning_utils"  # the key in a notebook's metadata
-SECONDS_PER_CELL = 600
+SECONDS_PER_CELL = 1800  # on a machine that others keep busy
 MOST_BYTES = 1_000_000  # of a notebook file
-ABSOLUTE_PATH = re.compile(r"(?<![\w./])/(home|root|tmp|Users|work|usr|opt|var|mnt|content)/|\b[A-Z]:\\")
+ABSOLUTE_PATH = re.compile(
+    r"((?<![\w./])|file://)/(home|root|tmp|Users|Volumes|work|workspace|usr|opt|var|mnt|media|srv|content|kaggle)/"
+    r"|\b[A-Z]:[\\/](?!/)"
+)
 _COLOUR_CODES = re.compile(r"\x1b\[[0-9;]*m")
 _LOG_LINE = re.compile(r"[IWEF]\d{4} [\d:.]+ +\d+ \S+:\d+\] ")  # of TensorFlow's C++ parts; other in every run
 
@@ -111,12 +116,26 @@ def code_cells(notebook):
 
 
 def compute_stamp(notebook):
-    """Hashes of a notebook's code and of its outputs: dict of two str."""
+    """Hashes of a notebook's code, of the package's defaults that it builds on, and of its outputs: dict of str."""
     cells = code_cells(notebook)
     return {
         "code": _hash([cell.source for cell in cells]),
+        "defaults": _hash_defaults(),
         "outputs": _hash([cell.outputs for cell in cells]),
     }
+
+
+@functools.cache
+def _hash_defaults():
+    """Of what changes outputs though no cell changes: the default captioner, the drawings, the default settings."""
+    load_backend()
+    from captioning_utils.captioner import DEFAULT_CAPTIONER
+    from captioning_utils.generation import GenerationConfig
+    from captioning_utils.scenery import DRAWING_VERSION
+    from captioning_utils.training import TrainingConfig
+
+    captioner = hashlib.sha256(DEFAULT_CAPTIONER.read_bytes()).hexdigest()
+    return _hash([captioner, DRAWING_VERSION, repr(GenerationConfig()), repr(TrainingConfig())])
 
 
 def find_faults(notebook):
@@ -138,6 +157,8 @@ def find_faults(notebook):
         "an output is an error": any(output.output_type == "error" for output in outputs),
         "the cells were not run from top to bottom": counts != list(range(1, 1 + len(cells))),
         "the outputs are older than the code": stamp.get("code") != fresh["code"],
+        "the outputs are older than the default captioner, settings or drawings": stamp.get("defaults")
+        != fresh["defaults"],
         "the outputs were not made by execute.py": stamp.get("outputs") != fresh["outputs"],
         f"it holds an absolute path, such as {paths[:1]}": paths,
         "an output is a widget": any("application/vnd.jupyter.widget-view+json" in o.get("data", {}) for o in outputs),
@@ -173,7 +194,8 @@ def _clean(output):
 def _text(output):
     if output.output_type == "stream":
         return output.text
-    return "\n".join(str(value) for kind, value in output.get("data", {}).items() if not kind.startswith("image/"))
+    pictures = ("image/png", "image/jpeg")  # an SVG is text
+    return "\n".join(str(value) for kind, value in output.get("data", {}).items() if kind not in pictures)
 
 
 def _hash(value):

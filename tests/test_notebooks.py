@@ -34,6 +34,7 @@ def test_all_run_in_order_with_their_checks_and_solutions(tmp_path):
     saved = {path.name for path in (tmp_path / "runs/notebooks/drawn_smoke").iterdir()}
     assert saved >= {"text.json", "features.pkl", "image_caption_model.h5", "evaluation.json", "captions.csv"}
     assert saved >= {"attention_model.h5", "transformer_model.h5", "self_critical_model.h5", "ensemble_model.h5"}
+    assert saved >= {"my_photos", "my_photos_mended", "my_captioner.h5"}
     assert {path: path.read_bytes() for path in before} == before
 
 
@@ -60,9 +61,24 @@ def test_committed_notebook_follows_the_template(committed):
     assert "CAPTIONING_SMOKE" in "".join(cell.source for cell in execute.code_cells(committed))
 
 
+def test_committed_notebook_checks_its_goals_and_asks_for_predictions(committed):
+    text = "\n".join(cell.source for cell in committed.cells if cell.cell_type == "markdown")
+    goals = re.findall("^- ", text.partition("What you will learn")[2].partition("What you need")[0], flags=re.M)
+    (check,) = [cell.source for cell in committed.cells if "check" in cell.metadata.get("tags", [])]
+    assert 3 <= len(goals) <= 5
+    assert len(re.findall(r"^ *assert ", check, flags=re.M)) >= len(goals)
+    assert "**Predict first:**" in text
+
+
+def test_links_between_files_lead_somewhere(committed):
+    text = "\n".join(cell.source for cell in committed.cells if cell.cell_type == "markdown")
+    links = re.findall(r"\]\(([^)#:\s]+)\)", text)  # no colon: not those into the web
+    assert [link for link in links if not (NOTEBOOKS / link).exists()] == []
+
+
 def test_index_names_every_notebook():
     index = (NOTEBOOKS / "README.md").read_text(encoding="utf-8")
-    assert len(COMMITTED) >= 7
+    assert len(COMMITTED) >= 8
     assert [path.name for path in COMMITTED if f"({path.name})" not in index] == []
 
 
@@ -92,6 +108,10 @@ def change_output(notebook):
     notebook.cells[0].outputs[0].text = "3\n"
 
 
+def change_defaults(notebook):
+    notebook.metadata[execute.STAMP]["defaults"] = "those of another captioner"
+
+
 def run_out_of_order(notebook):
     notebook.cells[0].execution_count = 2
 
@@ -108,11 +128,15 @@ def restamped(output):
     ("tamper", "fault"),
     [
         (change_code, "older than the code"),
+        (change_defaults, "older than the default captioner"),
         (change_output, "not made by execute.py"),
         (run_out_of_order, "not run from top to bottom"),
         (restamped(new_output("error", ename="ValueError", evalue="no", traceback=[])), "is an error"),
         (restamped(new_output("stream", text="saved to /home/ann/photos")), "absolute path"),
         (restamped(new_output("stream", text=r"saved to C:\photos")), "absolute path"),
+        (restamped(new_output("stream", text="saved to D:/photos")), "absolute path"),
+        (restamped(new_output("stream", text="see file:///Users/ann/report.html")), "absolute path"),
+        (restamped(new_output("display_data", {"image/svg+xml": "<a href='/home/ann/'/>"})), "absolute path"),
         (restamped(new_output("display_data", {"image/png": "A" * 1_000_000})), "larger than"),
         (restamped(new_output("display_data", {"application/vnd.jupyter.widget-view+json": {}})), "widget"),
     ],

@@ -26,6 +26,7 @@ from captioning_utils.plots import (
     plot_score_by_length,
     plot_score_distribution,
     plot_scores,
+    plot_validation_losses,
     plot_word_frequencies,
     plot_word_use,
     printable,
@@ -48,6 +49,7 @@ def all_figures(word="dog"):
     return {
         "photos": plot_photos([PHOTO] * 3, captions, REFERENCES),
         "losses": plot_losses(HISTORY),
+        "validation losses": plot_validation_losses({word: HISTORY, "other": HISTORY[:1]}),
         "lengths": plot_caption_lengths(captions),
         "frequencies": plot_word_frequencies(captions, min_count=2),
         "scores": plot_scores({word: {"bleu_4": 0.2}, "other": {"bleu_4": 0.1}}, title=word),
@@ -150,6 +152,27 @@ def test_photos_of_a_text_longer_than_a_line_stay_in_their_column():
     lines = [text for text in figure.texts if text.get_text() != "a dog"]
     assert len(lines) > 10
     assert all(text.get_window_extent(renderer).x1 < next_column for text in lines)
+
+
+def test_the_legend_of_scores_is_not_cut_off():
+    names = ("flickr8k_merge as it was", "from flickr8k_merge", "from notebook 3", "people")
+    figure = plot_scores({name: {"cider_d": 0.5} for name in names})
+    figure.encode("png")  # lays it out
+    (legend,) = figure.legends
+    box = legend.get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= figure.bbox.width
+
+
+def test_validation_losses_have_a_line_and_a_ring_for_each_run():
+    figure = plot_validation_losses({"scratch": HISTORY, "tuned": HISTORY[:2]})
+    axes, perplexity = figure.axes
+    line, ring, other_line, other_ring = axes.get_lines()
+    assert line.get_ydata().tolist() == [4.0, 3.25, 3.5]
+    assert other_line.get_ydata().tolist() == [4.0, 3.25]
+    assert [np.ravel(each.get_xydata()).tolist() for each in (ring, other_ring)] == [[2, 3.25], [2, 3.25]]
+    assert line.get_color() == ring.get_color() != other_line.get_color() == other_ring.get_color()
+    assert perplexity.get_ylim() == axes.get_ylim()
+    assert "tuned: from 4.00 to 3.25 in 2 epochs, best 3.25 in epoch 2." in figure.alt_text
 
 
 def test_losses_mark_the_best_epoch():
@@ -301,6 +324,8 @@ def test_feature_channels_stand_region_by_region():
         (plot_photos, ([], []), "at least one image"),
         (plot_photos, (["missing.jpg"], ["a dog"]), "missing.jpg is not there"),
         (plot_losses, ([],), "is empty"),
+        (plot_validation_losses, ({},), "no training run"),
+        (plot_validation_losses, ({"mine": []},), "is empty"),
         (plot_losses, ([{"epoch": 1}],), "nats_per_token"),
         (plot_caption_lengths, ([],), "no captions"),
         (plot_word_frequencies, (["", " "],), "0 words"),
