@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from keras import ops
 
+from captioning_utils.attention_maps import compute_attention_weights
 from captioning_utils.decoders import build_decoder, decoder_name
+from captioning_utils.decoders.attention import compute_coverage_loss
 from captioning_utils.errors import InputError
 from captioning_utils.storage import assign_variables, collect_variables
 from captioning_utils.training import masked_cross_entropy
@@ -128,6 +130,28 @@ def test_evaluation_and_generation_change_nothing(case):
     np.testing.assert_array_equal(first, second)  # no dropout outside training
     for name, array in collect_variables(decoder.variables).items():
         np.testing.assert_array_equal(array, before[name])
+
+
+def test_doubly_stochastic_attention_spreads_the_looks():
+    spread = {}
+    for strength in (0.0, 5.0):
+        keras.utils.set_random_seed(0)
+        case = ("attention", (9, 12), SMALL | {"attention_dim": 8, "doubly_stochastic": strength})
+        decoder = make(case)
+        features, tokens = make_inputs(case)
+        decoder.compile(optimizer=keras.optimizers.Adam(1e-2), loss=masked_cross_entropy)
+        for _ in range(40):
+            decoder.train_on_batch((features, tokens[:, :-1]), tokens[:, 1:])
+        looks = [compute_attention_weights(decoder, *each) for each in zip(features, tokens.tolist(), strict=True)]
+        spread[strength] = np.std([each.sum(axis=0) for each in looks])
+    assert spread[5.0] < 0.5 * spread[0.0]
+
+
+def test_looks_at_padding_do_not_count_for_doubly_stochastic_attention():
+    weights = np.random.default_rng(0).dirichlet(np.ones(5), size=(2, 4)).astype("float32")
+    tokens = np.array([[1, 4, 0, 0], [1, 5, 0, 0]])
+    found = compute_coverage_loss(ops.convert_to_tensor(weights), ops.convert_to_tensor(tokens))
+    np.testing.assert_allclose(float(found), ((1 - weights[:, :2].sum(axis=1)) ** 2).mean(), rtol=1e-5)
 
 
 def test_dropout_acts_in_training(case):

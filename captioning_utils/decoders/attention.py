@@ -10,6 +10,7 @@ from keras import ops
 from captioning_utils.decoders.sizes import check_feature_shape, check_shares, check_sizes
 from captioning_utils.errors import InputError
 from captioning_utils.interfaces import State, Tensor
+from captioning_utils.text import Vocabulary
 
 CELLS = {"gru": keras.layers.GRUCell, "lstm": keras.layers.LSTMCell}
 
@@ -26,11 +27,14 @@ class AttentionConfig:
     attention_dim: int = 256  # width in which regions and words are compared
     dropout: float = 0.3  # share of embedded words and output that is dropped in training
     photo_dropout: float = 0.4  # share of the features' channels that a photo loses, in all its regions, in training
+    doubly_stochastic: float = 0.0  # weight of the loss that asks for every region to be looked at in a caption
 
     def __post_init__(self) -> None:
         check_feature_shape(self, allow_pooled=False)
         check_sizes(self, "vocabulary_size", "embedding_dim", "hidden_dim", "attention_dim")
         check_shares(self, "dropout", "photo_dropout")
+        if not 0 <= self.doubly_stochastic < float("inf"):
+            raise InputError(f"doubly_stochastic is {self.doubly_stochastic!r:.80}; give 0 or a number above it")
         if self.cell not in CELLS:
             raise InputError(f"cell is {self.cell!r:.80}; give one of {', '.join(CELLS)}")
 
@@ -147,7 +151,9 @@ class AttentionDecoder(keras.Model):
         features, input_tokens = inputs
         words = self.dropout(self.embed(input_tokens), training=training)  # (batch, length, embedding_dim)
         outputs = self.rnn(words, initial_state=self._start(features, training), training=training)
-        logits, _ = self._read(outputs, words, training)
+        logits, weights = self._read(outputs, words, training)
+        if training and self.config.doubly_stochastic:
+            self.add_loss(self.config.doubly_stochastic * compute_coverage_loss(weights, input_tokens))
         return logits
 
     def initial_state(self, features: Tensor) -> State:
@@ -184,3 +190,28 @@ class AttentionDecoder(keras.Model):
         state_and_context, weights = output[..., : hidden + context], output[..., hidden + context :]
         merged = ops.concatenate([self.dropout(state_and_context, training=training), words], axis=-1)
         return self.logits(self.dropout(self.merged(merged), training=training)), weights
+
+
+def compute_coverage_loss(weights: Tensor, input_tokens: Tensor) -> Tensor:
+    """How far the regions are from being looked at once each in the course of a caption.
+
+    Args:
+        weights: float `(batch, sequence_length, num_regions)`, the attention weights of each word; they sum to 1.
+        input_tokens: int `(batch, sequence_length)`; looks at padding do not count.
+
+    Returns:
+        float32 scalar: the mean, over captions and regions, of (1 − the sum of the region's weights)².
+
+    Example:
+        >>> stare = ops.convert_to_tensor([[[1.0, 0.0], [1.0, 0.0]]])
+        >>> float(compute_coverage_loss(stare, ops.ones((1, 2), "int32")))
+        1.0
+        >>> float(compute_coverage_loss(ops.convert_to_tensor([[[1.0, 0.0], [0.0, 1.0]]]), ops.ones((1, 2), "int32")))
+        0.0
+
+    References:
+        Xu et al. 2015, section 4.2.1, doubly stochastic attention (arXiv:1502.03044).
+    """
+    real = ops.cast(ops.not_equal(input_tokens, Vocabulary.pad_id), "float32")
+    looks = ops.sum(weights * real[:, :, None], axis=1)  # (batch, num_regions)
+    return ops.mean(ops.square(1.0 - looks))
