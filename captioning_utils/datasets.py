@@ -26,7 +26,7 @@ from captioning_utils.errors import InputError, count_and_name, count_noun, name
 from captioning_utils.files import read_json
 from captioning_utils.images import is_photo_name
 from captioning_utils.interfaces import AnyPath
-from captioning_utils.tables import CAPTION_COLUMNS, IMAGE_COLUMNS, read_header, read_rows
+from captioning_utils.tables import CAPTION_COLUMNS, IMAGE_COLUMNS, SAVE_AS_UTF8, read_header, read_rows
 
 SPLITS = ("train", "val", "test")
 SPLIT_WORDS = {
@@ -574,7 +574,7 @@ def _flickr8k_split(root: Path) -> dict[str, str]:
         try:
             names = file.read_text(encoding="utf-8-sig").split()
         except UnicodeDecodeError as error:
-            raise InputError(f"{file} is not text in UTF-8 ({error.reason}); save it as UTF-8") from error
+            raise InputError(f"{file} is not text in UTF-8; {SAVE_AS_UTF8}") from error
         for name in names:
             _assign(split_of, name, split, file)
     return split_of
