@@ -169,7 +169,7 @@ LOADING_ADVICE = {  # kind of note -> level, what it means and what to do
         "note",
         "They are not used. The official split leaves them out, and so do published scores.",
     ),
-    "empty_captions": ("look", "They are left out. Write them, or delete their lines."),
+    "empty_captions": ("look", "Write them, or delete their lines."),
     "broken_entries": ("look", "They are left out. Look at the line named: something is missing in it."),
     "captions_over_lines": (
         "look",
