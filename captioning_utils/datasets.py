@@ -575,7 +575,7 @@ def _flickr8k_split(root: Path) -> dict[str, str]:
         try:
             names = file.read_text(encoding="utf-8-sig").split()
         except UnicodeDecodeError as error:
-            raise InputError(f"{file} is not text in UTF-8; {SAVE_AS_UTF8}") from error
+            raise InputError(f"{file} is not text in UTF-8; save it as UTF-8") from error
         for name in names:
             _assign(split_of, name, split, file)
     return split_of
