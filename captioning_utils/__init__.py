@@ -3,10 +3,12 @@
     from captioning_utils import predict_caption
     predict_caption("photo.jpg")
 
-Names are imported when they are first used, so `import captioning_utils` is quick and silent.
+Names are imported when they are first used, so `import captioning_utils` is quick and silent; those that need Keras
+load it silently, unless it is loaded already.
 """
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # checkers and editors do not call __getattr__
@@ -44,6 +46,8 @@ _HOME = {
     "load_backend": "quiet",
 }
 
+_WITH_KERAS = {"captioner", "encoders", "generation", "training"}
+
 __all__ = sorted(_HOME)
 
 
@@ -52,6 +56,8 @@ if not TYPE_CHECKING:  # with it, a checker would believe in every name
     def __getattr__(name: str) -> Any:
         if name not in _HOME:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if _HOME[name] in _WITH_KERAS and "keras" not in sys.modules:
+            importlib.import_module(f"{__name__}.quiet").load_backend()
         return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
 
 

@@ -159,7 +159,8 @@ def train_main(arguments: Sequence[str] | None = None) -> int:
     summary = captioner.training
     print(
         f"{options.model_path}: best after epoch {summary['best_epoch']} of {len(summary['history'])}, "
-        f"{summary['val_nats_per_token']:.3f} nats a token on the val split, {summary['seconds'] / 60:.1f} minutes"
+        f"{summary['val_nats_per_token']:.3f} nats a token on the val split (lower is better), "
+        f"{summary['seconds'] / 60:.1f} minutes"
     )
     show_samples(captioner, dataset, features)
     return PARTLY if any(image_id in features.skipped for image_id in dataset.image_paths) else OK

