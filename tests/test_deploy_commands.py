@@ -35,7 +35,9 @@ def test_the_commands_name_themselves_as_they_were_called(monkeypatch, capsys):
 
 
 def test_every_command_of_the_deployment_page_exists():
-    commands = re.findall(r"^(?:captioning|python -m captioning_utils) (.*)$", DEPLOYMENT, flags=re.MULTILINE)
+    commands = re.findall(
+        r"^(?:captioning|python -m captioning_utils) (.*)$", DEPLOYMENT.replace("\\\n", ""), flags=re.MULTILINE
+    )
     assert {command.split()[0] for command in commands} == set(PARSERS)
     for command in commands:
         name, *arguments = shlex.split(command, comments=True)

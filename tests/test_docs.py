@@ -167,7 +167,7 @@ def test_the_reference_has_every_public_name_and_no_warning(tmp_path):
 # ---- words
 
 
-OF_OTHERS = {"--memory", "--cpus", "--check"}  # of docker and ruff
+OF_OTHERS = {"--memory", "--cpus", "--check", "--no-browser"}  # of docker, ruff and Jupyter
 
 
 def test_every_option_that_a_page_names_exists():
@@ -175,5 +175,5 @@ def test_every_option_that_a_page_names_exists():
     for page in PAGES:
         prose = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
         for code in re.findall(r"`([^`]+)`", prose):
-            unknown = set(re.findall(r"(?<!\S)--[a-z]\w+", code)) - known
+            unknown = set(re.findall(r"(?<!\S)--[a-z][\w-]+", code)) - known
             assert not unknown, f"{name_of(page)} names {unknown}"
