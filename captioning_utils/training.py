@@ -351,6 +351,8 @@ def fit_decoder(
         callbacks.append(keras.callbacks.SwapEMAWeights())  # validation sees the averages
     if log_dir:
         callbacks.append(keras.callbacks.TensorBoard(log_dir=str(log_dir)))
+    if verbose and not run.epoch:
+        print(f"before training: {_compute_val_loss(decoder, val_batches):.2f} nats a token on the val split")
     if not run.finished():
         decoder.fit(
             train_batches,
@@ -365,6 +367,11 @@ def fit_decoder(
         raise InputError(f"the loss became {run.last_loss} in epoch {run.epoch}; lower the learning rate")
     run.restore_best()
     return run
+
+
+def _compute_val_loss(decoder: Decoder, val_batches: CaptionBatches) -> float:
+    """Nats a token: log(vocabulary_size) of a fresh decoder, or what a captioner to go on from knows already."""
+    return float(decoder.evaluate(val_batches, verbose=0, return_dict=True)["nats_per_token"])
 
 
 def build_optimizer(

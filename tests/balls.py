@@ -41,9 +41,9 @@ def small(**settings):
     return TrainingConfig(**(defaults | settings))
 
 
-def train(dataset, path, **settings):
+def train(dataset, path, verbose=0, **settings):
     """Train on the made-up photos and write the captioner."""
-    return train_captioner(dataset, ColourFeatures(), path, small(**settings), verbose=0)
+    return train_captioner(dataset, ColourFeatures(), path, small(**settings), verbose=verbose)
 
 
 def weights_of(captioner):

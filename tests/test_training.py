@@ -94,6 +94,15 @@ def test_early_stopping_keeps_the_best_weights(dataset, tmp_path, ema):
     np.testing.assert_allclose(float(metric.result()), losses[best - 1], rtol=1e-4)
 
 
+def test_a_run_says_what_the_start_is_worth_and_a_resumed_one_does_not(dataset, tmp_path, capsys):
+    captioner = train(dataset, tmp_path / "model.h5", epochs=1, verbose=1)
+    guess = np.log(len(captioner.vocabulary))  # what a fresh decoder's equal probabilities cost
+    said = capsys.readouterr().out.split("before training: ")[1].split(" nats")[0]
+    assert float(said) == pytest.approx(guess, abs=0.1)
+    train(dataset, tmp_path / "model.h5", epochs=1, verbose=1)
+    assert "before training" not in capsys.readouterr().out
+
+
 def test_dropout_sets_in_at_its_epoch_and_stays_with_the_decoder(dataset, tmp_path):
     sizes = {"embedding_dim": 16, "hidden_dim": 16, "dropout": 0.5, "hidden_dropout": 0.5}
     losses = {}
