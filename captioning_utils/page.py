@@ -179,7 +179,10 @@ def describe_captioner(captioner: Captioner) -> str:
     encoder, layer = captioner.encoder.split()[:2]
     data = captioner.training.get("dataset", "unknown photos")
     words = len(captioner.vocabulary) - 4  # the special tokens are no words
-    return f"{decoder_name(captioner.decoder)} decoder, {encoder} {layer}, {words:,} words, trained on {data!s:.60}"
+    start = captioner.training.get("started_from")
+    before = f" after {start['dataset']!s:.60}" if isinstance(start, dict) and start.get("dataset") else ""
+    kind = f"{decoder_name(captioner.decoder)} decoder, {encoder} {layer}"
+    return f"{kind}, {words:,} words, trained on {data!s:.60}{before}"
 
 
 def caption_rows(photo_name: str, captioner_name: str, alternatives: Iterable[ScoredCaption]) -> list[dict[str, Any]]:

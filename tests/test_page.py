@@ -64,6 +64,20 @@ def test_a_captioner_from_bytes_is_that_of_the_file():
     assert page.describe_captioner(captioner).startswith("merge decoder, vgg16 ")
 
 
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        ({"dataset": "flickr8k"}, "trained on pets after flickr8k"),
+        ({}, "trained on pets"),
+        ("what a strange file says", "trained on pets"),
+    ],
+)
+def test_a_fine_tuned_captioner_says_what_it_learnt_before(start, end):
+    captioner = page.open_captioner(page.list_captioners()["flickr8k_merge"].read_bytes(), "mine.h5")
+    captioner.training = {"dataset": "pets", "started_from": start}
+    assert page.describe_captioner(captioner).endswith(f" words, {end}")
+
+
 def test_a_captioner_that_is_too_large_is_refused_before_it_is_written(monkeypatch):
     monkeypatch.setattr(page, "MAX_CAPTIONER_MEGABYTES", 1)
     with pytest.raises(InputError, match=r"big\.h5 has 2 MB; the limit is 1 MB"):
