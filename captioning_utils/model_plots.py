@@ -119,7 +119,7 @@ def plot_beam_tree(tree: BeamTree) -> DescribedFigure:
     inner = {node.parent for node in tree.nodes}
     dropped = [node for node in range(len(paths)) if node not in inner and node not in tree.leaves]
     columns, depths = _find_columns(paths, [*tree.leaves, *dropped]), [len(path) - 1 for path in paths]
-    width, height = max(6.4, COLUMN * (max(columns) + 1) + 0.4), STEP * (max(depths) + 1) + 1.5
+    width, height = max(4.8, COLUMN * (max(columns) + 1) + 0.4), STEP * (max(depths) + 1) + 1.5
     figure = DescribedFigure(figsize=(width, height))
     axes = figure.add_axes((0, 0, 1, 1), xlim=(-0.7, width - 0.7), ylim=(height - 1.1, -1.1))  # inches from the root
     axes.set_axis_off()
@@ -129,7 +129,7 @@ def plot_beam_tree(tree: BeamTree) -> DescribedFigure:
     places = [(COLUMN * column, STEP * depth) for column, depth in zip(columns, depths, strict=True)]
     for node in range(len(paths)):
         _draw_node(axes, tree, node, places, _look(tree, paths, node))
-    names = {"best sentence": BLUE, "kept to the end": INK, "dropped on the way": LINE}
+    names = {"best sentence": BLUE, "kept to the end": INK} | ({"dropped on the way": LINE} if dropped else {})
     handles = [Line2D([], [], color=colour, linewidth=2, label=name) for name, colour in names.items()]
     figure.legend(handles=handles, loc="lower left", ncols=3, fontsize=9)
     figure.alt_text = _tree_in_words(tree, paths, dropped)

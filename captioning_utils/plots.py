@@ -40,7 +40,7 @@ _Picture = TypeVar("_Picture")
 BLUE, ORANGE, GREEN, PINK, SKY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9"
 INK, GREY, LINE, PALE, PAPER = "#1f2430", "#5c6370", "#b9bfca", "#dfe2e8", "#fcfcfa"
 SERIES_COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, GREY)
-MAX_UPRIGHT_SERIES = 3  # with more bars side by side, their values stand on end
+NARROWEST_UPRIGHT = 0.4  # inches; on narrower bars, the values stand on end
 LONGEST_LABEL = 24  # letters of a word at an axis
 LONGEST_BAR = 50  # words; longer captions share the last bar of the histogram
 DISTRIBUTION_BINS = 25  # bars of a histogram of scores
@@ -311,6 +311,7 @@ def plot_validation_losses(histories: Mapping[str, Sequence[Mapping[str, float]]
             f"{name}: from {val[0]:.2f} to {val[-1]:.2f} in {count_noun(len(epochs), 'epoch')}, best {val[best]:.2f} "
             f"in epoch {epochs[best]}."
         )
+    axes.set_xlim(left=0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(axis="y")
     axes.legend()
@@ -499,6 +500,8 @@ def plot_scores(
     columns = min(3, len(scores))
     widths = (5, 1.2 + 0.42 * len(metrics) * (len(scores) + 0.6), columns * (0.6 + 0.08 * max(map(len, scores))))
     figure = DescribedFigure(figsize=(min(10, max(widths)), 4), layout="constrained")  # bars and legend have room
+    bar = 0.74 / len(scores)  # of a metric's place on the axis
+    is_narrow = bar * 0.9 * figure.get_figwidth() / len(metrics) < NARROWEST_UPRIGHT
     axes = figure.add_subplot(title=printable(title), ylabel="score × 100")
     for number, (name, values) in enumerate(scores.items()):
         places = [place for place, metric in enumerate(metrics) if metric in values]
@@ -508,15 +511,12 @@ def plot_scores(
             [place + offset for place in places],
             [values[metrics[place]] for place in places],
             [intervals.get(name, {}).get(metrics[place]) for place in places],
-            {
-                "width": 0.74 / len(scores),
-                "color": SERIES_COLOURS[number % len(SERIES_COLOURS)],
-                "label": printable(name),
-            },
+            {"width": bar, "color": SERIES_COLOURS[number % len(SERIES_COLOURS)], "label": printable(name)},
+            rotation=90 if is_narrow else 0,
         )
     axes.set_xticks(range(len(metrics)), [METRIC_LABELS.get(metric, metric) for metric in metrics])
     axes.tick_params(axis="x", length=0)
-    axes.margins(y=0.15)
+    axes.margins(y=0.2 if is_narrow else 0.1)
     axes.grid(axis="y")
     if len(scores) > 1:
         figure.legend(loc="outside lower center", ncols=columns)
@@ -530,6 +530,7 @@ def _draw_score_bars(
     values: Sequence[float],
     intervals: Sequence[Mapping[str, float] | None],
     look: dict[str, Any],
+    rotation: int,
 ) -> None:
     axes.bar(places, [100 * value for value in values], **look)
     for place, value, interval in zip(places, values, intervals, strict=True):
@@ -541,11 +542,12 @@ def _draw_score_bars(
         axes.annotate(
             format_score(value),
             (place, 100 * top),
-            xytext=(0, 3),
+            xytext=(0, 4),
             textcoords="offset points",
             horizontalalignment="center",
+            verticalalignment="bottom",
             fontsize=9,
-            rotation=90 if look["width"] < 0.74 / MAX_UPRIGHT_SERIES else 0,
+            rotation=rotation,
         )
 
 
