@@ -473,6 +473,6 @@ def _check_shared_captions(dataset: CaptionDataset, cleaned: Mapping[str, list[s
         "look" if len(shared) > len(held_out) / 20 else "note",
         shared,
         f"{count_noun(len(shared), 'photo')} of val and test whose captions all occur in train, word for word",
-        "Either such a photo is in train under another name, or the captions are so much alike that the test is easy. "
-        "Look at a few of them.",
+        "Either such a photo is in train under another name, or it got a train photo's captions by mistake, or all "
+        "captions are so much alike that the test is easy. Look at a few of them.",
     )

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from captioning_utils.cider import Cider
-from captioning_utils.errors import InputError, count_and_name
+from captioning_utils.errors import InputError, count_and_name, count_noun
 from captioning_utils.optional_metrics import compute_meteor, compute_nltk_meteor
 from captioning_utils.protocols import Protocol, get_protocol, tokenize_captions
 
@@ -75,9 +75,10 @@ class Scores:
     def __str__(self) -> str:
         values = "  ".join(f"{METRIC_LABELS[name]} {format_score(value)}" for name, value in self.corpus.items())
         least, most = self.references_per_image["min"], self.references_per_image["max"]
-        references = f"{least} references each" if least == most else f"{least} to {most} references each"
-        left_out = f", {self.left_out:,} photos left out" if self.left_out else ""
-        return f"{values}\n(protocol {self.protocol.name}, {self.num_images:,} photos, {references}{left_out})"
+        references = f"{least} reference{'s' if most > 1 else ''}" if least == most else f"{least} to {most} references"
+        left_out = f", {count_noun(self.left_out, 'photo')} left out" if self.left_out else ""
+        photos = count_noun(self.num_images, "photo")
+        return f"{values}\n(protocol {self.protocol.name}, {photos}, {references} each{left_out})"
 
 
 def format_score(value: float, decimals: int = 1) -> str:
