@@ -41,7 +41,7 @@ class Scores:
         >>> scores = compute_scores({1: "a dog runs on grass"}, {1: ["A dog runs on grass.", "A dog."]})
         >>> print(scores)
         BLEU-1 100.0  BLEU-2 100.0  BLEU-3 100.0  BLEU-4 100.0  ROUGE-L 100.0  CIDEr-D 0.0
-        (protocol standard, 1 photos, 2 references each)
+        (protocol standard, 1 photo, 2 references each)
     """
 
     protocol: Protocol
