@@ -351,8 +351,10 @@ def fit_decoder(
         callbacks.append(keras.callbacks.SwapEMAWeights())  # validation sees the averages
     if log_dir:
         callbacks.append(keras.callbacks.TensorBoard(log_dir=str(log_dir)))
+    start_loss = math.inf
     if verbose and not run.epoch:
-        print(f"before training: {_compute_val_loss(decoder, val_batches):.2f} nats a token on the val split")
+        start_loss = _compute_val_loss(decoder, val_batches)
+        print(f"before training: {start_loss:.3f} nats a token on the val split")
     if not run.finished():
         decoder.fit(
             train_batches,
@@ -366,6 +368,8 @@ def fit_decoder(
     if not run.best_epoch:
         raise InputError(f"the loss became {run.last_loss} in epoch {run.epoch}; lower the learning rate")
     run.restore_best()
+    if run.best_loss >= start_loss:
+        print("no epoch was better than the start: keep what you had, or lower the learning rate", file=sys.stderr)
     return run
 
 

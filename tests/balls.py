@@ -41,9 +41,9 @@ def small(**settings):
     return TrainingConfig(**(defaults | settings))
 
 
-def train(dataset, path, verbose=0, **settings):
+def train(dataset, path, verbose=0, start_from=None, **settings):
     """Train on the made-up photos and write the captioner."""
-    return train_captioner(dataset, ColourFeatures(), path, small(**settings), verbose=verbose)
+    return train_captioner(dataset, ColourFeatures(), path, small(**settings), verbose=verbose, start_from=start_from)
 
 
 def weights_of(captioner):

@@ -103,6 +103,14 @@ def test_a_run_says_what_the_start_is_worth_and_a_resumed_one_does_not(dataset, 
     assert "before training" not in capsys.readouterr().out
 
 
+def test_a_run_that_makes_a_captioner_worse_says_so(dataset, tmp_path, capsys):
+    good = train(dataset, tmp_path / "good.h5", epochs=5)
+    train(dataset, tmp_path / "better.h5", epochs=1, verbose=1, start_from=good, learning_rate=1e-3)
+    assert "no epoch was better" not in capsys.readouterr().err
+    train(dataset, tmp_path / "worse.h5", epochs=1, verbose=1, start_from=good, learning_rate=1.0)
+    assert "no epoch was better than the start" in capsys.readouterr().err
+
+
 def test_dropout_sets_in_at_its_epoch_and_stays_with_the_decoder(dataset, tmp_path):
     sizes = {"embedding_dim": 16, "hidden_dim": 16, "dropout": 0.5, "hidden_dropout": 0.5}
     losses = {}
