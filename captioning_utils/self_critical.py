@@ -44,7 +44,7 @@ class SelfCriticalConfig:
     cross_entropy: float = 0.2  # weight of the cross-entropy of one human caption a photo, beside the score's 1
     temperature: float = 0.7  # of the drawing; at 1, label smoothing would put a stray word into most sentences
     max_length: int = 20  # words that are drawn at the most
-    shortest: float = 0.9  # an epoch counts if its sentences have at least this share of the words of the start's
+    shortest: float = 0.95  # an epoch counts if its sentences have this share of the words that BLEU asks for, or more
     patience: int = 3  # epochs without a better score on the val split before training stops
     clip_norm: float = 1.0  # the gradient of a step is shortened to this norm
     save_every: int = 1  # epochs between two checkpoints
@@ -149,7 +149,8 @@ def train_self_critical(
     """Train a captioner further on the CIDEr-D of the sentences that it draws, and write it to a file of its own.
 
     After every epoch the val split is captioned; the epoch with the highest CIDEr-D is kept, or the start where none is
-    higher. As in `train_captioner`, the same call goes on from the checkpoint of a run that was stopped.
+    higher. An epoch whose sentences are too short does not count. As in `train_captioner`, the same call goes on from
+    the checkpoint of a run that was stopped.
 
     Args:
         captioner: `Captioner`, trained with cross-entropy; its decoder's weights are changed.
@@ -187,7 +188,7 @@ def train_self_critical(
     while not run.finished():
         run.on_epoch_begin(run.epoch)
         logs = practice.run_epoch(run.epoch)
-        run.on_epoch_end(run.epoch, logs | practice.examine(run.history[0]["val_words"]))
+        run.on_epoch_end(run.epoch, logs | practice.examine())
         if verbose:
             print(" - ".join(f"{name}: {value:.4g}" for name, value in run.history[-1].items()))
     run.restore_best()
@@ -234,20 +235,21 @@ class _Practice:
         ]
         return {"reward": float(np.mean(rewards))}
 
-    def examine(self, usual_words: float = 0.0) -> dict[str, float]:
-        """Scores on the val split; sentences much shorter than usual get no credit."""
+    def examine(self) -> dict[str, float]:
+        """Scores on the val split; too short sentences, measured as BLEU's brevity penalty does, get no credit."""
         references = self.captions["val"]
         found = caption_split(
             self.captioner, self.features, list(references), {"consensus": False}, show_progress=False
         )
         candidates = {image_id: several[0] for image_id, several in found.items()}
-        scores = compute_scores(candidates, references).corpus
-        words = float(np.mean([len(caption.split()) for caption in candidates.values()]))
-        credit = scores["cider_d"] if words >= self.config.shortest * usual_words else 0.0
+        scores = compute_scores(candidates, references)
+        words, closest = scores.bleu_statistics[:, -2:].mean(axis=0)
+        credit = scores.corpus["cider_d"] if words >= self.config.shortest * closest else 0.0
         return {
-            "val_cider_d": scores["cider_d"],
-            "val_bleu_4": scores["bleu_4"],
-            "val_words": words,
+            "val_cider_d": scores.corpus["cider_d"],
+            "val_bleu_4": scores.corpus["bleu_4"],
+            "val_words": float(words),
+            "val_length_ratio": float(words / closest),
             "val_loss": -credit,
         }
 

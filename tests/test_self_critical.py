@@ -103,12 +103,19 @@ def test_the_start_is_kept_where_nothing_is_better(dataset, start, tmp_path):
     assert trained.training["self_critical"]["best_epoch"] in (0, 1)
 
 
-def test_short_sentences_get_no_credit(dataset, start, tmp_path):
+def test_sentences_shorter_than_every_reference_get_no_credit(dataset, start):
     from captioning_utils.self_critical import _Practice
 
     practice = _Practice(load_captioner(start), dataset, ColourFeatures(), SelfCriticalConfig(**QUICK), verbose=0)
-    assert practice.examine(usual_words=1.0)["val_loss"] < 0
-    assert practice.examine(usual_words=100.0)["val_loss"] == 0
+    captions = practice.captions["val"]
+    logs = practice.examine()
+    assert logs["val_loss"] == -logs["val_cider_d"] < 0
+    practice.captions["val"] = {image_id: [*several, several[0] * 9] for image_id, several in captions.items()}
+    assert practice.examine()["val_loss"] < 0, "one long reference beside short ones asks for no long sentences"
+    practice.captions["val"] = {image_id: [f"{several[0]} in the big park"] for image_id, several in captions.items()}
+    logs = practice.examine()
+    assert logs["val_length_ratio"] < 0.95
+    assert logs["val_cider_d"] > 0 == logs["val_loss"]
 
 
 @pytest.mark.parametrize("settings", [{"samples": 1}, {"epochs": 0}, {"cross_entropy": -1}, {"shortest": 1.5}])
