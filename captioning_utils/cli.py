@@ -304,7 +304,7 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--encoder", default=DEFAULT_ENCODER, choices=ENCODERS, help="what turns photos into features")
     group.add_argument(
-        "--layer", default=DEFAULT_LAYER, help="what is taken from the encoder: grid, avg, avgmax, pyramid, …"
+        "--layer", default=DEFAULT_LAYER, help="what is taken from the encoder: grid, two_scales, avg, avgmax, …"
     )
     group.add_argument(
         "--dtype", default=DTYPES[0], choices=DTYPES, help="bfloat16 is faster on processors that have it"

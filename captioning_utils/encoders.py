@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 DEFAULT_ENCODER = "vgg16"
 DEFAULT_LAYER = "grid"
 DTYPES = ("float32", "bfloat16")
+TWO_SCALES = "two_scales"  # the layer for which a photo is seen twice, at the usual and at twice the usual size
 LARGEST_BATCH = 32  # photos per call of the model; more at once is no faster on a CPU
 _FLOAT16_MAX = 65504.0
 
@@ -67,7 +68,13 @@ def _unchanged(features: Tensor) -> Tensor:
 
 
 # What every encoder can give from its last map of features, by the name of `layer`.
-POOLINGS = {"grid": _as_grid, "avg": _mean, "avgmax": _mean_and_max, "pyramid": _pyramid}
+POOLINGS = {
+    "grid": _as_grid,
+    TWO_SCALES: _as_grid,
+    "avg": _mean,
+    "avgmax": _mean_and_max,
+    "pyramid": _pyramid,
+}
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,7 @@ class EncoderSpec:
 
     application: str  # its name in keras.applications
     module: str  # the module there that holds its preprocess_input
-    image_size: tuple[int, int]  # (height, width) in pixels
+    image_size: tuple[int, int]  # (height, width) in pixels, the usual size
     grid_layer: str  # the Keras layer with the last map of features
     preprocessing: str  # what preprocess_input does, as a word for the fingerprint
     weights_file: KerasFile | None = None  # None: VGG16, which has roads of its own
@@ -87,6 +94,11 @@ class EncoderSpec:
     def layers(self) -> tuple[str, ...]:
         """The names that `layer` can have: tuple of str."""
         return (*POOLINGS, *self.extra_layers)
+
+    def photo_size(self, layer: str) -> tuple[int, int]:
+        """The size of the photos that are encoded for a layer: (height, width) in pixels."""
+        height, width = self.image_size
+        return (2 * height, 2 * width) if layer == TWO_SCALES else (height, width)
 
 
 ENCODERS = {
@@ -135,6 +147,7 @@ class ImageEncoder:
         name: str, of `ENCODERS`.
         layer: str, what is taken from the network.
         image_size: `(height, width)` in pixels that `encode` expects.
+        batch_size: int, photos per call of the model at the most.
         output_shape: `(feature_dim,)` of pooled features or `(num_regions, feature_dim)` of a grid.
         fingerprint: str, one readable line that says how the features are made: encoder, layer, dtype, image
             size, preprocessing and the SHA-256 of the weights, for example
@@ -157,10 +170,11 @@ class ImageEncoder:
         spec = ENCODERS[name]
         self.name = name
         self.layer = layer
-        self.image_size = spec.image_size
+        self.image_size = spec.photo_size(layer)
+        self.batch_size = LARGEST_BATCH // 4 if layer == TWO_SCALES else LARGEST_BATCH  # the same memory for both
         self.output_shape = tuple(model.output_shape[1:])
         self.fingerprint = (
-            f"{name} {layer} {dtype} {spec.image_size[0]}x{spec.image_size[1]} bilinear {spec.preprocessing} "
+            f"{name} {layer} {dtype} {self.image_size[0]}x{self.image_size[1]} bilinear {spec.preprocessing} "
             f"weights:{compute_weights_hash(model.get_weights())[:16]}{' tuned' if tuned else ''}"
         )
         self.backbone = backbone
@@ -171,7 +185,7 @@ class ImageEncoder:
 
         Args:
             images: uint8 `(batch, height, width, 3)`, RGB, 0–255, of the encoder's `image_size`; see
-                `load_image(photo, size=encoder.image_size)`. Batches of any size are cut into pieces of 32.
+                `load_image(photo, size=encoder.image_size)`. Batches of any size are cut into pieces.
 
         Returns:
             float16 `(batch, *output_shape)`; what float16 cannot hold becomes its largest number, ±65504.
@@ -186,12 +200,12 @@ class ImageEncoder:
                 f"{self.name} takes uint8 photos (batch, {', '.join(map(str, expected))}), got "
                 f"{received[0]} {received[1]}; use load_image(photo, size=encoder.image_size)"
             )
-        pieces = [images[start : start + LARGEST_BATCH] for start in range(0, len(images), LARGEST_BATCH)]
+        pieces = [images[start : start + self.batch_size] for start in range(0, len(images), self.batch_size)]
         features = [self._encode_piece(piece) for piece in pieces]
         return np.concatenate([np.zeros((0, *self.output_shape), np.float16), *features])
 
     def _encode_piece(self, images: NDArray[np.uint8]) -> NDArray[np.float16]:
-        # Padded to 1, 2, 4, … 32 photos, so that the model is compiled for six sizes at most.
+        # Padded to 1, 2, 4, … photos, so that the model is compiled for six sizes at most.
         padding = (1 << (len(images) - 1).bit_length()) - len(images)
         padded = np.concatenate([images, np.zeros((padding, *images.shape[1:]), np.uint8)])
         features = np.asarray(self.model.predict_on_batch(padded))[: len(images)]
@@ -210,8 +224,9 @@ def build_encoder(
     """Build a pretrained encoder.
 
     Layers of every encoder, taken from the last map of features (VGG16: `block5_pool`, 7×7):
-    `grid` (each region by itself), `avg` (mean over the regions), `avgmax` (mean and maximum side by side),
-    `pyramid` (mean of all, maximum of each quarter). VGG16 has two more: `block5_conv3`, the 14×14 grid before
+    `grid` (each region by itself), `two_scales` (each region, and beside it the maximum of the four that the photo has
+    there at twice the size: five times the work), `avg` (mean over the regions), `avgmax` (mean and maximum side by
+    side), `pyramid` (mean of all, maximum of each quarter). VGG16 has two more: `block5_conv3`, the 14×14 grid before
     the last pooling, and `fc2`, 4096 numbers of the dense top, whose weights only Keras's download has.
 
     Args:
@@ -322,7 +337,8 @@ def _build_backbone(spec: EncoderSpec, layer: str, dtype: str) -> keras.Model:
 
     with _dtype_policy("float32" if dtype == "float32" else f"mixed_{dtype}"):
         application = getattr(keras.applications, spec.application)
-        return application(include_top=layer == "fc2", weights=None, input_shape=(*spec.image_size, 3))
+        size = (None, None) if layer == TWO_SCALES else spec.image_size
+        return application(include_top=layer == "fc2", weights=None, input_shape=(*size, 3))
 
 
 def _add_ends(backbone: keras.Model, name: str, layer: str) -> keras.Model:
@@ -331,12 +347,24 @@ def _add_ends(backbone: keras.Model, name: str, layer: str) -> keras.Model:
 
     spec = ENCODERS[name]
     module = getattr(keras.applications, spec.module)
-    images = keras.Input((*spec.image_size, 3), dtype="uint8")
+    images = keras.Input((*spec.photo_size(layer), 3), dtype="uint8")
     pixels = module.preprocess_input(keras.ops.cast(images, "float32"))
-    features = keras.ops.cast(backbone(pixels), "float32")
-    model = keras.Model(images, summarise(features, name, layer))
+    features = _look_twice(backbone, pixels) if layer == TWO_SCALES else backbone(pixels)
+    model = keras.Model(images, summarise(keras.ops.cast(features, "float32"), name, layer))
     model.jit_compile = keras.backend.backend() == "jax"  # TensorFlow's own kernels are the faster ones on a CPU
     return model
+
+
+def _look_twice(backbone: keras.Model, pixels: Tensor) -> Tensor:
+    """Pixels at twice the usual size → (batch, rows, columns, 2 * feature_dim) of the usual number of regions.
+
+    At the usual size the network sees a whole scene, at twice that size what is small in it.
+    """
+    from keras import ops
+
+    usual = backbone(ops.average_pool(pixels, 2))
+    closer = ops.max_pool(backbone(pixels), 2)
+    return ops.concatenate([usual, closer], axis=-1)
 
 
 def _load_weights(backbone: keras.Model, name: str, layer: str, path: AnyPath | None) -> None:

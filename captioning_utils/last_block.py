@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from captioning_utils.encoders import ImageEncoder, assemble_encoder, cut_backbone, summarise
+from captioning_utils.encoders import TWO_SCALES, ImageEncoder, assemble_encoder, cut_backbone, summarise
 from captioning_utils.errors import InputError
 from captioning_utils.storage import assign_variables, collect_variables
 
@@ -25,11 +25,18 @@ LAST_BEFORE = {
 }
 
 
+# Layers that are not fine-tuned, and why.
+UNSUITABLE = {
+    "fc2": "whose weights are too many to fine-tune",
+    TWO_SCALES: "which goes through the encoder twice, and fine-tuning is written for once",
+}
+
+
 def split_encoder(encoder: ImageEncoder) -> tuple[ImageEncoder, keras.Model]:
     """Cut an encoder in two before its last block; both parts share the encoder's weights.
 
     Args:
-        encoder: `ImageEncoder`, of any layer but `fc2`.
+        encoder: `ImageEncoder`, of any layer but those of `UNSUITABLE`.
 
     Returns:
         tuple of trunk, an `ImageEncoder` that gives the map of features before the last block, and head, a
@@ -37,8 +44,8 @@ def split_encoder(encoder: ImageEncoder) -> tuple[ImageEncoder, keras.Model]:
         are trainable.
 
     Raises:
-        InputError: for the layer `fc2`, whose two dense layers hold 119 million weights more, and for an encoder that
-            was made without its backbone.
+        InputError: for the layers `fc2`, whose two dense layers hold 119 million weights more, and `two_scales`, and
+            for an encoder that was made without its backbone.
 
     Example:
         >>> from captioning_utils.encoders import build_encoder
@@ -48,9 +55,9 @@ def split_encoder(encoder: ImageEncoder) -> tuple[ImageEncoder, keras.Model]:
     """
     import keras
 
-    if encoder.layer == "fc2":
+    if encoder.layer in UNSUITABLE:
         raise InputError(
-            "the encoder's layer is fc2, whose weights are too many to fine-tune; train with another layer"
+            f"the encoder's layer is {encoder.layer}, {UNSUITABLE[encoder.layer]}; train with another layer"
         )
     backbone, before = encoder.backbone, LAST_BEFORE[encoder.name]
     if backbone is None:

@@ -59,6 +59,33 @@ def test_vgg16_14x14_grid_pools_to_the_7x7_grid(photos, keras_map):
     np.testing.assert_allclose(pooled, keras_map, rtol=2e-3, atol=0.05)
 
 
+def test_two_scales_are_the_grids_of_both_sizes(keras_map, vgg16_weights, photos):
+    import keras
+
+    encoder = build_encoder("vgg16", "two_scales")
+    large = photos.repeat(2, axis=1).repeat(2, axis=2)  # every pixel four times, so that halving gives back the photos
+    both = encoder.encode(large)
+    model = keras.applications.VGG16(include_top=False, weights=vgg16_weights, input_shape=(448, 448, 3))
+    close = np.asarray(model(keras.applications.vgg16.preprocess_input(large.astype("float32"))))  # (2, 14, 14, 512)
+    close = close.reshape(2, 7, 2, 7, 2, 512).max((2, 4))
+    assert both.shape[1:] == encoder.output_shape == (49, 1024)
+    np.testing.assert_allclose(both[..., :512], keras_map.reshape(2, 49, 512), rtol=2e-3, atol=0.05)
+    np.testing.assert_allclose(both[..., 512:], close.reshape(2, 49, 512), rtol=2e-3, atol=0.05)
+    assert encoder.fingerprint == "vgg16 two_scales float32 448x448 bilinear caffe weights:a0f3b31f611d6c7a"
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "regions"), [("inception_resnet_v2", 598, 64), ("efficientnet_v2_b0", 448, 49)]
+)
+def test_other_encoders_have_two_scales_too(name, size, regions):
+    grid, both = (build_encoder(name, layer, weights=None) for layer in ("grid", "two_scales"))
+    assert both.image_size == (size, size)
+    assert both.output_shape == (regions, 2 * grid.output_shape[1])
+    photo = np.random.default_rng(0).integers(0, 256, (1, size // 2, size // 2, 3), np.uint8)
+    usual = both.encode(photo.repeat(2, axis=1).repeat(2, axis=2))[..., : grid.output_shape[1]]
+    np.testing.assert_allclose(usual, grid.encode(photo), rtol=1e-2, atol=1e-3)
+
+
 def test_fc2_comes_from_a_file_with_the_dense_top(tmp_path, vgg16_weights, write_legacy_weights, photos):
     bias = np.linspace(-1, 1, 4096, dtype=np.float32)
     layers = weights.load_vgg16_arrays(vgg16_weights)
@@ -170,6 +197,7 @@ class StandIn:
 def test_batches_of_any_size_are_cut_and_padded_without_a_trace():
     model = StandIn([1, 2, 3])
     encoder = encoders.ImageEncoder("vgg16", "avg", "float32", model)
+    assert encoders.ImageEncoder("vgg16", "two_scales", "float32", model).batch_size == 8  # of four times the pixels
     for number, sizes in {0: [], 1: [1], 3: [4], 32: [32], 37: [32, 8]}.items():
         model.batches.clear()
         images = np.zeros((number, 224, 224, 3), np.uint8)
@@ -207,7 +235,7 @@ def test_wrong_photos_are_refused(images):
     ("arguments", "message"),
     [
         ({"name": "vgg19"}, "one of vgg16, resnet50"),
-        ({"layer": "fc1"}, "one of grid, avg, avgmax, pyramid, block5_conv3, fc2"),
+        ({"layer": "fc1"}, "one of grid, two_scales, avg, avgmax, pyramid, block5_conv3, fc2"),
         ({"name": "resnet50", "layer": "fc2"}, "no layer 'fc2'"),
         ({"dtype": "float16"}, "float32, bfloat16"),
         ({"weights": "places365"}, "imagenet"),

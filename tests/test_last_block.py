@@ -58,7 +58,7 @@ def test_a_block_moves_to_another_encoder_of_the_same_weights(encoder):
     assert np.abs(other.encode(PHOTOS) - encoder.encode(PHOTOS)).max() > 0
 
 
-def test_refuses_dense_layers_and_foreign_arrays(encoder):
+def test_refuses_unsuitable_layers_and_foreign_arrays(encoder):
     arrays = collect_last_block(encoder)
     name = next(iter(arrays))
     for damaged in (
@@ -69,9 +69,9 @@ def test_refuses_dense_layers_and_foreign_arrays(encoder):
     ):
         with pytest.raises(InputError, match="the captioner's encoder"):
             replace_last_block(encoder, damaged)
-    dense = type("Dense", (), {"layer": "fc2"})()
-    with pytest.raises(InputError, match="fc2"):
-        split_encoder(dense)
+    for layer in ("fc2", "two_scales"):
+        with pytest.raises(InputError, match=layer):
+            split_encoder(type("Unsuitable", (), {"layer": layer})())
 
 
 def test_an_encoder_without_its_network_is_refused():
