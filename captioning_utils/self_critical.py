@@ -20,6 +20,7 @@ from captioning_utils.cider import Cider
 from captioning_utils.decoders.sizes import check_shares, check_sizes
 from captioning_utils.errors import InputError
 from captioning_utils.evaluation import caption_split
+from captioning_utils.fine_tuning import grow_captioner
 from captioning_utils.generation import BATCH_SIZE, CaptionGenerator, GenerationConfig
 from captioning_utils.interfaces import AnyPath, Tensor
 from captioning_utils.metrics import compute_scores
@@ -153,7 +154,7 @@ def train_self_critical(
     the checkpoint of a run that was stopped.
 
     Args:
-        captioner: `Captioner`, trained with cross-entropy; its decoder's weights are changed.
+        captioner: `Captioner`, trained with cross-entropy; it stays as it is.
         dataset: `CaptionDataset` with a train and a val split.
         features: `FeatureCache` with the features of both splits.
         model_path: str or `Path`, where the new captioner goes.
@@ -167,8 +168,9 @@ def train_self_critical(
         InputError: for features of another encoder, an empty split, or a checkpoint of other settings or data.
     """
     captioner.check_features(features)
-    keras.utils.set_random_seed(config.seed)
     start = captioner.fingerprint
+    keras.utils.set_random_seed(config.seed)
+    captioner = grow_captioner(captioner, captioner.vocabulary)  # a copy, so that its dropout draws from this seed
     practice = _Practice(captioner, dataset, features, config, verbose)
     run = RunState(
         f"{model_path}.checkpoint",

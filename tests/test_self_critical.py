@@ -94,6 +94,26 @@ def test_a_stopped_run_goes_on_exactly(dataset, start, tmp_path, monkeypatch):
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_the_same_seed_gives_the_same_run(dataset, start, tmp_path):
+    runs = []
+    for name, unrelated_seed in (("first.h5", 1), ("second.h5", 2)):
+        keras.utils.set_random_seed(unrelated_seed)  # what happened before must not matter
+        runs.append(practise(dataset, start, tmp_path / name, shortest=0.0))
+    for first, second in zip(*map(weights_of, runs), strict=True):
+        np.testing.assert_array_equal(first, second)
+    before, first = load_captioner(start), runs[0]
+    assert any(not np.array_equal(a, b) for a, b in zip(weights_of(before), weights_of(first), strict=True))
+
+
+def test_the_captioner_it_starts_from_stays_as_it_is(dataset, start, tmp_path):
+    captioner = load_captioner(start)
+    before = weights_of(captioner)
+    config = SelfCriticalConfig(**(QUICK | {"shortest": 0.0}))
+    train_self_critical(captioner, dataset, ColourFeatures(), tmp_path / "new.h5", config, verbose=0)
+    for old, now in zip(before, weights_of(captioner), strict=True):
+        np.testing.assert_array_equal(old, now)
+
+
 def test_the_start_is_kept_where_nothing_is_better(dataset, start, tmp_path):
     trained = practise(dataset, start, tmp_path / "same.h5", epochs=1, learning_rate=0.5, cross_entropy=0.0)
     history = trained.training["self_critical"]["history"]
