@@ -26,7 +26,7 @@ class Preset:
     decoder: str  # a name of captioning_utils.decoders.DECODERS
     settings: dict[str, Any]  # the other fields of TrainingConfig that differ from its defaults
     encoder: str = "vgg16"
-    layer: str = "grid"  # 7×7 regions of VGG16's last block
+    layer: str = "grid"  # of VGG16 7×7 regions of its last block
 
     def options(self) -> dict[str, Any]:
         """All of it as a flat dict, named as the options of `train.py` and the fields of `TrainingConfig`.
@@ -68,6 +68,9 @@ _COCO = {
 
 PRESETS = {
     "flickr8k_merge": Preset("merge decoder on Flickr8k", "merge", {}),
+    "flickr8k_two_scales_merge": Preset(
+        "the same, and each photo is seen at two sizes: better sentences", "merge", {}, layer="two_scales"
+    ),
     "flickr8k_attention": Preset("attention decoder on Flickr8k", "attention", {"learning_rate": 2e-3}),
     "flickr8k_transformer": Preset("transformer decoder on Flickr8k", "transformer", {}),
     "coco_attention": Preset(
