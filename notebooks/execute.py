@@ -36,6 +36,7 @@ ABSOLUTE_PATH = re.compile(
     r"((?<![\w./])|file://)/(home|root|tmp|Users|Volumes|work|workspace|usr|opt|var|mnt|media|srv|content|kaggle)/"
     r"|\b[A-Z]:[\\/](?!/)"
 )
+SHIPPED = re.compile(r"load_captioner\(\)|predict_caption\((?!.*captioner=)")  # code that opens the default captioner
 _COLOUR_CODES = re.compile(r"\x1b\[[0-9;]*m")
 _LOG_LINE = re.compile(r"[IWEF]\d{4} [\d:.]+ +\d+ \S+:\d+\] ")  # of TensorFlow's C++ parts; other in every run
 
@@ -120,21 +121,21 @@ def compute_stamp(notebook):
     cells = code_cells(notebook)
     return {
         "code": _hash([cell.source for cell in cells]),
-        "defaults": _hash_defaults(),
+        "defaults": _hash_defaults(any(SHIPPED.search(cell.source) for cell in cells)),
         "outputs": _hash([cell.outputs for cell in cells]),
     }
 
 
 @functools.cache
-def _hash_defaults():
-    """Of what changes outputs though no cell changes: the default captioner, the drawings, the default settings."""
+def _hash_defaults(shipped):
+    """Of what changes outputs though no cell changes: the drawings, the default settings, the captioner if shipped."""
     load_backend()
     from captioning_utils.captioner import DEFAULT_CAPTIONER
     from captioning_utils.generation import GenerationConfig
     from captioning_utils.scenery import DRAWING_VERSION
     from captioning_utils.training import TrainingConfig
 
-    captioner = hashlib.sha256(DEFAULT_CAPTIONER.read_bytes()).hexdigest()
+    captioner = hashlib.sha256(DEFAULT_CAPTIONER.read_bytes()).hexdigest() if shipped else ""
     return _hash([captioner, DRAWING_VERSION, repr(GenerationConfig()), repr(TrainingConfig())])
 
 
