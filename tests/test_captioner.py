@@ -17,6 +17,7 @@ from captioning_utils.decoders import build_decoder
 from captioning_utils.errors import InputError
 from captioning_utils.features import FeatureCache
 from captioning_utils.generation import GenerationConfig
+from captioning_utils.images import load_image
 from captioning_utils.text import TextCleaning, build_vocabulary
 
 ENCODER = "vgg16 avg float32 224x224 bilinear caffe weights:0123456789abcdef"
@@ -235,8 +236,8 @@ def test_several_photos_at_once_equal_one_by_one(shipped):
 def test_different_photos_get_different_features_and_captions(shipped, tmp_path):
     from captioning_utils.scenes import draw_scene, generate_scene
 
-    images = [np.asarray(draw_scene(generate_scene(seed))) for seed in range(12)]
-    features = shipped.image_encoder().encode(np.stack(images))
+    encoder, images = shipped.image_encoder(), [draw_scene(generate_scene(seed)) for seed in range(12)]
+    features = encoder.encode(np.stack([load_image(image, encoder.image_size) for image in images]))
     assert len({feature.tobytes() for feature in features}) == 12
     assert len(set(predict_caption(images))) > 3
 

@@ -275,5 +275,5 @@ def test_what_the_model_saw_is_the_squashed_photo(page):
     file = io.BytesIO()
     Image.fromarray(wide).save(file, "PNG")
     upload(page, ("wide.png", file.getvalue()))
-    assert "The photo squashed to 224×224 pixels." in alternative_texts(page)
+    assert "The photo squashed to 448×448 pixels." in alternative_texts(page)
     assert any("400×100 pixels" in caption.value for caption in page.main.caption)
