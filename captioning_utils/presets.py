@@ -73,6 +73,9 @@ PRESETS = {
     ),
     "flickr8k_attention": Preset("attention decoder on Flickr8k", "attention", {"learning_rate": 2e-3}),
     "flickr8k_transformer": Preset("transformer decoder on Flickr8k", "transformer", {}),
+    "flickr8k_two_scales_transformer": Preset(
+        "the same, and each photo is seen at two sizes", "transformer", {}, layer="two_scales"
+    ),
     "coco_attention": Preset(
         "attention decoder on COCO; a recipe, not trained here",
         "attention",
