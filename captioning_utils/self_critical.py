@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import keras
 import numpy as np
@@ -38,6 +38,8 @@ PAD_ID, START_ID, END_ID = Vocabulary.pad_id, Vocabulary.start_id, Vocabulary.en
 @dataclasses.dataclass(frozen=True)
 class SelfCriticalConfig:
     """Settings of self-critical training; saved with the captioner."""
+
+    FREE: ClassVar = ("epochs", "patience", "save_every")  # a run may go on with others: they change no step
 
     epochs: int = 8  # passes over the train photos, at the most; early stopping may end sooner
     samples: int = 5  # sentences drawn for each photo of a step, 2 or more

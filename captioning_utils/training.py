@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import keras
 from keras import ops
@@ -44,6 +44,8 @@ CHECKPOINT_VERSION = 1
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:
     """Settings of a training run; saved with the captioner."""
+
+    FREE: ClassVar = ("patience", "save_every")  # a run may go on with others: they change no step
 
     decoder: str = "merge"  # a name of captioning_utils.decoders.DECODERS
     decoder_settings: dict[str, Any] = dataclasses.field(default_factory=dict)  # fields of the decoder's configuration
@@ -522,8 +524,7 @@ class RunState(keras.callbacks.Callback):
         """What must agree between a checkpoint and the run that goes on from it."""
         settings = dataclasses.asdict(self.config) | {"decoder_config": dataclasses.asdict(self.decoder.config)}
         settings["data"] = self.data
-        free = ("patience", "save_every")  # these may change without changing any step
-        return json.loads(json.dumps({name: value for name, value in settings.items() if name not in free}))
+        return json.loads(json.dumps({name: value for name, value in settings.items() if name not in self.config.FREE}))
 
     def _variables(self) -> list[Any]:
         return self.decoder.variables + self.decoder.optimizer.variables

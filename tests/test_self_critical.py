@@ -94,6 +94,16 @@ def test_a_stopped_run_goes_on_exactly(dataset, start, tmp_path, monkeypatch):
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_a_finished_run_goes_on_when_given_more_epochs(dataset, start, tmp_path):
+    straight = practise(dataset, start, tmp_path / "straight.h5", epochs=2, shortest=0.0)
+    practise(dataset, start, tmp_path / "further.h5", epochs=1, shortest=0.0)
+    further = practise(dataset, start, tmp_path / "further.h5", epochs=2, shortest=0.0)
+    for ours, theirs in zip(weights_of(straight), weights_of(further), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    histories = [captioner.training["self_critical"]["history"] for captioner in (straight, further)]
+    assert histories[0] == histories[1]
+
+
 def test_the_same_seed_gives_the_same_run(dataset, start, tmp_path):
     runs = []
     for name, unrelated_seed in (("first.h5", 1), ("second.h5", 2)):
