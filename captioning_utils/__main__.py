@@ -9,6 +9,7 @@ from captioning_utils.data_commands import check_main, download_main
 from captioning_utils.deploy_commands import export_main, pull_main, push_main
 from captioning_utils.evaluate_command import evaluate_main
 from captioning_utils.quickstart import quickstart_main
+from captioning_utils.reproduce_command import reproduce_main
 from captioning_utils.self_critical_command import self_critical_main
 
 COMMANDS = {
@@ -20,6 +21,7 @@ COMMANDS = {
     "self_critical": (self_critical_main, "train a captioner further, on CIDEr-D"),
     "combine": (combine_main, "make one captioner of several"),
     "evaluate": (evaluate_main, "score a captioner, or captions that others wrote"),
+    "reproduce": (reproduce_main, "make a row of the published results again"),
     "export": (export_main, "write a captioner as ONNX graphs, to run without Keras"),
     "push": (push_main, "put a captioner and its model card on Hugging Face's hub"),
     "pull": (pull_main, "fetch a captioner from Hugging Face's hub"),

@@ -1,0 +1,87 @@
+import itertools
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from captioning_utils.captioner import load_captioner
+from captioning_utils.errors import InputError
+from captioning_utils.presets import PRESETS
+from captioning_utils.reproduce_command import ENSEMBLES, MAINS, ROWS, SEEDS, reproduce_main
+from captioning_utils.scenes import draw_dataset
+from captioning_utils.self_critical import SelfCriticalConfig
+
+RESULTS = Path(__file__).parents[1] / "results" / "flickr8k"
+
+
+def read_commands(text):
+    """The commands of a printed way: list of (command, its arguments)."""
+    lines = re.findall(r"^(?:\$ )?python -m captioning_utils (\S+) (.*)$", text, flags=re.MULTILINE)
+    return [(command, arguments.split()) for command, arguments in lines]
+
+
+def test_every_published_row_can_be_made_again():
+    assert {path.stem for path in RESULTS.glob("*.json")} == {*ROWS, *ENSEMBLES}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_the_settings_are_those_of_the_published_captioners(name):
+    row = ROWS[name]
+    captioners = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))["captioners"]
+    assert len(captioners) == len(SEEDS)
+    for seed, captioner in zip(SEEDS, captioners, strict=True):
+        recorded = captioner["training"]
+        wanted = vars(PRESETS[row.preset].config(seed=seed))
+        assert {key: wanted[key] for key in recorded["settings"]} == recorded["settings"]
+        assert captioner["captioner"]["encoder"].split()[:2] == ["vgg16", PRESETS[row.preset].layer]
+        further = recorded.get("self_critical")
+        assert (further is None) == (row.self_critical is None)
+        if further:
+            config = vars(SelfCriticalConfig(seed=seed, **row.self_critical))
+            for free in (*SelfCriticalConfig.FREE, "shortest"):  # which epochs there are and count, not what they do
+                config[free] = further[free]
+            assert {key: further[key] for key in config} == config
+            assert further["best_epoch"] <= SelfCriticalConfig(**row.self_critical).epochs
+
+
+@pytest.mark.parametrize("name", [*ROWS, *ENSEMBLES])
+def test_a_row_is_a_list_of_commands(name, tmp_path, capsys):
+    assert reproduce_main([name, "--folder", str(tmp_path), "--show"]) == 0
+    commands = read_commands(capsys.readouterr().out)
+    assert {command for command, _ in commands} <= {*MAINS}
+    assert len({arguments[arguments.index("--model_path") + 1] for _, arguments in commands[:-1]}) == len(commands) - 1
+    assert commands[-1][0] == "evaluate"
+    assert not any(tmp_path.iterdir())
+
+
+def test_each_seed_has_its_own_files(tmp_path, capsys):
+    assert reproduce_main(["flickr8k_merge", "--seeds", "0", "3", "--folder", "rows", "--show"]) == 0
+    commands = read_commands(capsys.readouterr().out)
+    paths = ["rows/flickr8k_merge.h5", "rows/flickr8k_merge_seed3.h5"]
+    for seed, path, (command, arguments) in zip("03", paths, commands, strict=False):
+        assert command == "train"
+        assert {f"--seed {seed}", f"--model_path {path}"} <= set(map(" ".join, itertools.pairwise(arguments)))
+    assert f"--model_path {' '.join(paths)} --data_path" in " ".join(commands[-1][1])
+
+
+def test_a_row_is_made_and_the_same_command_goes_on(tmp_path, monkeypatch, vgg16_weights, capsys):
+    monkeypatch.chdir(tmp_path)
+    draw_dataset(tmp_path / "drawn", 20)
+    row = ["flickr8k_merge_cider", "--data_path", "drawn", "--folder", "rows", "--epochs", "1", "--seeds", "3"]
+    assert reproduce_main(row) == 0
+    assert [name for name, _ in read_commands(capsys.readouterr().out)] == ["train", "self_critical", "evaluate"]
+    results = json.loads(Path("rows/flickr8k_merge_cider.json").read_text(encoding="utf-8"))
+    assert results["name"] == "flickr8k_merge_cider_seed3"
+    made = load_captioner("rows/flickr8k_merge_cider_seed3.h5")
+    assert made.training["settings"]["seed"] == made.training["self_critical"]["seed"] == 3
+    assert results["captioner"]["fingerprint"] == made.fingerprint
+    assert reproduce_main(row) == 0
+    again = load_captioner("rows/flickr8k_merge_cider_seed3.h5")
+    assert again.fingerprint == made.fingerprint
+    assert again.training == made.training  # the seconds too: nothing was trained
+
+
+def test_an_ensemble_has_its_own_seeds(tmp_path):
+    with pytest.raises(InputError, match="--seeds has no effect"):
+        reproduce_main(["flickr8k_ensemble", "--seeds", "5", "--folder", str(tmp_path)])
