@@ -47,7 +47,7 @@ ROWS = {
     "flickr8k_two_scales_merge_cider": Row("flickr8k_two_scales_merge", {"epochs": 2}),
     "flickr8k_two_scales_transformer": Row("flickr8k_two_scales_transformer"),
     "flickr8k_two_scales_transformer_cider": Row(
-        "flickr8k_two_scales_transformer", {"epochs": 4, "learning_rate": 1e-4}
+        "flickr8k_two_scales_transformer", {"epochs": 3, "learning_rate": 1e-4}
     ),
 }
 
