@@ -25,6 +25,7 @@ from captioning_utils.errors import InputError
 from captioning_utils.files import write_json
 from captioning_utils.interfaces import AnyPath
 from captioning_utils.metrics import EXTRA_METRICS
+from captioning_utils.optional_metrics import keep_meteor
 from captioning_utils.protocols import PROTOCOLS
 from captioning_utils.quiet import load_backend
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from captioning_utils.features import FeatureCache
 
 
+@keep_meteor()
 def evaluate_main(arguments: Sequence[str] | None = None) -> int:
     """`evaluate.py`: scores of captioners on a split, or of captions from files. Returns the exit code."""
     options = _read_evaluate_options(arguments)

@@ -24,6 +24,7 @@ from captioning_utils.baselines import (
 from captioning_utils.diversity import compute_diversity, compute_set_diversity
 from captioning_utils.errors import InputError
 from captioning_utils.metrics import METRIC_LABELS, Scores, compute_scores, format_score, pair_images
+from captioning_utils.optional_metrics import keep_meteor
 from captioning_utils.parts import iterate_parts
 from captioning_utils.protocols import PROTOCOLS, Protocol
 from captioning_utils.truth_summary import summarize_truth
@@ -139,6 +140,7 @@ class Evaluation:
         return self.captioners[0].settings.get("packages", {}) | package_versions("numpy", "nltk")
 
 
+@keep_meteor()
 def evaluate(
     candidate_sets: Sequence[CandidateSet],
     data: EvaluationData,

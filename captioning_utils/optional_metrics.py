@@ -14,12 +14,16 @@ and it starts Java with up to 8 GB of memory:
 with all captions tokenized already (`tokenize_ptb`).
 """
 
+from __future__ import annotations
+
+import contextlib
 import importlib.util
 import shutil
 import statistics
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, cast
 
@@ -105,52 +109,95 @@ def compute_meteor(
     References:
         Denkowski and Lavie 2014, Meteor Universal; http://www.cs.cmu.edu/~alavie/METEOR/
     """
-    java, folder = find_java_tools()
-    command = [java, "-Dfile.encoding=UTF-8", "-Xmx2G", "-jar", "meteor-1.5.jar"]
-    command += ["-", "-", "-stdio", "-l", "en", "-norm"]
-    with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(
+    with keep_meteor() as running:
+        if not running:
+            running.append(_Meteor())
+        try:
+            return running[0].score(candidates, references)
+        except BaseException:
+            running.pop().close()  # half of an answer may still be on its way
+            raise
+
+
+_running: ContextVar[list[_Meteor] | None] = ContextVar("_running", default=None)
+
+
+@contextlib.contextmanager
+def keep_meteor() -> Iterator[list[_Meteor]]:
+    """Within this block METEOR's Java program is started once, at its first use: its word lists take it seconds.
+
+    A block within a block shares the program of the outer one.
+
+    Example:
+        >>> with keep_meteor() as running:
+        ...     print(running)  # nothing was asked yet
+        []
+    """
+    outer = _running.get()
+    if outer is not None:
+        yield outer
+        return
+    running: list[_Meteor] = []
+    token = _running.set(running)
+    try:
+        yield running
+    finally:
+        _running.reset(token)
+        for meteor in running:
+            meteor.close()
+
+
+class _Meteor:
+    """METEOR's Java program, started and waiting for questions."""
+
+    def __init__(self) -> None:
+        java, folder = find_java_tools()
+        command = [java, "-Dfile.encoding=UTF-8", "-Xmx2G", "-jar", "meteor-1.5.jar"]
+        command += ["-", "-", "-stdio", "-l", "en", "-norm"]
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the program
+        self._process = subprocess.Popen(
             command,
             cwd=folder / "meteor",
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=errors,
+            stderr=self._errors,
             encoding="utf-8",
             errors="replace",
         )
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+        self._errors.close()
+
+    def score(
+        self, candidates: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]
+    ) -> tuple[float, list[float]]:
+        """As `compute_meteor`: ask for each photo's matches, then for the scores that they give together."""
         try:
-            return _converse(process, candidates, references)
+            matches = []
+            for candidate, captions in zip(candidates, references, strict=True):
+                texts = [" ".join(word for word in tokens if word != "|||") for tokens in [*captions, candidate]]
+                matches.append(self._ask(" ||| ".join(["SCORE", *texts])))
+            first = float(self._ask(" ||| ".join(["EVAL", *matches])))
+            scores = [first, *(float(self._answer()) for _ in matches)]
         except (OSError, ValueError) as error:
-            errors.seek(0)
-            complaint = errors.read().decode(errors="replace")[-300:]
+            self._errors.seek(0)
+            complaint = self._errors.read().decode(errors="replace")[-300:]
             raise InputError(
                 f"METEOR's Java program failed ({complaint!r}); check that java -version works and that "
                 "2 GB of memory are free"
             ) from error
-        finally:
-            process.kill()
-            process.communicate()
+        return scores[-1], scores[:-1]
 
-
-def _converse(
-    process: subprocess.Popen[str], candidates: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]
-) -> tuple[float, list[float]]:
-    """Ask the running METEOR for each photo's matches, then for the scores that they give together."""
-
-    questions, answers = cast("IO[str]", process.stdin), cast("IO[str]", process.stdout)  # it was started with pipes
-
-    def ask(line: str) -> str:
-        questions.write(line + "\n")
+    def _ask(self, question: str) -> str:
+        questions = cast("IO[str]", self._process.stdin)  # it was started with pipes
+        questions.write(question + "\n")
         questions.flush()
-        return answers.readline().strip()
+        return self._answer()
 
-    matches = []
-    for candidate, captions in zip(candidates, references, strict=True):
-        texts = [" ".join(word for word in tokens if word != "|||") for tokens in [*captions, candidate]]
-        matches.append(ask(" ||| ".join(["SCORE", *texts])))
-    first = float(ask(" ||| ".join(["EVAL", *matches])))
-    scores = [first, *(float(answers.readline()) for _ in matches)]
-    return scores[-1], scores[:-1]
+    def _answer(self) -> str:
+        return cast("IO[str]", self._process.stdout).readline().strip()
 
 
 def compute_nltk_meteor(

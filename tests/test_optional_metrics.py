@@ -3,6 +3,7 @@
 import importlib.util
 import math
 import shutil
+import subprocess
 
 import nltk.corpus
 import pytest
@@ -12,7 +13,7 @@ from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 from captioning_utils import optional_metrics
 from captioning_utils.errors import InputError
 from captioning_utils.metrics import compute_scores
-from captioning_utils.optional_metrics import compute_meteor, compute_nltk_meteor, tokenize_ptb
+from captioning_utils.optional_metrics import compute_meteor, compute_nltk_meteor, keep_meteor, tokenize_ptb
 
 needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="Java is not on this machine")
 
@@ -32,7 +33,7 @@ def test_tokens_keep_to_their_captions_whatever_the_captions_hold():
 
 
 @needs_java
-def test_meteor_is_coco_captions():
+def test_meteor_is_coco_captions(monkeypatch):
     reference_program = Meteor()  # started first: both programs then load their tables at the same time
     candidates = {1: "a dog runs in the grass", 2: "", 3: "café", 4: "a zebra", 5: "two men sit"}
     references = {
@@ -42,7 +43,14 @@ def test_meteor_is_coco_captions():
         4: ["dogs"],
         5: ["two men sit"],
     }
-    scores = compute_scores(candidates, references, extra_metrics=("meteor",))
+    started = []
+    start = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda *args, **kw: started.append(start(*args, **kw)) or started[-1])
+    with keep_meteor():
+        compute_scores({1: "two men", 2: "a dog"}, {1: ["a man"], 2: ["the dog runs"]}, extra_metrics=("meteor",))
+        scores = compute_scores(candidates, references, extra_metrics=("meteor",))
+    assert len(started) == 1  # and what it was asked first leaves no trace in the second answer
+    assert started[0].poll() is not None  # it has ended
     corpus, per_image = reference_program.compute_score(
         references, {image_id: [caption] for image_id, caption in candidates.items()}
     )
@@ -64,8 +72,10 @@ def test_java_that_fails_is_reported(monkeypatch, tmp_path):
     broken.write_text("#!/bin/sh\necho 'no such option' >&2\nexit 3\n")
     broken.chmod(0o755)
     monkeypatch.setattr(shutil, "which", lambda name: str(broken))
-    with pytest.raises(InputError, match=r"METEOR's Java program failed.*no such option"):
-        compute_meteor([["a"]], [[["a"]]])
+    with keep_meteor() as running:
+        with pytest.raises(InputError, match=r"METEOR's Java program failed.*no such option"):
+            compute_meteor([["a"]], [[["a"]]])
+        assert not running  # the next question would be put to a new one
     with pytest.raises(InputError, match=r"0 lines for 1 captions \(exit code 3: 'no such option"):
         tokenize_ptb(["a"])
 
