@@ -12,10 +12,10 @@ def combine_main(arguments: Sequence[str] | None = None) -> int:
     options = _combine_parser().parse_args(arguments)
     check_writable(options.model_path)
     load_backend()
-    from captioning_utils.captioner import load_captioner
     from captioning_utils.ensembles import combine_captioners
+    from captioning_utils.fine_tuning import find_captioner
 
-    ensemble = combine_captioners([load_captioner(path) for path in options.captioners])
+    ensemble = combine_captioners([find_captioner(name) for name in options.captioners])
     ensemble.save(options.model_path)
     print(f"{options.model_path}: {len(ensemble.decoder.members)} decoders as one; use it like any captioner")
     return OK
@@ -29,6 +29,6 @@ def _combine_parser() -> argparse.ArgumentParser:
         "better sentences than each alone, and take as long as all of them.",
         "seed0.h5 seed1.h5 seed2.h5 --model_path ensemble.h5",
     )
-    parser.add_argument("captioners", nargs="+", help="captioner files")
+    parser.add_argument("captioners", nargs="+", help="captioner files, or names of those that ship")
     parser.add_argument("--model_path", default="ensemble.h5", help="where the ensemble is written")
     return parser

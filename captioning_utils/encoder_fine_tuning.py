@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from captioning_utils.batches import Batch, CaptionBatches, Row
+from captioning_utils.errors import InputError
 from captioning_utils.fine_tuning import describe_start, grow_captioner, take_over
 from captioning_utils.interfaces import AnyPath, Decoder, FeatureSource, Tensor
 from captioning_utils.last_block import collect_last_block, replace_last_block, split_encoder
@@ -171,13 +172,15 @@ def fine_tune_encoder(
         `Captioner` that carries the last block; features of the pretrained encoder are refused by it.
 
     Raises:
-        InputError: as `train_captioner`.
+        InputError: as `train_captioner`, and for weight decay, which Keras applies at one rate to all variables.
 
     References:
         Vinyals et al. 2016, Show and Tell: Lessons learned from the 2015 MSCOCO challenge (arXiv:1609.06647).
     """
     keras.utils.set_random_seed(config.seed)
     start_from.check_features(encoder)
+    if config.weight_decay:
+        raise InputError("weight_decay would shrink the encoder as fast as the decoder; leave it out here")
     config = take_over(start_from, config)
     vocabulary, rows = prepare_captions(dataset, features, config, start_from.cleaning, start_from)
     captioner = grow_captioner(start_from, vocabulary, share=1.0)

@@ -25,7 +25,7 @@ from captioning_utils.generation import BATCH_SIZE, CaptionGenerator, Generation
 from captioning_utils.interfaces import AnyPath, Tensor
 from captioning_utils.metrics import compute_scores
 from captioning_utils.text import Vocabulary, clean_caption, pad_captions
-from captioning_utils.training import RunState, digest_data, token_cross_entropy
+from captioning_utils.training import RunState, check_run, digest_data, token_cross_entropy
 
 if TYPE_CHECKING:
     from captioning_utils.captioner import Captioner
@@ -55,7 +55,8 @@ class SelfCriticalConfig:
 
     def __post_init__(self) -> None:
         check_sizes(self, "epochs", "samples", "max_length", "patience", "save_every")
-        check_shares(self, "cross_entropy", "shortest", "learning_rate")
+        check_shares(self, "cross_entropy", "shortest")
+        check_run(self)
         if self.samples < 2:
             raise InputError(f"samples is {self.samples}; give 2 or more, because they are compared with each other")
 
@@ -152,8 +153,8 @@ def train_self_critical(
     """Train a captioner further on the CIDEr-D of the sentences that it draws, and write it to a file of its own.
 
     After every epoch the val split is captioned; the epoch with the highest CIDEr-D is kept, or the start where none is
-    higher. An epoch whose sentences are too short does not count. As in `train_captioner`, the same call goes on from
-    the checkpoint of a run that was stopped.
+    higher. An epoch whose sentences are too short does not count, and neither does such a start. As in
+    `train_captioner`, the same call goes on from the checkpoint of a run that was stopped.
 
     Args:
         captioner: `Captioner`, trained with cross-entropy; it stays as it is.
@@ -219,14 +220,18 @@ class _Practice:
         self.captioner, self.features, self.config, self.verbose = captioner, features, config, verbose
         self.captions = {
             split: {
-                image_id: [clean_caption(caption, captioner.cleaning) for caption in dataset.captions[image_id]]
+                image_id: several
                 for image_id in dataset.require_split(split)
-                if image_id in features
+                if image_id in features and (several := self._clean(dataset.captions[image_id]))
             }
             for split in ("train", "val")
         }
         self.reward = CiderReward(self.captions["train"], captioner.vocabulary)
         self.generator = CaptionGenerator(captioner.decoder)
+
+    def _clean(self, captions: Sequence[str]) -> list[str]:
+        """The captions that have a word; one without would teach to say nothing."""
+        return [words for caption in captions if (words := clean_caption(caption, self.captioner.cleaning))]
 
     def run_epoch(self, epoch: int) -> dict[str, float]:
         """Every train photo once, in an order and with drawings set by (seed, epoch); the mean reward in a dict."""

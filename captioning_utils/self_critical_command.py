@@ -21,12 +21,12 @@ def self_critical_main(arguments: Sequence[str] | None = None) -> int:
     """`self_critical`: a trained captioner, trained further on CIDEr-D. Returns the exit code."""
     options = _self_critical_parser().parse_args(arguments)
     load_backend()
-    from captioning_utils.captioner import load_captioner
+    from captioning_utils.fine_tuning import find_captioner
     from captioning_utils.self_critical import SelfCriticalConfig, train_self_critical
 
     config = SelfCriticalConfig(**{name: getattr(options, name) for name, _, _ in OPTIONS})
     check_writable(options.model_path)
-    captioner = load_captioner(options.start_from)
+    captioner = find_captioner(options.start_from)
     dataset = open_dataset(options.data_path)
     print(dataset.summary())
     features = find_captioner_features(captioner, dataset, dataset.image_paths, options)
@@ -59,7 +59,11 @@ def _self_critical_parser() -> argparse.ArgumentParser:
         "stopped goes on from its last checkpoint when the same command is given again.",
         "--start_from image_caption_model.h5 --data_path data/flickr8k --model_path self_critical.h5",
     )
-    parser.add_argument("--start_from", required=True, help="captioner file to begin with; it stays as it is")
+    parser.add_argument(
+        "--start_from",
+        required=True,
+        help="captioner file to begin with, or the name of one that ships; it stays as it is",
+    )
     parser.add_argument("--model_path", default="self_critical.h5", help="where the new captioner is written")
     add_data_options(parser)
     parser.set_defaults(encoder=None, layer=None, dtype=None)  # the captioner's own

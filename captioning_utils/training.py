@@ -41,6 +41,15 @@ CHECKPOINT_KIND = "training checkpoint"
 CHECKPOINT_VERSION = 1
 
 
+def check_run(config: TrainingConfig | SelfCriticalConfig) -> None:
+    """Raise `InputError` for rates that train nothing or backwards, and for a seed that no generator takes."""
+    for name in ("learning_rate", "clip_norm"):
+        if not 0 < getattr(config, name) < float("inf"):
+            raise InputError(f"{name} is {getattr(config, name)!r}; give a number above 0")
+    if type(config.seed) is not int or not 0 <= config.seed < 2**32:
+        raise InputError(f"seed is {config.seed!r:.80}; give a whole number from 0 to 4294967295")
+
+
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:
     """Settings of a training run; saved with the captioner."""
@@ -67,11 +76,7 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         check_sizes(self, "epochs", "batch_size", "patience", "min_count", "max_words", "save_every", "dropout_from")
         check_shares(self, "label_smoothing", "warmup", "weight_decay", "ema")
-        for name in ("learning_rate", "clip_norm"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise InputError(f"{name} is {getattr(self, name)!r}; give a number above 0")
-        if type(self.seed) is not int or not 0 <= self.seed < 2**32:
-            raise InputError(f"seed is {self.seed!r:.80}; give a whole number from 0 to 4294967295")
+        check_run(self)
 
     @classmethod
     def smoke(cls) -> Self:

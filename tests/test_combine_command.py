@@ -28,3 +28,8 @@ def test_refuses_captioners_of_other_data(members, tmp_path):
     train(make_balls(tmp_path), other, epochs=1, min_count=30)
     with pytest.raises(InputError, match="vocabulary"):
         combine_main([str(members[0]), str(other), "--model_path", str(tmp_path / "no.h5")])
+
+
+def test_says_which_names_there_are(tmp_path):
+    with pytest.raises(InputError, match="no captioner 'flickr9k'; give the path of a file, or flickr8k_merge"):
+        combine_main(["flickr9k", "--model_path", str(tmp_path / "no.h5")])

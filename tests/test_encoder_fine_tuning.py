@@ -75,6 +75,12 @@ def test_the_file_carries_the_encoder(run):
     assert opened.fingerprint == captioner.fingerprint
 
 
+def test_weight_decay_is_refused(run):
+    start, _, _, _, _, dataset = run
+    with pytest.raises(InputError, match="weight_decay would shrink the encoder"):
+        fine_tune_encoder(start, dataset, build_encoder("vgg16"), {}, {}, "new.h5", TrainingConfig(weight_decay=0.1))
+
+
 def test_features_of_the_pretrained_encoder_are_refused(run):
     start, captioner, *_ = run
     with pytest.raises(InputError, match="tuned"):

@@ -1,3 +1,5 @@
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from captioning_utils.self_critical import (
     CiderReward,
     SelfCriticalConfig,
     WeightedCrossEntropy,
+    _Practice,
     compute_advantages,
     train_self_critical,
 )
@@ -81,8 +84,6 @@ def test_a_stopped_run_goes_on_exactly(dataset, start, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return original(self, epoch)
 
-    from captioning_utils.self_critical import _Practice
-
     original = _Practice.run_epoch
     monkeypatch.setattr(_Practice, "run_epoch", stop_after_the_first)
     with pytest.raises(KeyboardInterrupt):
@@ -134,8 +135,6 @@ def test_the_start_is_kept_where_nothing_is_better(dataset, start, tmp_path):
 
 
 def test_sentences_shorter_than_every_reference_get_no_credit(dataset, start):
-    from captioning_utils.self_critical import _Practice
-
     practice = _Practice(load_captioner(start), dataset, ColourFeatures(), SelfCriticalConfig(**QUICK), verbose=0)
     captions = practice.captions["val"]
     logs = practice.examine()
@@ -148,7 +147,28 @@ def test_sentences_shorter_than_every_reference_get_no_credit(dataset, start):
     assert logs["val_cider_d"] > 0 == logs["val_loss"]
 
 
-@pytest.mark.parametrize("settings", [{"samples": 1}, {"epochs": 0}, {"cross_entropy": -1}, {"shortest": 1.5}])
+def test_captions_without_a_word_are_left_out(dataset, start):
+    first, second, *_ = dataset.splits["train"]
+    captions = dataset.captions | {first: ["!!!", *dataset.captions[first]], second: ["..."]}
+    spoilt = dataclasses.replace(dataset, captions=captions)
+    practice = _Practice(load_captioner(start), spoilt, ColourFeatures(), SelfCriticalConfig(), verbose=0)
+    assert all(map(len, practice.captions["train"][first]))
+    assert len(practice.captions["train"][first]) == len(dataset.captions[first])
+    assert second not in practice.captions["train"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"samples": 1},
+        {"epochs": 0},
+        {"cross_entropy": -1},
+        {"shortest": 1.5},
+        {"learning_rate": 0.0},
+        {"clip_norm": -1.0},
+        {"seed": -1},
+    ],
+)
 def test_refuses(settings):
     with pytest.raises(InputError, match=next(iter(settings))):
         SelfCriticalConfig(**settings)
