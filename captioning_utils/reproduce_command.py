@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import shlex
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from captioning_utils.cli import (
-    DRAWN,
     OK,
     add_weights_option,
     build_parser,
@@ -22,6 +20,7 @@ from captioning_utils.cli import (
 from captioning_utils.combine_command import combine_main
 from captioning_utils.errors import InputError
 from captioning_utils.evaluate_command import evaluate_main
+from captioning_utils.optional_metrics import find_java_tools
 from captioning_utils.self_critical_command import self_critical_main
 
 MAINS = {"train": train_main, "self_critical": self_critical_main, "combine": combine_main, "evaluate": evaluate_main}
@@ -30,10 +29,11 @@ SEEDS = (0, 1, 2)
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """How the captioners of a row are trained, for every seed alike."""
+    """How the captioners of a row are trained."""
 
     preset: str  # of their training with cross-entropy
     self_critical: dict[str, Any] | None = None  # options of the self-critical training behind it, where there is one
+    epochs: tuple[int, ...] = ()  # of the self-critical training with each of `SEEDS`, where the seeds differ
 
 
 ROWS = {
@@ -47,7 +47,7 @@ ROWS = {
     "flickr8k_two_scales_merge_cider": Row("flickr8k_two_scales_merge", {"epochs": 2}),
     "flickr8k_two_scales_transformer": Row("flickr8k_two_scales_transformer"),
     "flickr8k_two_scales_transformer_cider": Row(
-        "flickr8k_two_scales_transformer", {"epochs": 3, "learning_rate": 1e-4}
+        "flickr8k_two_scales_transformer", {"learning_rate": 1e-4}, epochs=(3, 2, 2)
     ),
 }
 
@@ -100,7 +100,7 @@ def list_steps(options: argparse.Namespace) -> list[Step]:
         list of `Step`; the last one scores.
 
     Example:
-        >>> options = _reproduce_parser().parse_args(["flickr8k_merge_cider", "--seeds", "1"])
+        >>> options = _reproduce_parser().parse_args(["flickr8k_merge_cider", "--data_path", "data", "--seeds", "1"])
         >>> [step.path.name for step in list_steps(options)]
         ['flickr8k_merge_seed1.h5', 'flickr8k_merge_cider_seed1.h5', 'flickr8k_merge_cider.json']
     """
@@ -114,7 +114,7 @@ def list_steps(options: argparse.Namespace) -> list[Step]:
     results = options.folder / f"{options.row}.json"
     scoring = ["--model_path", *map(str, paths), *_data_options(options), "--nearest", "--out", str(results)]
     scoring += ["--report", str(results.with_suffix(".html"))]
-    scoring += ["--metrics", "meteor"] if shutil.which("java") else []
+    scoring += ["--metrics", "meteor"] if _has_meteor() else []
     return [*steps.values(), Step("evaluate", scoring, results)]
 
 
@@ -122,14 +122,23 @@ def _train(name: str, seed: int, options: argparse.Namespace) -> Iterator[Step]:
     """The steps to one captioner of a row."""
     row = ROWS[name]
     common = [*_data_options(options), "--seed", str(seed)]
-    epochs = ["--epochs", str(options.epochs)] if options.epochs else []
+    epochs = ["--epochs", str(options.epochs)] if options.epochs is not None else []
     start = _model_path(row.preset, seed, options)
     yield Step("train", ["--preset", row.preset, *common, "--model_path", str(start), *epochs], start)
     if row.self_critical is not None:
         path = _model_path(name, seed, options)
-        own = [word for option, value in row.self_critical.items() for word in (f"--{option}", str(value))]
+        settings = row.self_critical | ({"epochs": row.epochs[seed if seed in SEEDS else 0]} if row.epochs else {})
+        own = [word for option, value in settings.items() for word in (f"--{option}", str(value))]
         arguments = ["--start_from", str(start), *common, "--model_path", str(path), *own, *epochs]
         yield Step("self_critical", arguments, path)
+
+
+def _has_meteor() -> bool:
+    try:
+        find_java_tools()
+    except InputError:
+        return False
+    return True
 
 
 def _model_path(row: str, seed: int, options: argparse.Namespace) -> Path:
@@ -146,13 +155,13 @@ def _reproduce_parser() -> argparse.ArgumentParser:
     parser = build_parser(
         "reproduce",
         "Make a row of the published results again: train its captioners with three seeds, and score them together\n"
-        "on the test split, with METEOR where Java is there. A run that was stopped goes on when the same command is\n"
-        "given again, and rows with the same --folder share what they have in common. The rows:\n"
+        "on the test split, with METEOR where Java and pycocoevalcap are there. A run that was stopped goes on when\n"
+        "the same command is given again, and rows with the same --folder share what they have in common. The rows:\n"
         + "\n".join(f"  {row}" for row in [*ROWS, *ENSEMBLES]),
         "flickr8k_merge_cider --data_path data/flickr8k",
     )
     parser.add_argument("row", choices=[*ROWS, *ENSEMBLES], metavar="ROW", help="its name in the table")
-    parser.add_argument("--data_path", default=str(DRAWN), help="dataset folder or caption file")
+    parser.add_argument("--data_path", required=True, help="dataset folder or caption file")
     parser.add_argument("--features", help="feature cache to use or make")
     add_weights_option(parser)
     parser.add_argument("--folder", type=Path, default=Path("runs/reproduce"), help="where everything is written")

@@ -12,6 +12,7 @@ from captioning_utils.reproduce_command import ENSEMBLES, MAINS, ROWS, SEEDS, re
 from captioning_utils.scenes import draw_dataset
 from captioning_utils.self_critical import SelfCriticalConfig
 
+DATA = ("--data_path", "flickr8k")
 RESULTS = Path(__file__).parents[1] / "results" / "flickr8k"
 
 
@@ -42,12 +43,14 @@ def test_the_settings_are_those_of_the_published_captioners(name):
             for free in (*SelfCriticalConfig.FREE, "shortest"):  # which epochs there are and count, not what they do
                 config[free] = further[free]
             assert {key: further[key] for key in config} == config
+            if row.epochs:
+                assert further["epochs"] == row.epochs[seed]
             assert further["best_epoch"] <= SelfCriticalConfig(**row.self_critical).epochs
 
 
 @pytest.mark.parametrize("name", [*ROWS, *ENSEMBLES])
 def test_a_row_is_a_list_of_commands(name, tmp_path, capsys):
-    assert reproduce_main([name, "--folder", str(tmp_path), "--show"]) == 0
+    assert reproduce_main([name, *DATA, "--folder", str(tmp_path), "--show"]) == 0
     commands = read_commands(capsys.readouterr().out)
     assert {command for command, _ in commands} <= {*MAINS}
     assert len({arguments[arguments.index("--model_path") + 1] for _, arguments in commands[:-1]}) == len(commands) - 1
@@ -56,7 +59,7 @@ def test_a_row_is_a_list_of_commands(name, tmp_path, capsys):
 
 
 def test_each_seed_has_its_own_files(tmp_path, capsys):
-    assert reproduce_main(["flickr8k_merge", "--seeds", "0", "3", "--folder", "rows", "--show"]) == 0
+    assert reproduce_main(["flickr8k_merge", *DATA, "--seeds", "0", "3", "--folder", "rows", "--show"]) == 0
     commands = read_commands(capsys.readouterr().out)
     paths = ["rows/flickr8k_merge.h5", "rows/flickr8k_merge_seed3.h5"]
     for seed, path, (command, arguments) in zip("03", paths, commands, strict=False):
@@ -84,4 +87,4 @@ def test_a_row_is_made_and_the_same_command_goes_on(tmp_path, monkeypatch, vgg16
 
 def test_an_ensemble_has_its_own_seeds(tmp_path):
     with pytest.raises(InputError, match="--seeds has no effect"):
-        reproduce_main(["flickr8k_ensemble", "--seeds", "5", "--folder", str(tmp_path)])
+        reproduce_main(["flickr8k_ensemble", *DATA, "--seeds", "5", "--folder", str(tmp_path)])
