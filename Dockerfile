@@ -19,7 +19,7 @@ COPY captioning_utils captioning_utils
 USER 1000
 
 # VGG16's weights (61 MB), fetched here and not when the first visitor waits.
-RUN python -c "from captioning_utils.weights import find_vgg16_weights; print(find_vgg16_weights())"
+RUN python -c "from captioning_utils.encoders import find_vgg16_weights; print(find_vgg16_weights())"
 
 COPY .streamlit .streamlit
 COPY streamlit_app.py ./

@@ -2,8 +2,8 @@
 
 import sys
 
-from captioning_utils.cli import run_command
-from captioning_utils.evaluate_command import evaluate_main
+from captioning_utils.commands.evaluate import evaluate_main
+from captioning_utils.commands.shell import run_command
 
 if __name__ == "__main__":
     sys.exit(run_command(evaluate_main))

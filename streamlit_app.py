@@ -10,9 +10,9 @@ from typing import NamedTuple
 import streamlit as st
 
 import captioning_utils
-from captioning_utils import page
-from captioning_utils.errors import InputError
-from captioning_utils.tables import format_table
+from captioning_utils import InputError
+from captioning_utils.app import page
+from captioning_utils.base.tables import format_table
 
 SAMPLES = (23, 35, 27, 0, 31, 16)  # seeds of the drawn scenes that the page opens with
 SLIDERS = {  # field of GenerationConfig: label, what it does, lowest, highest, step
@@ -93,7 +93,7 @@ def write_captions(photo_key, captioner_key, settings, _photo, _captioner):
 
 @st.cache_data(show_spinner=False, max_entries=2 * page.MAX_PHOTOS)
 def find_attention(photo_key, captioner_key, caption, _photo, _captioner):
-    from captioning_utils.attention_maps import compute_attention_maps
+    from captioning_utils.explain import compute_attention_maps
 
     with start_backend():
         image = _photo.inputs[_captioner.image_encoder().image_size]

@@ -2,7 +2,8 @@
 
 import sys
 
-from captioning_utils.cli import run_command, train_main
+from captioning_utils.commands.shell import run_command
+from captioning_utils.commands.train import train_main
 
 if __name__ == "__main__":
     sys.exit(run_command(train_main))

@@ -30,7 +30,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from captioning_utils.quiet import load_backend
+from captioning_utils.base.backend import load_backend
 
 PHOTOS = {"train2017": 118_287, "val2017": 5_000}
 CAPTIONS = {"train2017": 591_753, "val2017": 25_014}  # a few photos of COCO have six or seven
@@ -147,7 +147,8 @@ def run_stages(folder, min_count, stages):
     from captioning_utils.batches import CaptionBatches
     from captioning_utils.datasets import load_dataset
     from captioning_utils.features import extract_features, load_features
-    from captioning_utils.training import TrainingConfig, prepare_captions, train_captioner
+    from captioning_utils.settings import TrainingConfig
+    from captioning_utils.training import prepare_captions, train_captioner
 
     stages.done("import Keras and its backend")
     dataset = load_dataset(folder)

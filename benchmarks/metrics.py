@@ -64,8 +64,7 @@ def make_captions(data_path, num_images):
 
 def score_here(candidates, references):
     """{metric: (seconds, score)} by this package."""
-    from captioning_utils.cider import Cider
-    from captioning_utils.metrics import compute_bleu, compute_bleu_statistics, compute_rouge_l
+    from captioning_utils.metrics import Cider, compute_bleu, compute_bleu_statistics, compute_rouge_l
 
     def bleu():
         return compute_bleu(compute_bleu_statistics(candidates, references).sum(axis=0))[3]

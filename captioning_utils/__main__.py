@@ -3,14 +3,16 @@
 import sys
 from collections.abc import Sequence
 
-from captioning_utils.cli import REFUSED, generate_main, package_program, run_command, train_main
-from captioning_utils.combine_command import combine_main
-from captioning_utils.data_commands import check_main, download_main
-from captioning_utils.deploy_commands import export_main, pull_main, push_main
-from captioning_utils.evaluate_command import evaluate_main
-from captioning_utils.quickstart import quickstart_main
-from captioning_utils.reproduce_command import reproduce_main
-from captioning_utils.self_critical_command import self_critical_main
+from captioning_utils.commands.combine import combine_main
+from captioning_utils.commands.data import check_main, download_main
+from captioning_utils.commands.deploy import export_main, pull_main, push_main
+from captioning_utils.commands.evaluate import evaluate_main
+from captioning_utils.commands.generate import generate_main
+from captioning_utils.commands.quickstart import quickstart_main
+from captioning_utils.commands.reproduce import reproduce_main
+from captioning_utils.commands.self_critical import self_critical_main
+from captioning_utils.commands.shell import REFUSED, package_program, run_command
+from captioning_utils.commands.train import train_main
 
 COMMANDS = {
     "quickstart": (quickstart_main, "the whole way on the drawn dataset, in a few minutes"),

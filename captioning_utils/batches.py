@@ -7,16 +7,14 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from captioning_utils.errors import InputError
-from captioning_utils.interfaces import FeatureSource
+from captioning_utils.base.errors import InputError
+from captioning_utils.base.types import FeatureSource
 from captioning_utils.text import pad_captions
 
 Row: TypeAlias = tuple[str, list[int]]
 """One caption to train on: the photo's image_id and the caption's token ids."""
-
 Batch: TypeAlias = tuple[tuple[NDArray[np.float32], NDArray[np.int32]], NDArray[np.int32]]
 """`((features, input_tokens), target_tokens)`."""
-
 # Captions of similar length share a batch: so many batches' worth are drawn at random, then sorted by length. Of
 # Flickr8k's positions 2 % are padding then; with rows as long as the longest caption it would be 68 %.
 POOL_BATCHES = 64

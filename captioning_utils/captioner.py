@@ -1,5 +1,7 @@
 """A captioner: decoder, vocabulary and all that is needed to use them on a photo, in one file."""
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 import hashlib
@@ -12,14 +14,15 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from captioning_utils.base.errors import InputError
+from captioning_utils.base.storage import assign_variables, collect_variables, read_storage, write_storage
+from captioning_utils.base.types import AnyPath, Decoder, Fingerprinted
 from captioning_utils.decoders import DecoderConfig, build_config, build_decoder, decoder_name
-from captioning_utils.encoders import ImageEncoder, build_encoder
-from captioning_utils.errors import InputError
-from captioning_utils.generation import IMPOSSIBLE, CaptionGenerator, GenerationConfig
+from captioning_utils.encoders.encoder import ImageEncoder, build_encoder
+from captioning_utils.encoders.last_block import replace_last_block
+from captioning_utils.generation import IMPOSSIBLE, CaptionGenerator
 from captioning_utils.images import ImageSource, load_image
-from captioning_utils.interfaces import AnyPath, Decoder, Fingerprinted
-from captioning_utils.last_block import replace_last_block
-from captioning_utils.storage import assign_variables, collect_variables, read_storage, write_storage
+from captioning_utils.settings import GenerationConfig
 from captioning_utils.text import TextCleaning, Vocabulary
 
 FILE_KIND = "captioner"
@@ -270,10 +273,14 @@ def _kept_captioner(path: Path, modified: int) -> Captioner:
 
 @overload
 def predict_caption(image: ImageSource, captioner: Captioner | AnyPath | None = None, **settings: Any) -> str: ...
+
+
 @overload
 def predict_caption(
     image: Sequence[ImageSource], captioner: Captioner | AnyPath | None = None, **settings: Any
 ) -> list[str]: ...
+
+
 def predict_caption(image: Any, captioner: Captioner | AnyPath | None = None, **settings: Any) -> str | list[str]:
     """Describe a photo in one sentence, with the captioner that ships with the package or one of your own.
 
@@ -324,3 +331,37 @@ def predict_alternatives(
         path = Path(captioner or DEFAULT_CAPTIONER)
         captioner = _kept_captioner(path, path.stat().st_mtime_ns)
     return captioner.caption_images(images, num_captions=num_captions, **settings)
+
+
+def find_captioner(name: AnyPath) -> Captioner:
+    """Open a captioner by the path of its file, or by its name where it ships with the package.
+
+    Args:
+        name: str or `Path`, for example "image_caption_model.h5" or "flickr8k_merge".
+
+    Returns:
+        `Captioner`.
+
+    Raises:
+        InputError: where there is neither; the message lists the names of those shipped.
+
+    Example:
+        >>> find_captioner("flickr8k_merge").training["dataset"]
+        'flickr8k'
+    """
+    shipped = {path.stem: path for path in sorted(PRETRAINED.glob("*.h5"))}
+    path = Path(name) if Path(name).is_file() else shipped.get(str(name))
+    if path is None:
+        raise InputError(f"there is no captioner {str(name)!r}; give the path of a file, or {' or '.join(shipped)}")
+    return load_captioner(path)
+
+
+def list_captioners() -> dict[str, Path]:
+    """The captioners that ship with the package, the default one first; dict of name to `Path`.
+
+    Example:
+        >>> next(iter(list_captioners().values())).suffix
+        '.h5'
+    """
+
+    return {path.stem: path for path in (DEFAULT_CAPTIONER, *sorted(PRETRAINED.glob("*.h5")))}

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from captioning_utils.errors import InputError
-from captioning_utils.files import atomic_write, read_json, write_json
+from captioning_utils.base.errors import InputError
+from captioning_utils.base.files import atomic_write, read_json, write_json
+from captioning_utils.base.types import AnyPath, FeatureEncoder
 from captioning_utils.images import ImageSource, load_image
-from captioning_utils.interfaces import AnyPath, FeatureEncoder
 
 FORMAT_VERSION = 1
 IMAGES_PER_SHARD = 256  # what a killed run loses at most: some 15 seconds of VGG16 on two cores

@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from captioning_utils.errors import InputError
-from captioning_utils.interfaces import AnyPath
+from captioning_utils.base.errors import InputError
+from captioning_utils.base.types import AnyPath
 
 ImageSource: TypeAlias = str | os.PathLike[str] | BinaryIO | Image.Image | NDArray[Any]
 """A photo as `load_image` takes it: a path, an open binary file, a Pillow image or an array."""
-
 # Raster formats only: EPS, for one, would start Ghostscript on a stranger's file. HEIF and AVIF are used where
 # a Pillow plug-in for them is there.
 PHOTO_FORMATS = (
@@ -28,7 +27,6 @@ PHOTO_EXTENSIONS = (
     *(".pgm", ".png", ".ppm", ".tga", ".tif", ".tiff", ".webp"),
 )
 MAX_PIXELS = 89_478_485  # Pillow's own warning limit: 256 MiB as RGB. A small file can claim to be far larger.
-
 _ORIENTATION_TAG = 0x0112
 _ORIENTATIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -65,7 +63,7 @@ def load_image(source: ImageSource, size: tuple[int, int] | None = None) -> NDAr
         (2, 3, 3)
         >>> load_image("no_such_photo.jpg")
         Traceback (most recent call last):
-        captioning_utils.errors.InputError: no_such_photo.jpg is not there; check the path of the photo
+        captioning_utils.InputError: no_such_photo.jpg is not there; check the path of the photo
     """
     image = _load(source)
     return image if size is None else resize_image(image, size)

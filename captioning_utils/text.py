@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from captioning_utils.errors import InputError
+from captioning_utils.base.errors import InputError
 
 RESERVED_WORDS = ("<pad>", "startseq", "endseq", "<unk>")  # a word's place in the vocabulary is its id
 MAX_WORDS_IN_VOCABULARY = 1_000_000  # bounds the memory that a hostile file can ask for

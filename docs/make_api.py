@@ -18,7 +18,7 @@ import pdoc
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from captioning_utils.quiet import load_backend
+from captioning_utils.base.backend import load_backend
 
 PACKAGE = "captioning_utils"
 LIST = Path(__file__).with_name("api.md")

@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from captioning_utils import load_backend
-from captioning_utils.files import atomic_write
+from captioning_utils.base.files import atomic_write
 
 STAMP = "captioning_utils"  # the key in a notebook's metadata
 SECONDS_PER_CELL = 1800  # on a machine that others keep busy
@@ -131,9 +131,8 @@ def _hash_defaults(shipped):
     """Of what changes outputs though no cell changes: the drawings, the default settings, the captioner if shipped."""
     load_backend()
     from captioning_utils.captioner import DEFAULT_CAPTIONER
-    from captioning_utils.generation import GenerationConfig
-    from captioning_utils.scenery import DRAWING_VERSION
-    from captioning_utils.training import TrainingConfig
+    from captioning_utils.scenes.scenery import DRAWING_VERSION
+    from captioning_utils.settings import GenerationConfig, TrainingConfig
 
     captioner = hashlib.sha256(DEFAULT_CAPTIONER.read_bytes()).hexdigest() if shipped else ""
     return _hash([captioner, DRAWING_VERSION, repr(GenerationConfig()), repr(TrainingConfig())])

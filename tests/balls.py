@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from captioning_utils.base.storage import collect_variables
 from captioning_utils.datasets import CaptionDataset
-from captioning_utils.storage import collect_variables
-from captioning_utils.training import TrainingConfig, train_captioner
+from captioning_utils.settings import TrainingConfig
+from captioning_utils.training import train_captioner
 
 COLOURS = ("red", "green", "blue", "white")
 

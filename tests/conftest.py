@@ -11,7 +11,7 @@ import pytest
 @pytest.fixture(scope="session")
 def vgg16_weights():
     """`Path` of VGG16's real weights, fetched once for all sessions; without them the tests fail, not skip."""
-    from captioning_utils.weights import find_vgg16_weights
+    from captioning_utils.encoders import find_vgg16_weights
 
     return find_vgg16_weights()
 

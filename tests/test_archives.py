@@ -4,8 +4,8 @@ import zipfile
 
 import pytest
 
-from captioning_utils.archives import check_room, unpack_zip
-from captioning_utils.errors import InputError
+from captioning_utils import InputError
+from captioning_utils.base.archives import check_room, unpack_zip
 
 
 def write_zip(path, members):

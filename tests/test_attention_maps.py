@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 from keras import ops
 
-from captioning_utils.attention_maps import compute_attention_maps, compute_attention_weights
+from captioning_utils import InputError
 from captioning_utils.captioner import Captioner
 from captioning_utils.decoders import build_decoder
-from captioning_utils.errors import InputError
-from captioning_utils.generation import GenerationConfig
+from captioning_utils.explain import compute_attention_maps
+from captioning_utils.explain.attention_maps import compute_attention_weights
+from captioning_utils.settings import GenerationConfig
 from captioning_utils.text import TextCleaning, build_vocabulary
 
 SETTINGS = {

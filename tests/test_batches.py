@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from captioning_utils import InputError
 from captioning_utils.batches import CaptionBatches
-from captioning_utils.errors import InputError
 
 
 class Numbered:

@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import pytest
 
-from captioning_utils.beam_tree import grow_beam_tree
+from captioning_utils import InputError
 from captioning_utils.captioner import Captioner
 from captioning_utils.decoders import build_decoder
-from captioning_utils.errors import InputError
-from captioning_utils.generation import GenerationConfig
+from captioning_utils.explain import grow_beam_tree
+from captioning_utils.settings import GenerationConfig
 from captioning_utils.text import TextCleaning, build_vocabulary
 
 FEATURES = np.random.default_rng(0).random((2, 6, 8)).astype("float16")

@@ -6,18 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from captioning_utils.captioner import (
-    FORMAT_VERSION,
-    Captioner,
-    load_captioner,
-    predict_alternatives,
-    predict_caption,
-)
+from captioning_utils import InputError
+from captioning_utils.captioner import FORMAT_VERSION, Captioner, load_captioner, predict_alternatives, predict_caption
 from captioning_utils.decoders import build_decoder
-from captioning_utils.errors import InputError
 from captioning_utils.features import FeatureCache
-from captioning_utils.generation import GenerationConfig
 from captioning_utils.images import load_image
+from captioning_utils.settings import GenerationConfig
 from captioning_utils.text import TextCleaning, build_vocabulary
 
 ENCODER = "vgg16 avg float32 224x224 bilinear caffe weights:0123456789abcdef"

@@ -5,8 +5,9 @@ import random
 import numpy as np
 import pytest
 
-from captioning_utils.cider import Cider, iterate_ngrams
-from captioning_utils.errors import InputError
+from captioning_utils import InputError
+from captioning_utils.metrics import Cider
+from captioning_utils.metrics.cider import iterate_ngrams
 
 
 def draw_references(num_images, seed=0):

@@ -9,13 +9,17 @@ import sys
 import pytest
 from PIL import Image
 
-from captioning_utils import cli, evaluate_command
+from captioning_utils import bulk
 from captioning_utils.__main__ import main as package_main
 from captioning_utils.captioner import ScoredCaption
+from captioning_utils.commands import evaluate as evaluate_command
+from captioning_utils.commands import generate as generate_command
+from captioning_utils.commands import options, shell, workspace
+from captioning_utils.commands import train as train_command
 from captioning_utils.datasets import load_dataset
 from captioning_utils.features import extract_features
-from captioning_utils.generation import GenerationConfig
 from captioning_utils.images import load_image
+from captioning_utils.settings import GenerationConfig
 
 
 @pytest.fixture
@@ -28,10 +32,12 @@ def photos(tmp_path):
 
 
 def run(main, *arguments):
-    return cli.run_command(main, [str(argument) for argument in arguments])
+    return shell.run_command(main, [str(argument) for argument in arguments])
 
 
-@pytest.mark.parametrize("main", [cli.train_main, cli.generate_main, evaluate_command.evaluate_main])
+@pytest.mark.parametrize(
+    "main", [train_command.train_main, generate_command.generate_main, evaluate_command.evaluate_main]
+)
 def test_help_teaches(main, capsys):
     with pytest.raises(SystemExit) as stop:
         main(["--help"])
@@ -43,19 +49,19 @@ def test_help_teaches(main, capsys):
 
 
 def test_the_options_that_similar_projects_have_are_there():
-    train = cli._train_parser().parse_args(
+    train = train_command._train_parser().parse_args(
         "--data_path d --model_path m.h5 --epochs 3 --batch_size 8 --learning_rate 0.01 --save_every 2 --encoder "
         "resnet50 --decoder merge --features f.pkl --seed 4".split()
     )
     assert (train.epochs, train.save_every, train.learning_rate) == (3, 2, 0.01)
-    generate = cli._generate_parser().parse_args(
+    generate = generate_command._generate_parser().parse_args(
         "--image_path a.jpg b.jpg --model_path m.h5 --max_length 9 --beam_size 4 --temperature 0.5".split()
     )
     assert (generate.image_path, generate.beam_size, generate.temperature) == (["a.jpg", "b.jpg"], 4, 0.5)
 
 
 def test_generate_prints_a_sentence_a_photo(photos, vgg16_weights, capsys):
-    assert run(cli.generate_main, "--image_path", photos) == cli.OK
+    assert run(generate_command.generate_main, "--image_path", photos) == shell.OK
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(": ")[0] for line in lines] == [str(photos / "a.jpg"), str(photos / "b.png")]
     assert all(len(line.split(": ")[1].split()) >= 2 for line in lines)
@@ -64,7 +70,10 @@ def test_generate_prints_a_sentence_a_photo(photos, vgg16_weights, capsys):
 @pytest.mark.parametrize("suffix", ["json", "csv"])
 def test_generate_writes_a_table(photos, vgg16_weights, tmp_path, suffix):
     out = tmp_path / f"captions.{suffix}"
-    assert run(cli.generate_main, "--image_path", photos, "--out", out, "--num_captions", 2, "--beam_size", 2) == cli.OK
+    assert (
+        run(generate_command.generate_main, "--image_path", photos, "--out", out, "--num_captions", 2, "--beam_size", 2)
+        == shell.OK
+    )
     rows = json.loads(out.read_text()) if suffix == "json" else list(csv.DictReader(out.open()))
     assert [row["image"] for row in rows] == [str(photos / name) for name in ("a.jpg", "a.jpg", "b.png", "b.png")]
     assert float(rows[0]["score"]) >= float(rows[1]["score"])
@@ -73,7 +82,7 @@ def test_generate_writes_a_table(photos, vgg16_weights, tmp_path, suffix):
 def test_an_unreadable_photo_is_named_and_the_rest_is_done(photos, vgg16_weights, capsys):
     (photos / "c.jpg").write_text("this is no photo")
     (photos / "d.jpg").write_bytes(b"")
-    assert run(cli.generate_main, "--image_path", photos) == cli.PARTLY
+    assert run(generate_command.generate_main, "--image_path", photos) == shell.PARTLY
     captured = capsys.readouterr()
     assert len(captured.out.splitlines()) == 2
     assert "c.jpg" in captured.err
@@ -94,7 +103,7 @@ def test_an_unreadable_photo_is_named_and_the_rest_is_done(photos, vgg16_weights
 )
 def test_generate_refuses_in_one_line(photos, vgg16_weights, capsys, arguments, message):
     arguments = [argument.format(photos=photos) for argument in arguments]
-    assert run(cli.generate_main, *arguments) == cli.REFUSED
+    assert run(generate_command.generate_main, *arguments) == shell.REFUSED
     errors = capsys.readouterr().err
     assert message in errors
     assert len(errors.splitlines()) == 1
@@ -103,8 +112,8 @@ def test_generate_refuses_in_one_line(photos, vgg16_weights, capsys, arguments, 
 
 def test_generate_refuses_another_ending_before_the_work(photos, capsys):
     with pytest.raises(SystemExit) as stop:
-        cli.generate_main(["--image_path", str(photos), "--out", "captions.txt"])
-    assert stop.value.code == cli.REFUSED
+        generate_command.generate_main(["--image_path", str(photos), "--out", "captions.txt"])
+    assert stop.value.code == shell.REFUSED
     assert "captions.txt" in capsys.readouterr().err
 
 
@@ -144,7 +153,7 @@ class ToyCaptioner:
 def toy_captioner(monkeypatch):
     captioner = ToyCaptioner()
     monkeypatch.setattr("captioning_utils.captioner.load_captioner", lambda path: captioner)
-    monkeypatch.setattr(cli, "PHOTOS_AT_ONCE", 2)
+    monkeypatch.setattr(bulk, "PHOTOS_AT_ONCE", 2)
     return captioner
 
 
@@ -157,7 +166,7 @@ def five_photos(photos):
 
 def test_each_part_of_the_photos_draws_anew(five_photos, toy_captioner):
     options = ["--temperature", 1, "--seed", 2**32 - 2, "--weights", "vgg16.h5"]
-    assert run(cli.generate_main, "--image_path", five_photos, *options) == cli.OK
+    assert run(generate_command.generate_main, "--image_path", five_photos, *options) == shell.OK
     assert toy_captioner.seeds == [2**32 - 2, 0, 2]
     assert toy_captioner.weights[0] == "vgg16.h5"
 
@@ -169,18 +178,21 @@ def test_what_was_done_is_kept_when_the_user_stops(five_photos, toy_captioner, t
         return load(image, size)
 
     monkeypatch.setattr("captioning_utils.images.load_image", stop)
-    assert run(cli.generate_main, "--image_path", five_photos) == 130
+    assert run(generate_command.generate_main, "--image_path", five_photos) == 130
     captured = capsys.readouterr()
     assert [line.split(": ")[1] for line in captured.out.splitlines()] == ["navy", "green", "navy", "navy"]
     assert captured.err == "stopped\n"  # nothing is said about going on: it would begin anew
-    assert run(cli.generate_main, "--image_path", five_photos, "--out", tmp_path / "a.json") == 130
+    assert run(generate_command.generate_main, "--image_path", five_photos, "--out", tmp_path / "a.json") == 130
     assert len(json.loads((tmp_path / "a.json").read_text())) == 4
 
 
 def test_a_table_is_not_overwritten_when_no_photo_can_be_read(toy_captioner, tmp_path, capsys):
     (tmp_path / "torn.jpg").write_text("torn")
     (tmp_path / "a.csv").write_text("precious")
-    assert run(cli.generate_main, "--image_path", tmp_path / "torn.jpg", "--out", tmp_path / "a.csv") == cli.REFUSED
+    assert (
+        run(generate_command.generate_main, "--image_path", tmp_path / "torn.jpg", "--out", tmp_path / "a.csv")
+        == shell.REFUSED
+    )
     assert (tmp_path / "a.csv").read_text() == "precious"
     assert "torn.jpg" in capsys.readouterr().err
 
@@ -189,7 +201,7 @@ def test_a_table_is_not_overwritten_when_no_photo_can_be_read(toy_captioner, tmp
 def test_a_photo_with_a_name_in_latin_1_is_described(photos, toy_captioner, tmp_path, capsys):
     os.rename(photos / "a.jpg", os.fsencode(photos) + b"/caf\xe9.jpg")
     for arguments in ([], ["--out", tmp_path / "a.csv"], ["--out", tmp_path / "a.json"]):
-        assert run(cli.generate_main, "--image_path", photos, *arguments) == cli.OK
+        assert run(generate_command.generate_main, "--image_path", photos, *arguments) == shell.OK
     assert "caf\ufffd.jpg: navy" in capsys.readouterr().out
     assert "caf\ufffd.jpg,navy" in (tmp_path / "a.csv").read_text(encoding="utf-8")
     assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))[1]["image"].endswith("caf\ufffd.jpg")
@@ -200,19 +212,19 @@ def test_a_photo_with_a_name_in_latin_1_is_described(photos, toy_captioner, tmp_
 
 def test_the_options_of_training_are_those_of_its_configuration():
     from captioning_utils.decoders import DECODERS
-    from captioning_utils.training import TrainingConfig
+    from captioning_utils.settings import TrainingConfig
 
-    options, config = cli._train_parser().parse_args([]), TrainingConfig()
-    names = [name for name, _, _ in cli.TRAINING_OPTIONS]
+    options, config = train_command._train_parser().parse_args([]), TrainingConfig()
+    names = [name for name, _, _ in train_command.TRAINING_OPTIONS]
     assert {name: getattr(options, name) for name in names} == {name: getattr(config, name) for name in names}
     assert options.decoder == config.decoder
-    assert {*cli.DECODER_NAMES, "ensemble"} == set(DECODERS)  # an ensemble is combined, not trained
+    assert {*train_command.DECODER_NAMES, "ensemble"} == set(DECODERS)  # an ensemble is combined, not trained
 
 
 def test_the_options_of_generation_are_fields_of_its_configuration():
     fields = {field.name for field in dataclasses.fields(GenerationConfig)}
-    assert {name for name, _, _ in cli.GENERATION_OPTIONS} == fields
-    for parser in (cli._generate_parser(), evaluate_command._evaluate_parser()):
+    assert {name for name, _, _ in options.GENERATION_OPTIONS} == fields
+    for parser in (generate_command._generate_parser(), evaluate_command._evaluate_parser()):
         assert {name: parser.get_default(name) for name in fields} == dict.fromkeys(fields)
 
 
@@ -223,7 +235,7 @@ def no_extraction(monkeypatch):
     def fail(*arguments):
         raise AssertionError("the features are extracted although the command must fail")
 
-    monkeypatch.setattr("captioning_utils.encoders.build_encoder", lambda *arguments: ToyEncoder())
+    monkeypatch.setattr("captioning_utils.encoders.encoder.build_encoder", lambda *arguments: ToyEncoder())
     monkeypatch.setattr("captioning_utils.features.extract_features", fail)
 
 
@@ -242,7 +254,7 @@ def test_train_refuses_before_the_expensive_step(
     tiny_dataset, tmp_path, monkeypatch, no_extraction, capsys, arguments, message
 ):
     monkeypatch.chdir(tmp_path)
-    assert run(cli.train_main, "--data_path", tiny_dataset, "--layer", "avg", *arguments) == cli.REFUSED
+    assert run(train_command.train_main, "--data_path", tiny_dataset, "--layer", "avg", *arguments) == shell.REFUSED
     errors = capsys.readouterr().err
     assert message in errors
     assert errors.count("\n") == 1
@@ -252,39 +264,39 @@ def test_train_needs_photos_to_validate_with(tiny_dataset, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     table = tiny_dataset / "captions.csv"
     table.write_text(table.read_text().replace(",val", ",test"))
-    assert run(cli.train_main, "--data_path", tiny_dataset) == cli.REFUSED
+    assert run(train_command.train_main, "--data_path", tiny_dataset) == shell.REFUSED
     assert "the val split of tiny is empty (train 8, val 0, test 4); training needs" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("option", "value"), [("--decoder", "lstm"), ("--encoder", "vgg"), ("--dtype", "int8")])
 def test_train_refuses_unknown_names_at_once(capsys, option, value):
     with pytest.raises(SystemExit) as stop:
-        cli.train_main([option, value])
-    assert stop.value.code == cli.REFUSED
+        train_command.train_main([option, value])
+    assert stop.value.code == shell.REFUSED
     assert f"invalid choice: '{value}'" in capsys.readouterr().err
 
 
 def test_features_belong_to_the_folder_of_the_photos(tiny_dataset, tmp_path):
     by_folder, by_file = load_dataset(tiny_dataset), load_dataset(tiny_dataset / "captions.csv")
     copy = load_dataset(shutil.copytree(tiny_dataset, tmp_path / "copy" / "tiny"))
-    path = cli.default_features_path(by_folder, ToyEncoder())
-    assert path == cli.default_features_path(by_file, ToyEncoder())
+    path = workspace.default_features_path(by_folder, ToyEncoder())
+    assert path == workspace.default_features_path(by_file, ToyEncoder())
     assert path.name.startswith("tiny-")
-    assert path != cli.default_features_path(copy, ToyEncoder())
+    assert path != workspace.default_features_path(copy, ToyEncoder())
 
 
 def test_photos_of_another_dataset_in_the_same_cache_are_nobodys_fault(tiny_dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr("captioning_utils.encoders.build_encoder", lambda *arguments: ToyEncoder())
+    monkeypatch.setattr("captioning_utils.encoders.encoder.build_encoder", lambda *arguments: ToyEncoder())
     other = tmp_path / "other.png"
     other.write_text("torn")
     photos = {"other.png": other, "0.png": tiny_dataset / "images" / "0.png"}
     extract_features(photos, ToyEncoder(), tmp_path / "f.pkl")
     arguments = ["--data_path", tiny_dataset, "--epochs", 1, "--min_count", 1, "--features", tmp_path / "f.pkl"]
-    assert run(cli.train_main, *arguments, "--model_path", tmp_path / "a.h5") == cli.OK
+    assert run(train_command.train_main, *arguments, "--model_path", tmp_path / "a.h5") == shell.OK
     (tiny_dataset / "images" / "new.png").write_text("torn")
     with open(tiny_dataset / "captions.csv", "a") as table:
         table.write("\nnew.png,A torn photo .,train")
-    assert run(cli.train_main, *arguments, "--model_path", tmp_path / "b.h5") == cli.PARTLY
+    assert run(train_command.train_main, *arguments, "--model_path", tmp_path / "b.h5") == shell.PARTLY
 
 
 @pytest.fixture
@@ -303,12 +315,15 @@ def tiny_dataset(tmp_path):
 def test_train_then_generate(tiny_dataset, vgg16_weights, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     arguments = ["--data_path", tiny_dataset, "--epochs", 2, "--min_count", 1, "--model_path", "model.h5"]
-    assert run(cli.train_main, *arguments, "--log_dir", "logs") == cli.OK
+    assert run(train_command.train_main, *arguments, "--log_dir", "logs") == shell.OK
     assert "model.h5: best after epoch" in capsys.readouterr().out
     assert list((tmp_path / "logs").rglob("events.out.tfevents.*"))  # TensorBoard's
     assert (tmp_path / "model.h5").is_file()
     assert list((tmp_path / "data" / "features").glob("tiny-*-vgg16-*.pkl"))
-    assert run(cli.generate_main, "--image_path", tiny_dataset / "images", "--model_path", "model.h5") == cli.OK
+    assert (
+        run(generate_command.generate_main, "--image_path", tiny_dataset / "images", "--model_path", "model.h5")
+        == shell.OK
+    )
     assert len(capsys.readouterr().out.splitlines()) == 12
 
 
@@ -324,7 +339,7 @@ def test_train_then_generate(tiny_dataset, vgg16_weights, tmp_path, monkeypatch,
 def test_train_refuses_a_broken_dataset_and_writes_nothing(tiny_dataset, tmp_path, monkeypatch, capsys, edit, message):
     monkeypatch.chdir(tmp_path)
     edit(tiny_dataset)
-    assert run(cli.train_main, "--data_path", tiny_dataset, "--model_path", "model.h5") == cli.REFUSED
+    assert run(train_command.train_main, "--data_path", tiny_dataset, "--model_path", "model.h5") == shell.REFUSED
     errors = capsys.readouterr().err
     assert errors.startswith("error: ")
     assert message in errors
@@ -334,9 +349,9 @@ def test_train_refuses_a_broken_dataset_and_writes_nothing(tiny_dataset, tmp_pat
 def test_features_of_another_encoder_are_refused(tiny_dataset, vgg16_weights, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     arguments = ["--data_path", tiny_dataset, "--epochs", 1, "--min_count", 1, "--features", tmp_path / "f.pkl"]
-    assert run(cli.train_main, *arguments) == cli.OK
+    assert run(train_command.train_main, *arguments) == shell.OK
     capsys.readouterr()
-    assert run(cli.train_main, *arguments, "--layer", "avgmax", "--model_path", "other.h5") == cli.REFUSED
+    assert run(train_command.train_main, *arguments, "--layer", "avgmax", "--model_path", "other.h5") == shell.REFUSED
     errors = capsys.readouterr().err
     assert "vgg16 grid " in errors
     assert "vgg16 avgmax " in errors
@@ -357,7 +372,7 @@ def test_collapsed_captions_are_warned_about(capsys):
         def get(self, image_ids):
             return image_ids
 
-    cli.show_samples(Collapsed(), Dataset(), Features.fromkeys(Dataset.splits["val"]))
+    train_command.show_samples(Collapsed(), Dataset(), Features.fromkeys(Dataset.splits["val"]))
     captured = capsys.readouterr()
     assert "1 different sentences for 40 photos" in captured.out
     assert "nearly every photo gets the same sentence" in captured.err
@@ -366,22 +381,22 @@ def test_collapsed_captions_are_warned_about(capsys):
 def test_the_package_lists_its_commands(capsys):
     assert package_main([]) == 0
     assert "quickstart" in capsys.readouterr().out
-    assert package_main(["fly"]) == cli.REFUSED
+    assert package_main(["fly"]) == shell.REFUSED
 
 
 def test_stopped_by_the_user(capsys):
     def main(arguments):
         raise KeyboardInterrupt
 
-    assert cli.run_command(main) == 130
+    assert shell.run_command(main) == 130
     assert capsys.readouterr().err == "stopped\n"
-    assert cli.run_command(cli.when_stopped("the same command goes on from here")(main)) == 130
+    assert shell.run_command(shell.when_stopped("the same command goes on from here")(main)) == 130
     assert capsys.readouterr().err == "stopped; the same command goes on from here\n"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has other pipes")
 def test_a_reader_that_has_seen_enough_is_no_error():
-    code = "from captioning_utils import cli; cli.run_command(lambda a: [print(n, flush=True) for n in range(10**6)])"
+    code = "from captioning_utils import cli; shell.run_command(lambda a: [print(n, flush=True) for n in range(10**6)])"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"0\n"
         process.stdout.close()
@@ -390,7 +405,7 @@ def test_a_reader_that_has_seen_enough_is_no_error():
 
 def test_a_name_that_the_terminal_cannot_show_does_not_end_the_run(capsys):
     name = b"caf\xe9.jpg".decode("utf-8", "surrogateescape")  # as Linux gives a name in Latin-1
-    assert cli.run_command(lambda arguments: print(name) or cli.OK) == cli.OK
+    assert shell.run_command(lambda arguments: print(name) or shell.OK) == shell.OK
     assert capsys.readouterr().out == "caf\\udce9.jpg\n"
 
 
@@ -403,7 +418,7 @@ def test_a_name_that_the_terminal_cannot_show_does_not_end_the_run(capsys):
 )
 def test_help_shows_the_command_as_it_was_called(monkeypatch, called, program):
     monkeypatch.setattr("sys.argv", [called])
-    text = cli._train_parser().format_help()
+    text = train_command._train_parser().format_help()
     assert f"usage: {program} [options]" in text
     assert f"example: {program} --data_path" in text
 
@@ -413,4 +428,4 @@ def test_a_defect_is_not_dressed_up_as_bad_input():
         raise ValueError("a defect")
 
     with pytest.raises(ValueError, match="a defect"):
-        cli.run_command(main)
+        shell.run_command(main)

@@ -10,7 +10,8 @@ import pytest
 from captioning_utils.batches import CaptionBatches
 from captioning_utils.datasets import load_dataset
 from captioning_utils.features import extract_features
-from captioning_utils.training import TrainingConfig, prepare_captions
+from captioning_utils.settings import TrainingConfig
+from captioning_utils.training import prepare_captions
 
 pytest.importorskip("resource", reason="the benchmark reads the memory as Linux and macOS tell it")
 

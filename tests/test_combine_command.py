@@ -1,9 +1,9 @@
 import pytest
 from balls import make_balls, train
 
+from captioning_utils import InputError
 from captioning_utils.captioner import load_captioner
-from captioning_utils.combine_command import combine_main
-from captioning_utils.errors import InputError
+from captioning_utils.commands.combine import combine_main
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from captioning_utils.cider import Cider
-from captioning_utils.consensus import SHARPNESS, measure_agreement
+from captioning_utils.generation import SHARPNESS, measure_agreement
+from captioning_utils.metrics import Cider
 
 SENTENCES = [
     ["a", "dog", "runs", "on", "the", "grass"],

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from captioning_utils import cli
 from captioning_utils.__main__ import main
-from captioning_utils.dataset_check import MAX_WORDS, MIN_COUNT, check_dataset
+from captioning_utils.commands import shell
+from captioning_utils.datasets import check_dataset
+from captioning_utils.datasets.check_captions import MAX_WORDS, MIN_COUNT
 from captioning_utils.scenes import draw_dataset
 
 
@@ -226,7 +227,7 @@ def test_rare_words(folder):
 
 
 def test_the_limits_are_those_of_training():
-    from captioning_utils.training import TrainingConfig
+    from captioning_utils.settings import TrainingConfig
 
     assert (TrainingConfig().max_words, TrainingConfig().min_count) == (MAX_WORDS, MIN_COUNT)
 
@@ -242,20 +243,20 @@ def test_drawn_scenes_have_nothing_to_mend(tmp_path):
 
 
 def test_the_command(folder, tmp_path, capsys):
-    assert main(["check", str(folder)]) == cli.OK
+    assert main(["check", str(folder)]) == shell.OK
     (folder / "Images" / "000.jpg").write_bytes(b"")
-    assert main(["check", str(folder), "--json", str(tmp_path / "out.json")]) == cli.PARTLY
+    assert main(["check", str(folder), "--json", str(tmp_path / "out.json")]) == shell.PARTLY
     out = capsys.readouterr().out
     assert "Nothing to mend was found." in out
     assert "worth a look: 1 photo cannot be read: '000.jpg'" in out
     written = json.loads((tmp_path / "out.json").read_text())
     assert written["verdict"] == "look"
     assert written["findings"][0]["kind"] == "unreadable_photos"
-    assert main(["check", str(tmp_path / "nothing")]) == cli.REFUSED
+    assert main(["check", str(tmp_path / "nothing")]) == shell.REFUSED
     assert "cannot be trained on" in capsys.readouterr().out
 
 
 def test_the_command_can_leave_the_photos_closed(folder, capsys):
     (folder / "Images" / "000.jpg").write_bytes(b"")
-    assert main(["check", str(folder), "--skip_photos", "--captions", "captions.csv"]) == cli.OK
+    assert main(["check", str(folder), "--skip_photos", "--captions", "captions.csv"]) == shell.OK
     assert "opening" not in capsys.readouterr().err

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from captioning_utils import InputError
 from captioning_utils.datasets import CaptionDataset, load_dataset
-from captioning_utils.errors import InputError
 
 SHARED = Path(__file__).parents[2] / "shared"
 NAMES = [f"{number}.jpg" for number in range(10)]

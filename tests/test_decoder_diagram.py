@@ -8,10 +8,10 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.patches import FancyBboxPatch
 
-from captioning_utils.decoder_diagram import plot_decoder
+from captioning_utils import InputError
 from captioning_utils.decoders import DECODERS, build_decoder
-from captioning_utils.errors import InputError
-from captioning_utils.plots import DescribedFigure
+from captioning_utils.explain import plot_decoder
+from captioning_utils.plots.figure import DescribedFigure
 
 CASES = {
     "merge-pooled": ("merge", (12,), {"embedding_dim": 8, "hidden_dim": 16}),

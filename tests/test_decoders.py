@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from keras import ops
 
-from captioning_utils.attention_maps import compute_attention_weights
+from captioning_utils import InputError
+from captioning_utils.base.storage import assign_variables, collect_variables
 from captioning_utils.decoders import build_decoder, decoder_name
 from captioning_utils.decoders.attention import compute_coverage_loss
-from captioning_utils.errors import InputError
-from captioning_utils.storage import assign_variables, collect_variables
+from captioning_utils.explain.attention_maps import compute_attention_weights
 from captioning_utils.training import masked_cross_entropy
 
 VOCABULARY = 23

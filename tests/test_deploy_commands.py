@@ -4,14 +4,18 @@ import shlex
 import pytest
 from test_packaging import ROOT
 
-from captioning_utils import __main__, cli, deploy_commands, evaluate_command
-from captioning_utils.cli import OK, REFUSED, run_command
+from captioning_utils import __main__
+from captioning_utils.commands import deploy as deploy_commands
+from captioning_utils.commands import evaluate as evaluate_command
+from captioning_utils.commands import generate as generate_command
+from captioning_utils.commands import shell
+from captioning_utils.commands.shell import OK, REFUSED, run_command
 
 PARSERS = {
     "export": deploy_commands._export_parser,
     "push": deploy_commands._push_parser,
     "pull": deploy_commands._pull_parser,
-    "generate": cli._generate_parser,
+    "generate": generate_command._generate_parser,
     "evaluate": evaluate_command._evaluate_parser,
 }
 DEPLOYMENT = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
@@ -31,7 +35,7 @@ def test_the_commands_name_themselves_as_they_were_called(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["/usr/bin/captioning"])
     assert __main__.main() == OK
     assert "usage: captioning COMMAND" in capsys.readouterr().out
-    assert cli.build_parser("pull", "{program}", "").description == "captioning pull"
+    assert shell.build_parser("pull", "{program}", "").description == "captioning pull"
 
 
 def test_every_command_of_the_deployment_page_exists():

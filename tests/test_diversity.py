@@ -5,9 +5,9 @@ import math
 
 import pytest
 
-from captioning_utils.diversity import compute_diversity, compute_set_diversity, repeats_trigram
-from captioning_utils.errors import InputError
-from captioning_utils.metrics import compute_scores
+from captioning_utils import InputError
+from captioning_utils.metrics import compute_diversity, compute_scores, compute_set_diversity
+from captioning_utils.metrics.diversity import repeats_trigram
 
 TRAIN = ["A dog runs.", "A dog sits on grass.", "Two men talk."]
 

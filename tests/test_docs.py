@@ -11,12 +11,14 @@ import pytest
 from docs_commands import NOT_RUN, Step, check_step, collect_options, read_steps, run_step
 
 import captioning_utils
-from captioning_utils import quickstart, scenes
 from captioning_utils.__main__ import COMMANDS
+from captioning_utils.base.files import write_json
 from captioning_utils.captioner import DEFAULT_CAPTIONER
-from captioning_utils.cli import OK, PARTLY
-from captioning_utils.files import write_json
-from captioning_utils.results_table import TABLE, fill_tables
+from captioning_utils.commands import quickstart
+from captioning_utils.commands.results_table import TABLE, fill_tables
+from captioning_utils.commands.shell import OK, PARTLY
+from captioning_utils.scenes import dataset as scenes_dataset
+from captioning_utils.scenes import scene
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("captioning_utils", "data", "docs", "notebooks", "results", "tests")
@@ -73,13 +75,13 @@ def sections_of(page):
 def things(tmp_path_factory, vgg16_weights):
     """What readers have on their disk, small: datasets, photos, captions of another captioner."""
     folder = tmp_path_factory.mktemp("things")
-    drawn = scenes.draw_dataset(folder / "data" / "drawn", SCENES)
+    drawn = scenes_dataset.draw_dataset(folder / "data" / "drawn", SCENES)
     for name in ("flickr8k", "my_photos"):
         shutil.copytree(drawn, folder / "data" / name)
     (folder / "data" / "features").mkdir()
     (folder / "holiday").mkdir()
     for seed, name in enumerate(("photo.jpg", "a.jpg", "b.jpg", "holiday/1.jpg", "holiday/2.jpg")):
-        scenes.draw_scene(scenes.generate_scene(seed)).save(folder / name)
+        scenes_dataset.draw_scene(scene.generate_scene(seed)).save(folder / name)
     write_json(folder / "refs.json", {"1.jpg": ["a dog runs", "the dog is running"], "2.jpg": ["two cats", "cats"]})
     write_json(folder / "captions_of_any_captioner.json", {"1.jpg": "a dog", "2.jpg": "two cats sleep"})
     return folder
@@ -95,7 +97,9 @@ def reader(things, tmp_path, monkeypatch):
     for path in things.iterdir():  # links, so that all pages share the features, which go by the photos' real path
         (tmp_path / path.name).symlink_to(path)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(scenes, "draw_dataset", functools.partial(scenes.draw_dataset, num_scenes=SCENES))
+    monkeypatch.setattr(
+        scenes_dataset, "draw_dataset", functools.partial(scenes_dataset.draw_dataset, num_scenes=SCENES)
+    )
     monkeypatch.setattr(quickstart, "SETTINGS", quickstart.SETTINGS | {"epochs": 1})
     return tmp_path
 

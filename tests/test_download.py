@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from captioning_utils import cli, data_commands, transfer
+from captioning_utils import InputError
 from captioning_utils.__main__ import main
-from captioning_utils.download import COCO_ARCHIVES, WITHOUT_DOWNLOAD, CocoArchive, download_coco, find_dataset
-from captioning_utils.errors import InputError
+from captioning_utils.base import transfer
+from captioning_utils.commands import data as data_commands
+from captioning_utils.commands import shell
+from captioning_utils.datasets import download_coco
+from captioning_utils.datasets.download import COCO_ARCHIVES, WITHOUT_DOWNLOAD, CocoArchive, find_dataset
 
 
 def zip_bytes(members):
@@ -146,7 +149,7 @@ def run(*arguments):
 
 @pytest.mark.parametrize("name", WITHOUT_DOWNLOAD)
 def test_says_where_to_get_it_and_where_to_put_it(tmp_path, capsys, name):
-    assert run("download", name, "--to", tmp_path) == cli.REFUSED
+    assert run("download", name, "--to", tmp_path) == shell.REFUSED
     captured = capsys.readouterr()
     assert captured.out.count("https://") >= 2
     assert f"Put the .zip files into {tmp_path / name}" in captured.out
@@ -166,19 +169,19 @@ def put_archives(folder):
 
 def test_unpacks_what_was_put_there(tmp_path, capsys):
     put_archives(tmp_path / "flickr8k")
-    assert run("download", "flickr8k", "--to", tmp_path) == cli.OK
+    assert run("download", "flickr8k", "--to", tmp_path) == shell.OK
     out = capsys.readouterr().out
     assert "train 1 photo, val 1 photo, test 1 photo" in out
     assert f"check {tmp_path / 'flickr8k'}" in out
     for archive in (tmp_path / "flickr8k").glob("*.zip"):
         archive.unlink()
-    assert run("download", "flickr8k", "--to", tmp_path) == cli.OK  # already there
+    assert run("download", "flickr8k", "--to", tmp_path) == shell.OK  # already there
 
 
 def test_half_of_it_is_not_enough(tmp_path, capsys):
     put_archives(tmp_path / "flickr8k")
     (tmp_path / "flickr8k" / "Flickr8k_Dataset.zip").unlink()
-    assert run("download", "flickr8k", "--to", tmp_path) == cli.REFUSED
+    assert run("download", "flickr8k", "--to", tmp_path) == shell.REFUSED
     captured = capsys.readouterr()
     assert "Flickr8k_Dataset.zip" in captured.out
     assert "none of the 3 photos" in captured.err
@@ -196,7 +199,7 @@ def test_the_command_names_terms_and_size_before_it_fetches(tmp_path, monkeypatc
     asked = []
     monkeypatch.setattr(data_commands, "download_coco", lambda folder: asked.append(folder) or find_dataset(folder))
     put_archives(tmp_path / "coco")
-    assert run("download", "coco", "--to", tmp_path) == cli.OK
+    assert run("download", "coco", "--to", tmp_path) == shell.OK
     assert asked == [Path(tmp_path) / "coco"]
     assert "CC BY 4.0" in capsys.readouterr().out
 
@@ -212,5 +215,5 @@ def test_the_command_names_terms_and_size_before_it_fetches(tmp_path, monkeypatc
 def test_an_unknown_dataset(capsys):
     with pytest.raises(SystemExit) as stop:
         run("download", "imagenet")
-    assert stop.value.code == cli.REFUSED
+    assert stop.value.code == shell.REFUSED
     assert "flickr30k" in capsys.readouterr().err

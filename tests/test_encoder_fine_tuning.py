@@ -3,26 +3,20 @@ import keras
 import numpy as np
 import pytest
 
+from captioning_utils import InputError
+from captioning_utils.base.storage import collect_variables
 from captioning_utils.captioner import Captioner, load_captioner, predict_caption
-from captioning_utils.cli import default_features_path
+from captioning_utils.commands.workspace import default_features_path
 from captioning_utils.datasets import load_dataset
 from captioning_utils.decoders import build_decoder
-from captioning_utils.encoder_fine_tuning import (
-    ENCODER_RATE,
-    FlippedBatches,
-    MirroredTrunk,
-    TwoRateAdam,
-    fine_tune_encoder,
-)
 from captioning_utils.encoders import build_encoder
-from captioning_utils.errors import InputError
+from captioning_utils.encoders.last_block import split_encoder
 from captioning_utils.features import FeatureCache, extract_features
-from captioning_utils.generation import GenerationConfig
-from captioning_utils.last_block import split_encoder
 from captioning_utils.scenes import draw_dataset
-from captioning_utils.storage import collect_variables
+from captioning_utils.settings import GenerationConfig, TrainingConfig
 from captioning_utils.text import TextCleaning, build_vocabulary, clean_caption
-from captioning_utils.training import TrainingConfig
+from captioning_utils.training import fine_tune_encoder
+from captioning_utils.training.encoder_tuning import ENCODER_RATE, FlippedBatches, MirroredTrunk, TwoRateAdam
 
 SETTINGS = {"embedding_dim": 8, "hidden_dim": 16}
 

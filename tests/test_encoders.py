@@ -4,11 +4,12 @@ import hashlib
 import numpy as np
 import pytest
 
-from captioning_utils import encoders, weights
-from captioning_utils.encoders import ENCODERS, build_encoder, compute_weights_hash
-from captioning_utils.errors import InputError
+from captioning_utils import InputError
+from captioning_utils.encoders import ENCODERS, build_encoder, vgg16_arrays, weights
+from captioning_utils.encoders import encoder as encoder_module
+from captioning_utils.encoders.encoder import compute_weights_hash
+from captioning_utils.encoders.vgg16_arrays import KerasFile
 from captioning_utils.images import resize_image
-from captioning_utils.weights import KerasFile
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ def test_other_encoders_have_two_scales_too(name, size, regions):
 
 def test_fc2_comes_from_a_file_with_the_dense_top(tmp_path, vgg16_weights, write_legacy_weights, photos):
     bias = np.linspace(-1, 1, 4096, dtype=np.float32)
-    layers = weights.load_vgg16_arrays(vgg16_weights)
+    layers = vgg16_arrays.load_vgg16_arrays(vgg16_weights)
     layers |= {"fc1": ((25088, 4096), np.zeros(4096, np.float32)), "fc2": ((4096, 4096), bias)}
     write_legacy_weights(tmp_path / "top.h5", layers)
     features = build_encoder("vgg16", "fc2", weights_path=tmp_path / "top.h5").encode(photos[:1])
@@ -155,7 +156,7 @@ def published(tmp_path, monkeypatch, write_legacy_weights, serve_folder):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.setitem(ENCODERS, "efficientnet_v2_b0", dataclasses.replace(spec, weights_file=file))
     url = serve_folder(tmp_path / "bucket")
-    monkeypatch.setattr(encoders, "find_keras_weights", lambda file: weights.find_keras_weights(file, url))
+    monkeypatch.setattr(encoder_module, "find_keras_weights", lambda file: weights.find_keras_weights(file, url))
     return model, path
 
 
@@ -196,8 +197,10 @@ class StandIn:
 
 def test_batches_of_any_size_are_cut_and_padded_without_a_trace():
     model = StandIn([1, 2, 3])
-    encoder = encoders.ImageEncoder("vgg16", "avg", "float32", model)
-    assert encoders.ImageEncoder("vgg16", "two_scales", "float32", model).batch_size == 8  # of four times the pixels
+    encoder = encoder_module.ImageEncoder("vgg16", "avg", "float32", model)
+    assert (
+        encoder_module.ImageEncoder("vgg16", "two_scales", "float32", model).batch_size == 8
+    )  # of four times the pixels
     for number, sizes in {0: [], 1: [1], 3: [4], 32: [32], 37: [32, 8]}.items():
         model.batches.clear()
         images = np.zeros((number, 224, 224, 3), np.uint8)
@@ -209,11 +212,11 @@ def test_batches_of_any_size_are_cut_and_padded_without_a_trace():
 
 
 def test_features_beyond_float16_are_capped(photos):
-    encoder = encoders.ImageEncoder("vgg16", "avg", "float32", StandIn([1e6, -np.inf, 2.5]))
+    encoder = encoder_module.ImageEncoder("vgg16", "avg", "float32", StandIn([1e6, -np.inf, 2.5]))
     ones = np.ones_like(photos)
     assert encoder.encode(ones).tolist() == [[65504.0, -65504.0, 2.5]] * 2
     with pytest.raises(InputError, match="not numbers"):
-        encoders.ImageEncoder("vgg16", "avg", "float32", StandIn([np.nan, 0, 0])).encode(photos)
+        encoder_module.ImageEncoder("vgg16", "avg", "float32", StandIn([np.nan, 0, 0])).encode(photos)
 
 
 @pytest.mark.parametrize(
@@ -226,7 +229,7 @@ def test_features_beyond_float16_are_capped(photos):
     ],
 )
 def test_wrong_photos_are_refused(images):
-    encoder = encoders.ImageEncoder("vgg16", "avg", "float32", StandIn([0, 0, 0]))
+    encoder = encoder_module.ImageEncoder("vgg16", "avg", "float32", StandIn([0, 0, 0]))
     with pytest.raises(InputError, match=r"takes uint8 photos \(batch, 224, 224, 3\), got"):
         encoder.encode(images)
 

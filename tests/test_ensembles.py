@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from keras import ops
 
+from captioning_utils import InputError
 from captioning_utils.captioner import Captioner, load_captioner
 from captioning_utils.decoders import build_decoder
-from captioning_utils.ensembles import combine_captioners
-from captioning_utils.errors import InputError
 from captioning_utils.text import TextCleaning, build_vocabulary
+from captioning_utils.training import combine_captioners
 
 VOCABULARY = build_vocabulary(["a dog runs", "a cat sits"], min_count=1)
 SIZES = {

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from captioning_utils import cli, evaluate_command
+from captioning_utils.commands import evaluate as evaluate_command
+from captioning_utils.commands import shell
 from captioning_utils.datasets import load_dataset
 from captioning_utils.features import load_features
 from captioning_utils.scenes import draw_dataset
@@ -52,7 +53,8 @@ def save_features(path, names, rows, skipped=None):
 
 
 def train(dataset, features, path, epochs):
-    from captioning_utils.training import TrainingConfig, train_captioner
+    from captioning_utils.settings import TrainingConfig
+    from captioning_utils.training import train_captioner
 
     config = TrainingConfig(
         decoder_settings={"embedding_dim": 8, "hidden_dim": 16}, epochs=epochs, batch_size=10, min_count=1,
@@ -69,7 +71,7 @@ def run(workplace, tmp_path, monkeypatch, capsys):
 
     def call(*arguments, data=workplace / "squares", features=workplace / "features.pkl"):
         common = ["--data_path", data, "--features", features] if data else []
-        code = cli.run_command(evaluate_command.evaluate_main, [str(argument) for argument in [*common, *arguments]])
+        code = shell.run_command(evaluate_command.evaluate_main, [str(argument) for argument in [*common, *arguments]])
         return code, *capsys.readouterr()
 
     return call
@@ -77,7 +79,7 @@ def run(workplace, tmp_path, monkeypatch, capsys):
 
 def test_one_captioner_beside_baselines_and_people(run, workplace, tmp_path):
     code, text, _ = run("--model_path", workplace / "good.h5")
-    assert code == cli.OK
+    assert code == shell.OK
     names = [line.split("  ")[0] for line in text.splitlines()]
     for name in ("good", "most common train caption", "nearest train photo", "people (2 references)"):
         assert name in names
@@ -105,7 +107,7 @@ def test_the_same_command_writes_the_same_file(run, workplace, tmp_path):
         code, text, _ = run(
             "--model_path", workplace / "good.h5", *settings, "--out", f"{name}.json", "--report", "x.html"
         )
-        assert code == cli.OK
+        assert code == shell.OK
     assert "sampled at temperature 1" in text
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
     assert not (tmp_path / "runs").exists()
@@ -115,14 +117,14 @@ def test_the_same_command_writes_the_same_file(run, workplace, tmp_path):
 
 @pytest.mark.parametrize(("choice", "mark"), [("embed", "data:image/jpeg;base64"), ("link", "squares/Images/")])
 def test_photos_are_in_the_page_at_the_users_wish(run, workplace, tmp_path, choice, mark):
-    assert run("--model_path", workplace / "good.h5", "--photos", choice, "--report", "page.html")[0] == cli.OK
+    assert run("--model_path", workplace / "good.h5", "--photos", choice, "--report", "page.html")[0] == shell.OK
     assert mark in (tmp_path / "page.html").read_text()
 
 
 def test_compare_says_whether_the_difference_is_real(run, workplace, tmp_path):
     good, useless = workplace / "good.h5", workplace / "useless.h5"
     code, text, _ = run("--compare", useless, good, "--out", "out.json")
-    assert code == cli.OK
+    assert code == shell.OK
     assert "good is better than useless by" in text
     assert "the difference is real" in text
     document = json.loads((tmp_path / "out.json").read_text())
@@ -135,7 +137,7 @@ def test_compare_says_whether_the_difference_is_real(run, workplace, tmp_path):
 
 def test_several_seeds_are_shown_with_mean_and_range(run, workplace):
     code, text, _ = run("--model_path", workplace / "useless.h5", workplace / "good.h5", "--num_captions", 6)
-    assert code == cli.OK
+    assert code == shell.OK
     assert "mean of 2" in text
     assert "lowest–highest" in text
     assert "self-CIDEr" in text
@@ -166,10 +168,10 @@ def test_unreadable_photos_stop_or_are_left_out_and_counted(run, workplace, tmp_
     save_features(tmp_path / "some.pkl", full.image_ids[:58], full.get(full.image_ids[:58]))
     arguments = ["--model_path", workplace / "good.h5"]
     code, _, errors = run(*arguments, data=data, features=tmp_path / "some.pkl")
-    assert code == cli.REFUSED
+    assert code == shell.REFUSED
     assert "1 of 24 photos have no features, first ['59.png']" in errors.splitlines()[-1]
     code, text, _ = run(*arguments, "--allow-missing", data=data, features=tmp_path / "some.pkl")
-    assert code == cli.PARTLY
+    assert code == shell.PARTLY
     assert "23 photos (1 left out)" in text
 
 
@@ -179,12 +181,12 @@ def test_train_photos_are_extracted_only_when_asked_for(run, workplace, tmp_path
     save_features(tmp_path / "test.pkl", full.image_ids[36:], full.get(full.image_ids[36:]))
     arguments = ["--model_path", workplace / "good.h5"]
     code, text, _ = run(*arguments, features=tmp_path / "test.pkl")
-    assert code == cli.OK
+    assert code == shell.OK
     assert "30 of 30 train photos have no features yet; --nearest extracts them" in text
     assert "\nnearest train photo" not in text
     assert len(load_features(tmp_path / "test.pkl")) == 24
     code, text, _ = run(*arguments, "--nearest", features=tmp_path / "test.pkl")
-    assert code == cli.OK
+    assert code == shell.OK
     assert "\nnearest train photo" in text
     assert len(load_features(tmp_path / "test.pkl")) == 54
 
@@ -193,11 +195,11 @@ def test_features_of_another_encoder_are_refused(run, workplace, tmp_path):
     content = pickle.loads((workplace / "features.pkl").read_bytes()) | {"fingerprint": "vgg16 grid14 float32"}
     (tmp_path / "other.pkl").write_bytes(pickle.dumps(content, protocol=4))
     code, _, errors = run("--model_path", workplace / "good.h5", features=tmp_path / "other.pkl")
-    assert code == cli.REFUSED
+    assert code == shell.REFUSED
     assert "vgg16 grid14 float32" in errors
     assert ENCODER in errors
     code, _, errors = run("--model_path", workplace / "good.h5", "--layer", "grid14")
-    assert code == cli.REFUSED
+    assert code == shell.REFUSED
     assert "not on vgg16 grid14 float32" in errors
 
 
@@ -207,7 +209,7 @@ def test_drawn_scenes_are_checked_for_truth(run, workplace, tmp_path):
     save_features(tmp_path / "drawn.pkl", names, np.random.default_rng(0).normal(size=(30, 8)))
     train(load_dataset(tmp_path / "drawn"), tmp_path / "drawn.pkl", tmp_path / "drawn.h5", epochs=4)
     code, text, _ = run("--model_path", "drawn.h5", data=tmp_path / "drawn", features=tmp_path / "drawn.pkl")
-    assert code == cli.OK
+    assert code == shell.OK
     people = next(line for line in text.splitlines() if line.startswith("captions without a mistake")).split("  ")[-1]
     assert people.strip() == "100.0 %"
     (folder,) = (tmp_path / "runs" / "evaluate").iterdir()
@@ -226,26 +228,26 @@ def test_files_of_other_captioners(run, tmp_path):
     ]
     (tmp_path / "few.json").write_text(json.dumps(few))
     code, text, _ = run("--references", "refs.json", "--candidates", "cands.json", data=None)
-    assert code == cli.OK
+    assert code == shell.OK
     assert "people (1 reference)" in text
     code, _, errors = run("--references", "refs.json", "--candidates", "cands.json", "--seed", 3, data=None)
     assert (code, errors) == (
-        cli.REFUSED,
+        shell.REFUSED,
         "error: --seed would have no effect on captions from files; leave that out\n",
     )
     code, _, errors = run("--references", "nothing.json", "--candidates", "cands.json", data=None)
-    assert code == cli.REFUSED
+    assert code == shell.REFUSED
     assert "nothing.json" in errors
     code, _, errors = run("--references", "refs.json", "--candidates", "few.json", data=None)
-    assert code == cli.REFUSED
+    assert code == shell.REFUSED
     assert "1 ('77')" in errors
     assert "6 ('0', '3', '4' and 3 more)" in errors
     for option in ("--allow-missing", "--allow_missing"):
         code, text, _ = run("--references", "refs.json", "--candidates", "few.json", option, data=None)
-        assert code == cli.PARTLY
+        assert code == shell.PARTLY
         assert "2 photos (7 left out)" in text
     code, text, _ = run("--references", "refs.json", "--compare", "few.json", "cands.json", option, data=None)
-    assert code == cli.PARTLY
+    assert code == shell.PARTLY
     assert "BLEU-1 points" in text
 
 
@@ -265,7 +267,7 @@ def test_files_of_other_captioners(run, tmp_path):
 def test_bad_input_gets_one_line(run, tmp_path, arguments, message):
     (tmp_path / "features.pkl").touch()
     code, _, errors = run(*arguments)
-    assert code == cli.REFUSED
+    assert code == shell.REFUSED
     assert message in errors
     assert errors.count("\n") == 1
 
@@ -273,6 +275,6 @@ def test_bad_input_gets_one_line(run, tmp_path, arguments, message):
 def test_a_metric_that_cannot_be_computed_is_refused_before_the_work(run, workplace, monkeypatch):
     monkeypatch.setenv("PATH", "")  # no Java
     code, text, errors = run("--model_path", workplace / "good.h5", "--metrics", "meteor")
-    assert code == cli.REFUSED
+    assert code == shell.REFUSED
     assert text == ""
     assert "Java" in errors or "pycocoevalcap" in errors

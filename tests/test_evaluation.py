@@ -7,31 +7,29 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from captioning_utils.baselines import (
-    average_scores,
-    compute_human_agreement,
-    find_most_common_caption,
-    find_nearest_photos,
-)
+from captioning_utils import InputError
+from captioning_utils.bulk import caption_split
 from captioning_utils.datasets import CaptionDataset
-from captioning_utils.errors import InputError
 from captioning_utils.evaluation import (
-    DIGITS,
     CandidateSet,
     EvaluationData,
     build_document,
     build_evaluation_data,
-    caption_split,
+    build_report,
     compare_captioners,
     evaluate,
+    find_most_common_caption,
+    find_nearest_photos,
+    format_evaluation,
 )
-from captioning_utils.evaluation_report import build_report, diversity_table, format_evaluation, score_table
+from captioning_utils.evaluation.baselines import average_scores, compute_human_agreement
+from captioning_utils.evaluation.document import DIGITS
+from captioning_utils.evaluation.report import diversity_table, score_table
 from captioning_utils.features import FeatureCache
-from captioning_utils.generation import GenerationConfig
 from captioning_utils.metrics import compute_scores
 from captioning_utils.plots import plot_confusion
-from captioning_utils.scenes import Scene, SceneObject, describe_scene, generate_scene
-from captioning_utils.truth_summary import load_facts, summarize_truth
+from captioning_utils.scenes import Scene, SceneObject, describe_scene, generate_scene, load_facts, summarize_truth
+from captioning_utils.settings import GenerationConfig
 
 ANIMALS, ACTIONS, PLACES = ("dog", "cat", "horse"), ("runs", "sits", "sleeps"), ("park", "street", "field")
 
@@ -71,7 +69,7 @@ def test_most_common_caption_is_counted_after_cleaning():
 
 @pytest.mark.parametrize("shape", [(6,), (4, 6)])
 def test_nearest_photos_are_those_of_a_search_one_by_one(shape, monkeypatch):
-    monkeypatch.setattr("captioning_utils.baselines._ROWS", 7)  # several parts, the last one not full
+    monkeypatch.setattr("captioning_utils.evaluation.baselines._ROWS", 7)  # several parts, the last one not full
     rng = np.random.default_rng(0)
     ids = [str(number) for number in range(40)]
     cache = FeatureCache("toy", shape, ids, {}, [rng.normal(size=(40, *shape)).astype("float16")])
@@ -291,7 +289,7 @@ class EchoCaptioner:
 
 
 def test_captions_belong_to_their_photos_in_several_parts(monkeypatch):
-    monkeypatch.setattr("captioning_utils.evaluation._PHOTOS_AT_ONCE", 8)
+    monkeypatch.setattr("captioning_utils.bulk._PHOTOS_AT_ONCE", 8)
     captioner, ids = EchoCaptioner(), [f"{number}.jpg" for number in reversed(range(20))]
     captions = caption_split(captioner, small_features(), ids, show_progress=False)
     assert captions == {name: [ANIMALS[int(name[:-4]) % 3]] for name in ids}
@@ -402,7 +400,7 @@ def test_captions_without_words_make_a_page_too():
 
 
 def test_the_confusion_picture_shows_the_most_frequent_labels_and_counts_the_rest():
-    from captioning_utils.evaluation_report import LABELS_IN_CONFUSION, _confusion_matrix
+    from captioning_utils.evaluation.report import LABELS_IN_CONFUSION, _confusion_matrix
 
     confusion = {f"thing {number:02}": {f"thing {number:02}": 30 - number} for number in range(20)}
     confusion["nothing"] = {"thing 00": 2, "thing 19": 1}

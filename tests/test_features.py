@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from captioning_utils import features
-from captioning_utils.errors import InputError
+from captioning_utils import InputError, features
+from captioning_utils.base.files import read_json, write_json
 from captioning_utils.features import extract_features, load_features
-from captioning_utils.files import read_json, write_json
 from captioning_utils.images import find_images, load_image
 
 SHARED = Path(__file__).parents[2] / "shared"

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from captioning_utils.files import atomic_write, read_json, write_json, write_text
+from captioning_utils.base.files import atomic_write, read_json, write_json, write_text
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such permissions")

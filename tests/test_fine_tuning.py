@@ -7,14 +7,13 @@ import keras
 import numpy as np
 import pytest
 
-from captioning_utils.captioner import Captioner, load_captioner
+from captioning_utils import InputError
+from captioning_utils.captioner import Captioner, find_captioner, load_captioner
 from captioning_utils.datasets import CaptionDataset
 from captioning_utils.decoders import build_decoder, decoder_name
-from captioning_utils.errors import InputError
-from captioning_utils.fine_tuning import find_captioner, grow_captioner, grow_vocabulary
-from captioning_utils.generation import GenerationConfig
+from captioning_utils.settings import GenerationConfig, TrainingConfig
 from captioning_utils.text import TextCleaning, build_vocabulary
-from captioning_utils.training import TrainingConfig, train_captioner
+from captioning_utils.training import grow_captioner, grow_vocabulary, train_captioner
 
 ENCODER = "vgg16 grid float32 224x224 bilinear caffe weights:0123456789abcdef"
 SHAPE = (3, 8)

@@ -5,16 +5,10 @@ import numpy as np
 import pytest
 from keras import ops
 
-from captioning_utils.consensus import measure_agreement
+from captioning_utils import InputError
 from captioning_utils.decoders import build_decoder
-from captioning_utils.errors import InputError
-from captioning_utils.generation import (
-    MAX_COMPILED,
-    CaptionGenerator,
-    GenerationConfig,
-    forbid_tokens,
-    sample_words,
-)
+from captioning_utils.generation import MAX_COMPILED, CaptionGenerator, forbid_tokens, measure_agreement, sample_words
+from captioning_utils.settings import GenerationConfig
 
 END = 2
 

@@ -10,10 +10,11 @@ import huggingface_hub
 import pytest
 from test_captioner import make_captioner
 
-from captioning_utils import deploy_commands, hub
-from captioning_utils.cli import OK, REFUSED, run_command
-from captioning_utils.errors import InputError
-from captioning_utils.model_card import CAPTIONER_FILE, build_model_card
+from captioning_utils import InputError
+from captioning_utils.commands import deploy as deploy_commands
+from captioning_utils.commands.shell import OK, REFUSED, run_command
+from captioning_utils.sharing import build_model_card, hub
+from captioning_utils.sharing.model_card import CAPTIONER_FILE
 
 TOKEN = "hf_a_secret_of_the_user"
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from captioning_utils.errors import InputError
+from captioning_utils import InputError
 from captioning_utils.images import MAX_PIXELS, find_images, load_image, resize_image
 
 SHARED = Path(__file__).parents[2] / "shared"

@@ -2,9 +2,9 @@ import keras
 import numpy as np
 import pytest
 
+from captioning_utils import InputError
 from captioning_utils.encoders import ENCODERS, ImageEncoder, build_encoder
-from captioning_utils.errors import InputError
-from captioning_utils.last_block import LAST_BEFORE, collect_last_block, replace_last_block, split_encoder
+from captioning_utils.encoders.last_block import LAST_BEFORE, collect_last_block, replace_last_block, split_encoder
 
 PHOTOS = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), "uint8")
 

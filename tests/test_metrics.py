@@ -12,7 +12,7 @@ from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 
-from captioning_utils.errors import InputError
+from captioning_utils import InputError
 from captioning_utils.metrics import (
     METRIC_LABELS,
     compute_bleu,

@@ -4,10 +4,10 @@ import pytest
 from test_captioner import make_captioner
 from test_packaging import ROOT
 
+from captioning_utils import InputError
+from captioning_utils.base.files import read_json
 from captioning_utils.captioner import PRETRAINED, load_captioner
-from captioning_utils.errors import InputError
-from captioning_utils.files import read_json
-from captioning_utils.model_card import build_model_card
+from captioning_utils.sharing import build_model_card
 
 RESULTS = ROOT / "results" / "flickr8k" / "flickr8k_merge.json"
 

@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from captioning_utils.attention_maps import AttentionMaps
-from captioning_utils.beam_tree import BeamNode, BeamTree
-from captioning_utils.errors import InputError
-from captioning_utils.model_plots import plot_attention_maps, plot_beam_tree
+from captioning_utils import InputError
+from captioning_utils.explain import AttentionMaps, plot_attention_maps, plot_beam_tree
+from captioning_utils.explain.beam_tree import BeamNode, BeamTree
 
 NODES = [
     BeamNode("startseq", -1, 0.0, 0.0, 0.0),

@@ -11,15 +11,16 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from captioning_utils import InputError
 from captioning_utils.captioner import Captioner, load_captioner
 from captioning_utils.decoders import build_decoder
 from captioning_utils.encoders import ImageEncoder
-from captioning_utils.errors import InputError
-from captioning_utils.generation import GenerationConfig
 from captioning_utils.images import load_image
-from captioning_utils.onnx_captions import OnnxCaptioner, load_photo
-from captioning_utils.onnx_export import convert, export_captioner
 from captioning_utils.scenes import draw_scene, generate_scene
+from captioning_utils.settings import GenerationConfig
+from captioning_utils.sharing import export_captioner
+from captioning_utils.sharing.onnx_captions import OnnxCaptioner, load_photo
+from captioning_utils.sharing.onnx_export import convert
 from captioning_utils.text import TextCleaning, build_vocabulary
 
 DECODERS = {

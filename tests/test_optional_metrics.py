@@ -10,10 +10,9 @@ import pytest
 from pycocoevalcap.meteor.meteor import Meteor
 from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
-from captioning_utils import optional_metrics
-from captioning_utils.errors import InputError
-from captioning_utils.metrics import compute_scores
-from captioning_utils.optional_metrics import compute_meteor, compute_nltk_meteor, keep_meteor, tokenize_ptb
+from captioning_utils import InputError
+from captioning_utils.metrics import compute_nltk_meteor, compute_scores, java_metrics
+from captioning_utils.metrics.java_metrics import compute_meteor, keep_meteor, tokenize_ptb
 
 needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="Java is not on this machine")
 
@@ -124,5 +123,5 @@ def test_message_where_wordnet_is_missing(monkeypatch):
 
 
 def test_spice_is_documented_as_a_choice():
-    assert "SPICE is left to pycocoevalcap" in optional_metrics.__doc__
-    assert "downloads" in optional_metrics.__doc__
+    assert "SPICE is left to pycocoevalcap" in java_metrics.__doc__
+    assert "downloads" in java_metrics.__doc__

@@ -13,11 +13,10 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from captioning_utils.errors import InputError
+from captioning_utils import InputError
+from captioning_utils.base.wording import printable
+from captioning_utils.metrics import compare_word_use
 from captioning_utils.plots import (
-    SERIES_COLOURS,
-    DescribedFigure,
-    compare_word_use,
     plot_caption_lengths,
     plot_confusion,
     plot_feature_channels,
@@ -29,8 +28,8 @@ from captioning_utils.plots import (
     plot_validation_losses,
     plot_word_frequencies,
     plot_word_use,
-    printable,
 )
+from captioning_utils.plots.figure import SERIES_COLOURS, DescribedFigure
 
 PHOTO = np.full((30, 40, 3), 128, np.uint8)
 HISTORY = [

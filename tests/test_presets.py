@@ -1,10 +1,10 @@
 import pytest
 
-from captioning_utils import cli
+from captioning_utils.commands import shell
+from captioning_utils.commands import train as train_command
 from captioning_utils.decoders import DECODERS, build_config
 from captioning_utils.encoders import ENCODERS
-from captioning_utils.presets import FINE_TUNING_RATE, PRESETS
-from captioning_utils.training import TrainingConfig
+from captioning_utils.settings import FINE_TUNING_RATE, PRESETS, TrainingConfig
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -22,14 +22,14 @@ def test_a_preset_is_a_valid_run(name):
 
 def test_help_lists_the_presets(capsys):
     with pytest.raises(SystemExit):
-        cli.train_main(["--help"])
+        train_command.train_main(["--help"])
     text = capsys.readouterr().out
     assert all(f"{name}:" in text for name in PRESETS)
     assert str(FINE_TUNING_RATE) in text
 
 
 def read(*arguments):
-    return cli._read_train_options([str(argument) for argument in arguments])[0]
+    return train_command._read_train_options([str(argument) for argument in arguments])[0]
 
 
 def test_typed_options_count_more_than_the_preset():
@@ -66,7 +66,7 @@ def test_a_captioner_to_start_from_decides_decoder_encoder_and_rate():
     ],
 )
 def test_contradictions_are_refused_in_one_line(capsys, arguments, message):
-    assert cli.run_command(cli.train_main, arguments) == cli.REFUSED
+    assert shell.run_command(train_command.train_main, arguments) == shell.REFUSED
     errors = capsys.readouterr().err
     assert message in errors
     assert errors.count("\n") == 1

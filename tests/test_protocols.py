@@ -2,8 +2,8 @@
 
 import pytest
 
-from captioning_utils.errors import InputError
-from captioning_utils.protocols import PROTOCOLS, get_protocol, tokenize_captions
+from captioning_utils import InputError
+from captioning_utils.metrics import PROTOCOLS, get_protocol, tokenize_captions
 
 CAPTION = "A man's T-shirt says 42 !"
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from captioning_utils.errors import InputError
+from captioning_utils import InputError
+from captioning_utils.evaluation import PhotoEntry, Report
+from captioning_utils.evaluation.html_page import THUMBNAIL_SIDE
 from captioning_utils.plots import plot_caption_lengths, plot_photos
-from captioning_utils.report import THUMBNAIL_SIDE, PhotoEntry, Report
 
 SCRIPT = "<script>alert('1')</script>"
 VOID = {"meta", "img"}

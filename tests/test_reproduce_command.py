@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from captioning_utils import InputError
 from captioning_utils.captioner import load_captioner
-from captioning_utils.errors import InputError
-from captioning_utils.presets import PRESETS
-from captioning_utils.reproduce_command import ENSEMBLES, MAINS, ROWS, SEEDS, reproduce_main
+from captioning_utils.commands.reproduce import ENSEMBLES, MAINS, ROWS, SEEDS, reproduce_main
 from captioning_utils.scenes import draw_dataset
-from captioning_utils.self_critical import SelfCriticalConfig
+from captioning_utils.settings import PRESETS, SelfCriticalConfig
 
 DATA = ("--data_path", "flickr8k")
 RESULTS = Path(__file__).parents[1] / "results" / "flickr8k"

@@ -1,8 +1,8 @@
 import pytest
 
-from captioning_utils.errors import InputError
-from captioning_utils.files import write_json
-from captioning_utils.results_table import COLUMNS, build_results_table, fill_tables
+from captioning_utils import InputError
+from captioning_utils.base.files import write_json
+from captioning_utils.commands.results_table import COLUMNS, build_results_table, fill_tables
 
 
 def scores(value):

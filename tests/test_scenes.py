@@ -9,20 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from captioning_utils import scenes
+from captioning_utils import InputError
 from captioning_utils.datasets import load_dataset
-from captioning_utils.drawing import LOOKS, PALETTE
-from captioning_utils.errors import InputError
-from captioning_utils.scenery import ARRANGEMENTS, PLACES, SKIES
 from captioning_utils.scenes import (
-    COLOUR_WORDS,
-    KINDS,
-    OBJECT_WORDS,
-    PLACE_WORDS,
-    PREPOSITIONS,
-    SUBJECTS,
-    VERB_RELATIONS,
-    WEATHER_WORDS,
     Scene,
     SceneObject,
     describe_scene,
@@ -30,6 +19,19 @@ from captioning_utils.scenes import (
     draw_scene,
     generate_scene,
     locate_objects,
+    scene,
+)
+from captioning_utils.scenes import dataset as scenes_dataset
+from captioning_utils.scenes.drawing import LOOKS, PALETTE
+from captioning_utils.scenes.scene import KINDS, SUBJECTS
+from captioning_utils.scenes.scenery import ARRANGEMENTS, PLACES, SKIES
+from captioning_utils.scenes.words import (
+    COLOUR_WORDS,
+    OBJECT_WORDS,
+    PLACE_WORDS,
+    PREPOSITIONS,
+    VERB_RELATIONS,
+    WEATHER_WORDS,
 )
 
 
@@ -81,7 +83,7 @@ def test_the_dataset_loader_reads_it(drawn):
 
 
 def test_a_complete_folder_is_left_alone(drawn, monkeypatch):
-    monkeypatch.setattr(scenes, "draw_scene", None)  # drawing anything would fail
+    monkeypatch.setattr(scenes_dataset, "draw_scene", None)  # drawing anything would fail
     before = {path: path.stat().st_mtime_ns for path in drawn.rglob("*")}
     assert draw_dataset(drawn, num_scenes=20, seed=3) == drawn
     assert {path: path.stat().st_mtime_ns for path in drawn.rglob("*")} == before
@@ -96,13 +98,13 @@ def test_a_killed_run_goes_on_where_it_stopped(drawn, tmp_path, monkeypatch):
         done.append(scene)
         return draw_scene(scene)
 
-    monkeypatch.setattr(scenes, "draw_scene", die_at_the_eighth)
+    monkeypatch.setattr(scenes_dataset, "draw_scene", die_at_the_eighth)
     with pytest.raises(KeyboardInterrupt):
         draw_dataset(tmp_path / "scenes", num_scenes=20, seed=3)
     assert len(list((tmp_path / "scenes" / "Images").iterdir())) == 7
     assert not (tmp_path / "scenes" / "captions.csv").exists()
     drawn_later = []
-    monkeypatch.setattr(scenes, "draw_scene", lambda scene: drawn_later.append(scene) or draw_scene(scene))
+    monkeypatch.setattr(scenes_dataset, "draw_scene", lambda scene: drawn_later.append(scene) or draw_scene(scene))
     draw_dataset(tmp_path / "scenes", num_scenes=20, seed=3)
     assert len(drawn_later) == 13
     assert read_all(tmp_path / "scenes") == read_all(drawn)
@@ -112,7 +114,7 @@ def test_other_settings_draw_anew_and_leave_nothing_behind(tmp_path, monkeypatch
     folder = draw_dataset(tmp_path / "scenes", num_scenes=6)
     draw_dataset(folder, num_scenes=4)
     assert read_all(folder) == read_all(draw_dataset(tmp_path / "fresh", num_scenes=4))
-    monkeypatch.setattr(scenes, "DRAWING_VERSION", "next")
+    monkeypatch.setattr(scene, "DRAWING_VERSION", "next")
     (folder / "Images" / "scene_0001.jpg").write_bytes(b"of the old version")
     draw_dataset(folder, num_scenes=4)
     assert Image.open(folder / "Images" / "scene_0001.jpg").size == (224, 224)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from captioning_utils.errors import InputError
+from captioning_utils import InputError
+from captioning_utils.evaluation import load_candidates, load_references
 from captioning_utils.metrics import compute_scores
-from captioning_utils.score_files import load_candidates, load_references
 
 CANDIDATES = {"1": "a dog runs", "22": 'a man, "smiling"', "3": ""}
 REFERENCES = {"1": ["A dog runs .", "A brown dog ."], "22": ["A man smiles ."], "3": ["Nothing here .", "Empty ."]}
@@ -157,7 +157,7 @@ def test_scoring_files_needs_no_keras(tmp_path):
     save(tmp_path, json.dumps(REFERENCES), "refs.json")
     save(tmp_path, as_csv(CANDIDATES), "cands.csv")
     code = (
-        "import sys; from captioning_utils.evaluate_command import evaluate_main; "
+        "import sys; from captioning_utils.commands.evaluate import evaluate_main; "
         "code = evaluate_main(['--references', 'refs.json', '--candidates', 'cands.csv', '--out', 'out.json']); "
         "sys.exit(code or any(name in sys.modules for name in ('keras', 'tensorflow', 'jax', 'torch')))"
     )

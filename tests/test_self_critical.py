@@ -6,19 +6,14 @@ import pytest
 from balls import ColourFeatures, make_balls, train, weights_of
 from keras import ops
 
+from captioning_utils import InputError
 from captioning_utils.captioner import load_captioner
-from captioning_utils.cider import Cider
-from captioning_utils.errors import InputError
-from captioning_utils.self_critical import (
-    CiderReward,
-    SelfCriticalConfig,
-    WeightedCrossEntropy,
-    _Practice,
-    compute_advantages,
-    train_self_critical,
-)
+from captioning_utils.metrics import Cider
+from captioning_utils.settings import SelfCriticalConfig
 from captioning_utils.text import build_vocabulary
-from captioning_utils.training import masked_cross_entropy
+from captioning_utils.training import masked_cross_entropy, train_self_critical
+from captioning_utils.training.losses import WeightedCrossEntropy
+from captioning_utils.training.self_critical import CiderReward, _Practice, compute_advantages
 
 QUICK = {"epochs": 2, "samples": 3, "max_length": 8, "learning_rate": 3e-3, "cross_entropy": 0.1}
 

@@ -1,9 +1,9 @@
 import pytest
 from balls import ColourFeatures, make_balls, train
 
-from captioning_utils import self_critical_command
 from captioning_utils.captioner import load_captioner
-from captioning_utils.self_critical import SelfCriticalConfig
+from captioning_utils.commands import self_critical as self_critical_command
+from captioning_utils.settings import SelfCriticalConfig
 
 
 @pytest.fixture(scope="module")

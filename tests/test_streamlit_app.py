@@ -12,10 +12,10 @@ from PIL import Image
 from captioning_utils import captioner as captioner_module
 from captioning_utils.captioner import DEFAULT_CAPTIONER, Captioner, load_captioner
 from captioning_utils.decoders import build_decoder
-from captioning_utils.ensembles import combine_captioners
-from captioning_utils.generation import GenerationConfig
 from captioning_utils.scenes import draw_scene, generate_scene
+from captioning_utils.settings import GenerationConfig
 from captioning_utils.text import TextCleaning, build_vocabulary
+from captioning_utils.training import combine_captioners
 
 testing = pytest.importorskip("streamlit.testing.v1", reason="the page needs Streamlit (the extra app)")
 PAGE = Path(__file__).parents[1] / "streamlit_app.py"
@@ -142,8 +142,8 @@ def test_many_photos_and_one_that_is_none(page):
 
 
 def test_too_many_and_too_large_photos_are_refused_in_a_sentence(page, monkeypatch):
-    monkeypatch.setattr("captioning_utils.page.MAX_PHOTOS", 1)
-    monkeypatch.setattr("captioning_utils.page.MAX_PHOTO_MEGABYTES", 1)
+    monkeypatch.setattr("captioning_utils.app.page.MAX_PHOTOS", 1)
+    monkeypatch.setattr("captioning_utils.app.page.MAX_PHOTO_MEGABYTES", 1)
     choose(page, "Your photos")
     upload(page, ("vast.bmp", bytes(2 * 2**20)), photo(0))
     assert page.warning[0].value == "2 photos are too many at once; the first 1 are described."

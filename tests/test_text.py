@@ -10,7 +10,7 @@ import unicodedata
 import numpy as np
 import pytest
 
-from captioning_utils.errors import InputError
+from captioning_utils import InputError
 from captioning_utils.text import (
     MAX_WORD_LENGTH,
     RESERVED_WORDS,

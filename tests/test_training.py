@@ -7,17 +7,12 @@ import pytest
 from balls import COLOURS, ColourFeatures, make_balls, small, train, weights_of
 from keras import ops
 
+from captioning_utils import InputError
 from captioning_utils.captioner import load_captioner
 from captioning_utils.datasets import CaptionDataset
-from captioning_utils.errors import InputError
+from captioning_utils.settings import TrainingConfig
 from captioning_utils.text import TextCleaning, build_vocabulary
-from captioning_utils.training import (
-    NatsPerToken,
-    TrainingConfig,
-    encode_captions,
-    masked_cross_entropy,
-    train_captioner,
-)
+from captioning_utils.training import NatsPerToken, encode_captions, masked_cross_entropy, train_captioner
 
 
 @pytest.fixture(scope="module")

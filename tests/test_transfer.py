@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-from captioning_utils import transfer
-from captioning_utils.errors import InputError
-from captioning_utils.transfer import check_digest, fetch_file
+from captioning_utils import InputError
+from captioning_utils.base import transfer
+from captioning_utils.base.transfer import check_digest, fetch_file
 
 CONTENT = bytes(range(256)) * 1000
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from captioning_utils.errors import InputError
-from captioning_utils.scenes import Scene, SceneObject, describe_scene, generate_scene
-from captioning_utils.truth import KINDS_OF_CLAIM, SEVERAL, Claim, compute_truth
+from captioning_utils import InputError
+from captioning_utils.scenes import Scene, SceneObject, compute_truth, describe_scene, generate_scene
+from captioning_utils.scenes.truth import KINDS_OF_CLAIM, SEVERAL, Claim
 
 DOGS = Scene("park", "sunny", (SceneObject("dog", "brown", 2, "sitting"), SceneObject("tree")), "under").facts
 BOY = Scene("beach", "cloudy", (SceneObject("boy", "red", 1, "standing"), SceneObject("kite", "blue")), "flying").facts

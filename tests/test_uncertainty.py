@@ -5,9 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from captioning_utils.errors import InputError
-from captioning_utils.metrics import compute_scores
-from captioning_utils.uncertainty import compare_scores, compute_interval, summarize_runs
+from captioning_utils import InputError
+from captioning_utils.metrics import compare_scores, compute_interval, compute_scores, summarize_runs
 
 WORDS = [f"w{number}" for number in range(30)]
 
@@ -65,7 +64,7 @@ def test_blocks_of_resamples_give_what_one_block_gives(metric, monkeypatch):
     scores = draw_scores(30, 0.6)
     answers = []
     for block in (4_000_000, 70):  # all at once; two resamples at a time
-        monkeypatch.setattr("captioning_utils.uncertainty._BLOCK", block)
+        monkeypatch.setattr("captioning_utils.metrics.uncertainty._BLOCK", block)
         answers.append(compute_interval(scores, metric, num_resamples=51))
     assert answers[0] == pytest.approx(answers[1])
 

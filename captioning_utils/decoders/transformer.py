@@ -7,9 +7,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from captioning_utils.decoders.sizes import check_feature_shape, check_shares, check_sizes
-from captioning_utils.errors import InputError
-from captioning_utils.interfaces import State, Tensor
+from captioning_utils.base.checks import check_feature_shape, check_shares, check_sizes
+from captioning_utils.base.errors import InputError
+from captioning_utils.base.types import State, Tensor
 
 
 @dataclasses.dataclass(frozen=True)

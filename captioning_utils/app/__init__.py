@@ -1,0 +1,1 @@
+"""The logic behind `streamlit_app.py`, without Streamlit."""

@@ -1,0 +1,1 @@
+"""What everything else stands on: files, tables, archives, checks, types. Nothing here knows of photos or captions."""

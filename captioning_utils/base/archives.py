@@ -1,0 +1,132 @@
+"""Unpacking zip archives that anyone may have made: nothing lands outside the folder, and the disk does not fill up."""
+
+import os
+import re
+import secrets
+import shutil
+import stat
+import sys
+import zipfile
+import zlib
+from collections.abc import Collection, Iterable, Mapping
+from lzma import LZMAError
+from pathlib import Path
+
+from tqdm import tqdm
+
+from captioning_utils.base.errors import InputError
+
+MAX_UNPACKED = 40 * 10**9  # bytes; the largest dataset archive that is known here, COCO's, unpacks to 19
+SPARE_ROOM = 10**9  # bytes that stay free on the disk
+
+
+def check_room(folder: Path, num_bytes: int) -> None:
+    """Refuse work that the disk has no room for, before it begins.
+
+    Args:
+        folder: `Path`; it, or one of the folders above it, exists.
+        num_bytes: int, what the work will write.
+
+    Raises:
+        InputError: when less is free than that and `SPARE_ROOM`.
+
+    Example:
+        >>> from pathlib import Path
+        >>> check_room(Path("."), 10**18)
+        Traceback (most recent call last):
+        captioning_utils.InputError: 1,000,000,001.0 GB are needed in . and ... GB are free; make room or ...
+    """
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    free = shutil.disk_usage(there).free
+    if free < num_bytes + SPARE_ROOM:
+        needed = f"{(num_bytes + SPARE_ROOM) / 1e9:,.1f} GB are needed in {folder}"
+        raise InputError(f"{needed} and {free / 1e9:,.1f} GB are free; make room or choose another disk")
+
+
+def unpack_zip(
+    archive: Path, folder: Path, names: Collection[str] | None = None, max_bytes: int = MAX_UNPACKED
+) -> list[Path]:
+    """Unpack a zip archive. What is there already with the right size is left, so a stopped run goes on.
+
+    Names that lead out of the folder, links and special files are refused before anything is written. The Finder's
+    `__MACOSX` folder is left out.
+
+    Args:
+        archive: `Path` of the archive.
+        folder: `Path`, made when missing.
+        names: container of str, the members to unpack; None for all.
+        max_bytes: int, the most that may come out.
+
+    Returns:
+        list of `Path`: the files, unpacked now or before.
+
+    Raises:
+        InputError: when it is no zip archive, damaged, encrypted, too large, lacks a name, or is hostile.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> place = Path(tempfile.mkdtemp())
+        >>> with zipfile.ZipFile(place / "a.zip", "w") as file:
+        ...     file.writestr("photos/a.txt", "a dog")
+        >>> [path.relative_to(place).as_posix() for path in unpack_zip(place / "a.zip", place)]
+        ['photos/a.txt']
+    """
+    try:
+        with zipfile.ZipFile(archive) as source:
+            members = _plain_members(source, archive)
+            if names is not None:
+                members = {name: member for name, member in members.items() if name in names}
+                _check_complete(members, names, archive)
+            _check_size(members, archive, folder, max_bytes)
+            for name, member in tqdm(members.items(), f"unpacking {archive.name}", unit="files", file=sys.stderr):
+                _unpack(source, member, folder / name)
+    except (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, RuntimeError, NotImplementedError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{archive} cannot be unpacked ({reason}); it may be damaged: download it again") from error
+    return [folder / name for name in members]
+
+
+def _plain_members(source: zipfile.ZipFile, archive: Path) -> dict[str, zipfile.ZipInfo]:
+    """The files of an archive by name; refuses it as a whole where one of them is not plain."""
+    members = {}
+    for member in source.infolist():
+        name = member.filename
+        kind = stat.S_IFMT(member.external_attr >> 16)
+        if not _is_inside(name) or kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise InputError(f"{archive} holds {name!r:.120}, which leads out of the folder or is a link; not unpacked")
+        if not member.is_dir() and not name.startswith("__MACOSX/"):
+            members[name] = member
+    return members
+
+
+def _is_inside(name: str) -> bool:
+    parts = name.rstrip("/").split("/")
+    return not re.search(r"[\\:\x00-\x1f]", name) and not {"", ".", ".."} & set(parts)
+
+
+def _check_complete(members: Iterable[str], names: Iterable[str], archive: Path) -> None:
+    missing = sorted(set(names) - set(members))
+    if missing:
+        raise InputError(f"{archive} has no {missing[0]}; it is another archive")
+
+
+def _check_size(members: Mapping[str, zipfile.ZipInfo], archive: Path, folder: Path, max_bytes: int) -> None:
+    size = sum(member.file_size for member in members.values())
+    if size > max_bytes:
+        raise InputError(f"{archive} unpacks to {size:,} bytes, more than the {max_bytes:,} allowed; not unpacked")
+    check_room(folder, size)
+
+
+def _unpack(source: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None:
+    """One file, whole or not at all. Not flushed one by one: for 118,287 photos that would take an hour."""
+    if path.is_file() and path.stat().st_size == member.file_size:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{secrets.token_hex(8)}")
+    try:
+        with source.open(member) as content, open(temporary, "wb") as file:
+            shutil.copyfileobj(content, file)  # zipfile reads no more than the size it announced, and checks the CRC
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

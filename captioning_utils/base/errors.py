@@ -1,0 +1,17 @@
+"""The one exception that says "the input is at fault", so that commands can answer in one line."""
+
+
+class InputError(ValueError):
+    """A file, a setting or an argument that cannot be used.
+
+    The message says what was received, what is allowed and what to do. The commands print it in one line
+    and leave with exit code 2; a traceback therefore always means a defect of this package.
+
+    Example:
+        >>> raise InputError("beam_size is 0; give 1 or more")
+        Traceback (most recent call last):
+        captioning_utils.InputError: beam_size is 0; give 1 or more
+    """
+
+
+InputError.__module__ = "captioning_utils"  # where users import it from, so that messages name it so

@@ -1,0 +1,112 @@
+"""Writing files so that a crash, a full disk or a pulled plug never leaves half a file behind."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from captioning_utils.base.errors import InputError
+from captioning_utils.base.types import AnyPath
+
+
+@contextlib.contextmanager
+def atomic_write(path: AnyPath) -> Iterator[Path]:
+    """Give a temporary path to write to; put it in the place of `path` only once all is on disk.
+
+    Args:
+        path: str or `Path`, the file to create or replace; its folder is made when missing.
+
+    Yields:
+        `Path` of a temporary file in the same folder. On an exception it is removed; `path` stays as it was.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> with atomic_write(folder / "note.txt") as temporary:
+        ...     _ = temporary.write_text("done")
+        >>> (folder / "note.txt").read_text()
+        'done'
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary.touch(0o666, exist_ok=False)  # as open() would make it: tempfile's files are for their owner alone
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: AnyPath, text: str) -> None:
+    """Write `text` (str) as UTF-8 to `path`, whole or not at all.
+
+    What UTF-8 cannot hold, such as the bytes of a file name in Latin-1, becomes a backslash and a number, which in a
+    JSON file reads back as it was: a strange name must not cost the work that is being written.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "a.txt"
+        >>> write_text(path, "a man on a horse")
+        >>> path.read_text(encoding="utf-8")
+        'a man on a horse'
+    """
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+
+
+def write_json(path: AnyPath, value: Any, indent: int = 1) -> None:
+    """Write a JSON-serialisable `value` to `path`, whole or not at all.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "a.json"
+        >>> write_json(path, {"bleu": 0.25})
+        >>> read_json(path)
+        {'bleu': 0.25}
+    """
+    write_text(path, json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
+
+
+def read_json(path: AnyPath) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        InputError: when it is not JSON in UTF-8; the message names the file and the line.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8-sig"))  # -sig: editors on Windows add a mark
+    except (ValueError, RecursionError) as error:  # ValueError: no UTF-8, no JSON, or a number of 4,300 digits
+        raise InputError(f"{path} is not valid JSON ({error}); give a JSON file in UTF-8") from error
+
+
+def check_writable(path: AnyPath) -> None:
+    """Refuse a place to write to before the work, not after it."""
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; give the name of a file")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise InputError(f"cannot write to {path.parent} ({error.strerror}); give another place") from error
+
+
+def printable(path: AnyPath) -> str:
+    """A path as text that every file and terminal takes: on Linux a name can be any bytes.
+
+    Example:
+        >>> printable(Path("a.jpg"))
+        'a.jpg'
+    """
+    return os.fsencode(path).decode("utf-8", "replace")

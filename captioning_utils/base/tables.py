@@ -1,0 +1,139 @@
+"""Tables of images and captions: recognised by their first line, and read the same way wherever one is given."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from captioning_utils.base.errors import InputError
+from captioning_utils.base.files import write_json, write_text
+from captioning_utils.base.types import AnyPath
+
+# Column names, the preferred ones first; upper case, spaces and hyphens do not matter.
+IMAGE_COLUMNS = ("image", "file_name", "filename", "image_name", "image_path", "path", "file", "photo", "image_id")
+CAPTION_COLUMNS = ("caption", "text", "sentence", "comment", "description")
+DELIMITERS = ",;\t|"
+SAVE_AS_UTF8 = "save it as UTF-8 (in Excel: Save As, and the type CSV UTF-8)"
+
+
+class TableHeader(NamedTuple):
+    """What the first line of a table says.
+
+    Example:
+        >>> read_header("Image Name; Comment")
+        TableHeader(names=['image_name', 'comment'], delimiter=';', image=0, caption=1)
+    """
+
+    names: list[str]  # of str, in lower case and with underscores
+    delimiter: str
+    image: int  # the number of the column with the image
+    caption: int  # the number of the column with the caption
+
+    def find(self, names: Iterable[str]) -> int | None:
+        """The number of the first column that has one of some names, or None."""
+        return next((self.names.index(name) for name in names if name in self.names), None)
+
+
+def read_header(line: str, image_columns: Sequence[str] = IMAGE_COLUMNS) -> TableHeader | None:
+    """Find the separator with which a line names an image and a caption column.
+
+    Args:
+        line: str, a table's first line.
+        image_columns: sequence of str, the names for the image column, the preferred ones first.
+
+    Returns:
+        `TableHeader`, or None where the line names no such columns.
+    """
+    for delimiter in DELIMITERS:
+        cells = next(csv.reader([line], delimiter=delimiter), [])
+        header = TableHeader([re.sub(r"[\s-]+", "_", cell.strip().lower()) for cell in cells], delimiter, 0, 0)
+        image, caption = header.find(image_columns), header.find(CAPTION_COLUMNS)
+        if image is not None and caption is not None:
+            return header._replace(image=image, caption=caption)
+    return None
+
+
+def read_rows(lines: Iterable[str], header: TableHeader, path: AnyPath) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a table, without empty ones, mended where it is known how.
+
+    Args:
+        lines: iterable of str, the lines after the first, with their line breaks.
+        header: `TableHeader`.
+        path: the file's name, for the message.
+
+    Yields:
+        (int, list of str): the number of the line on which the row ends, in the file, and its cells; a row that
+        cannot be mended has another number of cells than the header.
+
+    Raises:
+        InputError: where the quotation marks make no sense.
+
+    Example:
+        >>> header = read_header("image,caption")
+        >>> list(read_rows(["1.jpg,a dog, running\\n"], header, "a.csv"))
+        [(2, ['1.jpg', 'a dog, running'])]
+    """
+    # Flickr30k's table has bars and no quoting: its captions hold lone quotation marks.
+    if header.delimiter == "|":
+        rows = csv.reader(lines, delimiter=header.delimiter, quoting=csv.QUOTE_NONE)
+    else:
+        rows = csv.reader(lines, delimiter=header.delimiter)
+    try:
+        for row in filter(any, rows):
+            yield rows.line_num + 1, _mend(row, header)
+    except csv.Error as error:
+        raise InputError(f"{path} is not a readable table ({error}); check its quotation marks") from error
+
+
+def _mend(row: list[str], header: TableHeader) -> list[str]:
+    """Mend what is known to happen: a separator left out (Flickr30k), commas in a caption without quotation marks."""
+    last = len(header.names) - 1
+    if header.caption != last:
+        return row
+    if header.delimiter == "|" and len(row) == last:
+        # Flickr30k's one broken line: "2199200615.jpg| 4   A dog runs across the grass ."
+        number_and_caption = re.fullmatch(r"\s*(\d+)\s+(.*)", row[-1], re.DOTALL)
+        return [*row[:-1], *number_and_caption.groups()] if number_and_caption else row
+    return row if len(row) <= last else [*row[:last], header.delimiter.join(row[last:])]
+
+
+def format_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as the text of a CSV file with a first line of names.
+
+    Args:
+        rows: list of dict, all with the keys of the first; at least one.
+
+    Returns:
+        str.
+
+    Example:
+        >>> print(format_table([{"image": "a.jpg", "caption": "a dog, running"}]))
+        image,caption
+        a.jpg,"a dog, running"
+    """
+    table = io.StringIO()
+    writer = csv.DictWriter(table, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return table.getvalue()
+
+
+def write_captions(path: AnyPath, rows: Sequence[dict[str, Any]]) -> None:
+    """Write rows of image, caption and score: as CSV to a name that ends in .csv, otherwise as JSON.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "captions.csv"
+        >>> write_captions(path, [{"image": "a.jpg", "caption": "a dog", "score": -0.5}])
+        >>> print(path.read_text())
+        image,caption,score
+        a.jpg,a dog,-0.5
+    """
+    if Path(path).suffix.lower() == ".csv":
+        write_text(path, format_table(rows))
+    else:
+        write_json(path, rows)

@@ -1,0 +1,76 @@
+"""Types that many modules name: what is passed between them, where a class of one module would say too much."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+AnyPath: TypeAlias = str | os.PathLike[str]
+"""A file or folder, as text or as `pathlib.Path`."""
+Tensor: TypeAlias = Any
+"""A tensor of Keras's backend, which is chosen when the program runs: TensorFlow's or JAX's."""
+State: TypeAlias = dict[str, Tensor]
+"""What a decoder carries from word to word, by name, each `(batch, …)`."""
+Decoder: TypeAlias = Any
+"""A `keras.Model` with the `config`, `initial_state` and `step` of `captioning_utils.decoders`. Keras comes without
+types, so a checker knows nothing of it."""
+
+
+class Fingerprinted(Protocol):
+    """What says which encoder made it: features, or the encoder itself."""
+
+    @property
+    def fingerprint(self) -> str:
+        """See `encoders.ImageEncoder`."""
+        ...
+
+
+class FeatureSource(Protocol):
+    """Where batches take their features from, for example a `features.FeatureCache`."""
+
+    def get(self, image_ids: Sequence[str]) -> NDArray[np.float16]:
+        """Features of some photos in the order asked for: `(len(image_ids), *feature_shape)`."""
+        ...
+
+
+class FeatureEncoder(Fingerprinted, Protocol):
+    """What `features.extract_features` needs of an encoder, for example an `encoders.ImageEncoder`."""
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) in pixels of the photos that `encode` takes."""
+        ...
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Of one photo's features: `(feature_dim,)` or `(num_regions, feature_dim)`."""
+        ...
+
+    def encode(self, images: NDArray[np.uint8]) -> NDArray[np.float16]:
+        """uint8 `(batch, height, width, 3)` → float16 `(batch, *output_shape)`."""
+        ...
+
+
+class NamedEncoder(Fingerprinted, Protocol):
+    """What a file of features is named after."""
+
+    @property
+    def name(self) -> str:
+        """See `encoders.ImageEncoder`."""
+        ...
+
+    @property
+    def layer(self) -> str:
+        """See `encoders.ImageEncoder`."""
+        ...
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """See `encoders.ImageEncoder`."""
+        ...

@@ -1,0 +1,66 @@
+"""`generate.py`: sentences for photos."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from captioning_utils.base.backend import load_backend
+from captioning_utils.base.files import check_writable
+from captioning_utils.base.tables import write_captions
+from captioning_utils.bulk import iterate_captions
+from captioning_utils.commands.options import add_generation_options, add_weights_option, collect_settings
+from captioning_utils.commands.shell import OK, PARTLY, REFUSED, build_parser
+from captioning_utils.images import find_images
+
+
+def generate_main(arguments: Sequence[str] | None = None) -> int:
+    """`generate.py`: sentences for photos. Returns the exit code."""
+    options = _generate_parser().parse_args(arguments)
+    photos = [photo for path in options.image_path for photo in find_images(path)]
+    if options.out:
+        check_writable(options.out)
+    load_backend()
+    from captioning_utils.captioner import load_captioner
+
+    captioner = load_captioner(options.model_path)
+    settings = collect_settings(captioner, options)
+    captioner.image_encoder(options.weights)
+    rows: list[dict[str, Any]] = []
+    failures: list[str] = []
+    try:
+        for new_rows, new_failures in iterate_captions(captioner, photos, settings, show_progress=bool(options.out)):
+            rows, failures = rows + new_rows, failures + new_failures
+            for row in [] if options.out else new_rows:
+                print(f"{row['image']}: {row['caption']}", flush=True)
+    finally:  # also when the user stops it: an hour's sentences are not thrown away
+        if options.out and rows:
+            write_captions(options.out, rows)
+            print(f"{options.out}: {len(rows)} sentences for {len({row['image'] for row in rows})} photos")
+        for message in failures:
+            print(f"left out: {message}", file=sys.stderr)
+    return PARTLY if failures and rows else REFUSED if failures else OK
+
+
+def _generate_parser() -> argparse.ArgumentParser:
+    parser = build_parser(
+        "generate",
+        "Describe photos in sentences, with the captioner that ships with the package or one of your own.",
+        "--image_path holiday/ --beam_size 5 --out captions.csv",
+    )
+    parser.add_argument("--image_path", nargs="+", required=True, help="photos, or folders of photos")
+    parser.add_argument("--model_path", help="captioner file; the one shipped with the package otherwise")
+    add_generation_options(parser)
+    add_weights_option(parser)
+    parser.add_argument("--out", type=_table_path, help="write a .json or .csv file instead of printing")
+    return parser
+
+
+def _table_path(text: str) -> Path:
+    """Refused before the work, not after it."""
+    if Path(text).suffix.lower() not in (".json", ".csv"):
+        raise argparse.ArgumentTypeError(f"{text!r} does not end in .json or .csv")
+    return Path(text)

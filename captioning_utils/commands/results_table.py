@@ -1,0 +1,100 @@
+"""The tables of README.md, made from the files in results/, so that no number in it is typed by hand.
+
+    python -m captioning_utils.results_table README.md
+
+replaces what stands between `<!-- table: FOLDER -->` and `<!-- end of table -->`; a test holds the two equal.
+"""
+
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from captioning_utils.base.errors import InputError
+from captioning_utils.base.files import read_json, write_text
+from captioning_utils.base.types import AnyPath
+from captioning_utils.metrics.scores import METRIC_LABELS, format_score
+
+COLUMNS = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "meteor", "rouge_l", "cider_d")
+WITH_INTERVAL = ("bleu_4", "cider_d")
+TABLE = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+
+
+def build_results_table(folder: AnyPath) -> str:
+    """A Markdown table of all results in a folder: baselines, captioners from worse to better, people.
+
+    In brackets stands the interval over photos, or of several seeds their range.
+
+    Args:
+        folder: str or `Path` with result files of `evaluate.py`, all of the same dataset, split and protocol.
+
+    Returns:
+        str, lines that each end in a line break.
+
+    Raises:
+        InputError: where the folder has no result file.
+    """
+    found = {path.stem: read_json(path) for path in sorted(Path(folder).glob("*.json"))}
+    if not found:
+        raise InputError(f"{folder} holds no result file (.json); write one with evaluate.py --out")
+    rows = sorted(
+        (_captioner_row(name, document) for name, document in found.items()), key=lambda row: row[1]["cider_d"]["value"]
+    )
+    baselines = _runs(next(iter(found.values())))[0]["baselines"]
+    others = [(name, baseline["scores"], "", "") for name, baseline in baselines.items()]
+    rows = [row for row in others if row[0] != "people"] + rows + [row for row in others if row[0] == "people"]
+    lines = [
+        ["captioner", *(METRIC_LABELS[name] for name in COLUMNS), "parameters", "minutes of training"],
+        ["---", *["---:"] * (len(COLUMNS) + 2)],
+    ]
+    lines += [[name, *(_cell(scores, column) for column in COLUMNS), *rest] for name, scores, *rest in rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def _runs(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """The runs of a result file: one a seed."""
+    return document.get("captioners", [document])
+
+
+def _captioner_row(name: str, document: dict[str, Any]) -> tuple[str, Any, str, str]:
+    """Name, scores, millions of parameters and minutes of training of a captioner; of several seeds the means."""
+    runs = _runs(document)
+    scores, label = document.get("scores"), f"**{name}**"
+    if len(runs) > 1:
+        scores = {metric: found | {"value": found["mean"]} for metric, found in document["summary"].items()}
+        label += f", {len(runs)} seeds"
+    millions = runs[0]["captioner"]["parameters"] / 1e6
+    minutes = sum(run["captioner"]["training_minutes"] for run in runs) / len(runs)
+    return label, scores, f"{millions:.1f} M", f"{minutes:.0f}"
+
+
+def _cell(scores: Mapping[str, Mapping[str, float]], column: str) -> str:
+    if column not in scores:
+        return ""
+    value = format_score(scores[column]["value"])
+    if column not in WITH_INTERVAL or "low" not in scores[column]:
+        return value
+    return f"{value} ({format_score(scores[column]['low'])}–{format_score(scores[column]['high'])})"
+
+
+def fill_tables(text: str, root: Path) -> str:
+    """Replace every marked table in a Markdown text by the one that its folder gives.
+
+    Args:
+        text: str, Markdown.
+        root: `Path` that the folders are relative to.
+
+    Returns:
+        str, the text with its tables up to date.
+
+    Example:
+        >>> fill_tables("no table here", Path("."))
+        'no table here'
+    """
+    return TABLE.sub(lambda match: match[1] + build_results_table(root / match[2]) + match[3], text)
+
+
+if __name__ == "__main__":
+    for path in map(Path, sys.argv[1:]):
+        write_text(path, fill_tables(path.read_text(encoding="utf-8"), path.parent))

@@ -1,0 +1,69 @@
+"""The command that trains on CIDEr-D: `python -m captioning_utils self_critical`."""
+
+import argparse
+from collections.abc import Sequence
+
+from captioning_utils.base.backend import load_backend
+from captioning_utils.base.files import check_writable
+from captioning_utils.commands.options import add_data_options
+from captioning_utils.commands.shell import OK, build_parser, when_stopped
+from captioning_utils.commands.train import show_samples
+from captioning_utils.commands.workspace import find_captioner_features, open_dataset
+
+
+@when_stopped("the same command goes on from here")
+def self_critical_main(arguments: Sequence[str] | None = None) -> int:
+    """`self_critical`: a trained captioner, trained further on CIDEr-D. Returns the exit code."""
+    options = _self_critical_parser().parse_args(arguments)
+    load_backend()
+    from captioning_utils.captioner import find_captioner
+    from captioning_utils.settings import SelfCriticalConfig
+    from captioning_utils.training.self_critical import train_self_critical
+
+    config = SelfCriticalConfig(**{name: getattr(options, name) for name, _, _ in OPTIONS})
+    check_writable(options.model_path)
+    captioner = find_captioner(options.start_from)
+    dataset = open_dataset(options.data_path)
+    print(dataset.summary())
+    features = find_captioner_features(captioner, dataset, dataset.image_paths, options)
+    trained = train_self_critical(captioner, dataset, features, options.model_path, config)
+    history = trained.training["self_critical"]["history"]
+    best = trained.training["self_critical"]["best_epoch"]
+    start, end = history[0]["val_cider_d"], history[best]["val_cider_d"]
+    print(
+        f"{options.model_path}: CIDEr-D {100 * end:.1f} on the val split after epoch {best}, {100 * start:.1f} before"
+    )
+    show_samples(trained, dataset, features)
+    return OK
+
+
+OPTIONS = (  # name, default and help; the defaults are SelfCriticalConfig's, and a test compares
+    ("epochs", 8, "passes over the train photos, at the most"),
+    ("samples", 5, "sentences drawn for each photo of a step"),
+    ("learning_rate", 6e-5, "of Adam, the same for all steps"),
+    ("cross_entropy", 0.2, "weight of the cross-entropy of one human caption a photo"),
+    ("patience", 3, "epochs without a better CIDEr-D on the val split before it stops"),
+    ("seed", 0, "the same seed gives the same run"),
+)
+
+
+def _self_critical_parser() -> argparse.ArgumentParser:
+    parser = build_parser(
+        "self_critical",
+        "Train a captioner further on CIDEr-D, the score that captions are judged by (self-critical training). The\n"
+        "captioner comes from train.py; the epoch with the best CIDEr-D on the val split is kept. A run that was\n"
+        "stopped goes on from its last checkpoint when the same command is given again.",
+        "--start_from image_caption_model.h5 --data_path data/flickr8k --model_path self_critical.h5",
+    )
+    parser.add_argument(
+        "--start_from",
+        required=True,
+        help="captioner file to begin with, or the name of one that ships; it stays as it is",
+    )
+    parser.add_argument("--model_path", default="self_critical.h5", help="where the new captioner is written")
+    add_data_options(parser)
+    parser.set_defaults(encoder=None, layer=None, dtype=None)  # the captioner's own
+    group = parser.add_argument_group("training")
+    for name, default, purpose in OPTIONS:
+        group.add_argument(f"--{name}", type=type(default), default=default, help=purpose)
+    return parser

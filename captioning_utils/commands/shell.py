@@ -1,0 +1,97 @@
+"""What every command shares: exit codes, parsers, messages."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from captioning_utils.base.errors import InputError
+
+OK, PARTLY, REFUSED = 0, 1, 2
+EXIT_CODES = (
+    "exit codes: 0 done; 1 done, but something is worth a look, such as photos that could not be read;\n"
+    "2 nothing done, or of no use; the message says why"
+)
+
+
+def run_command(main: Callable[[Sequence[str] | None], int], arguments: Sequence[str] | None = None) -> int:
+    """Call a command's main function and turn what is the input's fault into one line and exit code 2.
+
+    Args:
+        main: function of a list of str (or None for `sys.argv`) that returns an exit code.
+        arguments: list of str, or None.
+
+    Returns:
+        int, the exit code: 0, 1, 2, or 130 when the user stopped it.
+
+    Example:
+        >>> run_command(lambda arguments: OK)
+        0
+    """
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show must not end the run
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        return main(arguments)
+    except BrokenPipeError:  # who reads the output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it ends
+        return OK
+    except (InputError, OSError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return REFUSED
+    except KeyboardInterrupt as stop:
+        print("; ".join(["stopped", *map(str, stop.args)]), file=sys.stderr)
+        return 130
+
+
+@contextlib.contextmanager
+def when_stopped(advice: str) -> Iterator[None]:
+    """Let the message say what to do next when the user stops what runs in here; also a decorator.
+
+    Args:
+        advice: str.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(advice) from stop
+
+
+def build_parser(command: str, description: str, example: str) -> argparse.ArgumentParser:
+    """A parser whose `--help` shows every default, an example and the exit codes.
+
+    Args:
+        command: str, the command's name; called by its script or as `python -m captioning_utils`, so it names itself.
+        description: str; `{program}` in it becomes the way in which the command was called.
+        example: str, options of a typical call.
+
+    Example:
+        >>> "exit codes" in build_parser("train", "Train.", "--epochs 3").format_help()
+        True
+    """
+    script = f"{command}.py"
+    program = f"python {script}" if Path(sys.argv[0]).name == script else f"{package_program()} {command}"
+    return argparse.ArgumentParser(
+        prog=program,
+        usage="%(prog)s [options]",
+        description=description.format(program=program),
+        epilog=f"example: {program} {example}\n\n{EXIT_CODES}",
+        formatter_class=_HelpFormatter,
+    )
+
+
+def package_program() -> str:
+    """How the commands of the package were called: "captioning" once it is installed, or through Python; str."""
+    return "captioning" if Path(sys.argv[0]).stem == "captioning" else "python -m captioning_utils"
+
+
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Shows defaults, but no "(default: None)", and keeps the line breaks of the example."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        has_default = action.default is not None and action.default is not False
+        return super()._get_help_string(action) if has_default else action.help

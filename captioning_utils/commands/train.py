@@ -1,0 +1,192 @@
+"""`train.py`: features, vocabulary, training, one captioner file."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from captioning_utils.base.backend import load_backend
+from captioning_utils.base.errors import InputError
+from captioning_utils.base.files import check_writable
+from captioning_utils.commands.options import add_data_options
+from captioning_utils.commands.shell import OK, PARTLY, build_parser, when_stopped
+from captioning_utils.commands.workspace import default_features_path, find_captioner_features, open_dataset
+from captioning_utils.settings import FINE_TUNING_RATE, PRESETS
+
+if TYPE_CHECKING:
+    from captioning_utils.captioner import Captioner
+    from captioning_utils.datasets.dataset import CaptionDataset
+    from captioning_utils.features import FeatureCache
+    from captioning_utils.settings import TrainingConfig
+
+
+SAMPLES = 200  # photos of the val split that training describes at its end
+
+
+@when_stopped("the same command goes on from here")
+def train_main(arguments: Sequence[str] | None = None) -> int:
+    """`train.py`: features, vocabulary, training, one captioner file. Returns the exit code."""
+    options, start_from = _read_train_options(arguments)
+    from captioning_utils.settings import TrainingConfig
+
+    names = [field.name for field in dataclasses.fields(TrainingConfig) if hasattr(options, field.name)]
+    config = TrainingConfig(**{name: getattr(options, name) for name in names})
+    dataset = open_dataset(options.data_path)
+    print(dataset.summary())
+    for split in ("train", "val"):
+        dataset.require_split(split, "training needs photos in train and in val: add some, or a split column")
+    check_writable(options.model_path)
+    if start_from and options.finetune_encoder:
+        captioner, features = _train_with_encoder(start_from, dataset, config, options)
+    else:
+        captioner, features = _train_on_features(start_from, dataset, config, options)
+    summary = captioner.training
+    print(
+        f"{options.model_path}: best after epoch {summary['best_epoch']} of {len(summary['history'])}, "
+        f"{summary['val_nats_per_token']:.3f} nats a token on the val split (lower is better), "
+        f"{summary['seconds'] / 60:.1f} minutes"
+    )
+    show_samples(captioner, dataset, features)
+    return PARTLY if any(image_id in features.skipped for image_id in dataset.image_paths) else OK
+
+
+def _train_on_features(
+    start_from: Captioner | None, dataset: CaptionDataset, config: TrainingConfig, options: argparse.Namespace
+) -> tuple[Captioner, FeatureCache]:
+    """The captioner, trained on cached features, and those features."""
+    from captioning_utils.decoders import build_config
+    from captioning_utils.encoders.encoder import build_encoder
+    from captioning_utils.features import extract_features
+    from captioning_utils.training.train import train_captioner
+
+    if start_from:
+        features = find_captioner_features(start_from, dataset, dataset.image_paths, options)
+    else:
+        encoder = build_encoder(options.encoder, options.layer, options.dtype, options.weights)
+        try:
+            build_config(config.decoder, vocabulary_size=1, feature_shape=encoder.output_shape)
+        except InputError as error:
+            raise InputError(f"the {config.decoder} decoder cannot read --layer {options.layer}: {error}") from error
+        path = options.features or default_features_path(dataset, encoder)
+        features = extract_features(dataset.image_paths, encoder, path)
+    captioner = train_captioner(
+        dataset, features, options.model_path, config, log_dir=options.log_dir, start_from=start_from
+    )
+    return captioner, features
+
+
+def _train_with_encoder(
+    start_from: Captioner, dataset: CaptionDataset, config: TrainingConfig, options: argparse.Namespace
+) -> tuple[Captioner, FeatureCache]:
+    """The captioner, trained together with its encoder's last block, and its own features of a few photos."""
+    from captioning_utils.encoders.last_block import split_encoder
+    from captioning_utils.features import extract_features
+    from captioning_utils.training.encoder_tuning import MirroredTrunk, fine_tune_encoder
+
+    encoder = start_from.build_image_encoder(options.weights)  # one of its own, which training changes
+    trunk, _ = split_encoder(encoder)
+    features, mirrored = (
+        extract_features(dataset.image_paths, each, default_features_path(dataset, each))
+        for each in (trunk, MirroredTrunk(trunk))
+    )
+    captioner = fine_tune_encoder(
+        start_from, dataset, encoder, features, mirrored, options.model_path, config, options.log_dir
+    )
+    shown = {image_id: dataset.image_paths[image_id] for image_id in dataset.splits["val"][:SAMPLES]}
+    own = captioner.image_encoder(options.weights)
+    own_features = extract_features(shown, own, default_features_path(dataset, own))
+    own_features.skipped.update(features.skipped)
+    return captioner, own_features
+
+
+DECODER_NAMES = ("merge", "attention", "transformer")  # those of DECODERS, which needs Keras; a test compares
+TRAINING_OPTIONS = (  # name, default and help; the defaults are TrainingConfig's, and a test compares
+    ("epochs", 12, "passes over the captions, at the most"),
+    ("batch_size", 160, "captions per step"),
+    ("learning_rate", 1e-3, "of Adam, at its highest"),
+    ("dropout_from", 1, "first epoch with dropout; the ones before learn faster, without"),
+    ("label_smoothing", 0.1, "share of each target spread over the vocabulary"),
+    ("weight_decay", 0.0, "of AdamW: how fast the matrices shrink"),
+    ("ema", 0.0, "keep a moving average of the weights with this momentum, such as 0.999"),
+    ("patience", 3, "epochs without a better validation loss before it stops"),
+    ("min_count", 5, "rarer words are unknown to the captioner"),
+    ("save_every", 1, "epochs between checkpoints"),
+    ("seed", 0, "the same seed gives the same run"),
+)
+
+
+def _read_train_options(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, Captioner | None]:
+    """The options and the captioner to start from: what is typed counts more than the captioner, the preset last."""
+    parser = _train_parser()
+    options, start_from = parser.parse_args(arguments), None
+    load_backend()
+    if options.preset:
+        parser.set_defaults(**PRESETS[options.preset].options())
+    own = {}
+    if options.start_from:
+        from captioning_utils.captioner import find_captioner
+        from captioning_utils.commands.options import describe_options
+
+        start_from = find_captioner(options.start_from)
+        own = describe_options(start_from)
+        parser.set_defaults(**own, learning_rate=FINE_TUNING_RATE)
+    options = parser.parse_args(arguments)
+    if options.preset and options.decoder != PRESETS[options.preset].decoder:
+        raise InputError(f"--preset {options.preset} is not for the {options.decoder} decoder; leave one of them out")
+    if options.finetune_encoder and (options.features or not start_from):
+        raise InputError("--finetune_encoder needs --start_from, a captioner trained before, and takes no --features")
+    for name, value in own.items():
+        if getattr(options, name) != value:
+            raise InputError(f"--start_from {options.start_from} has the {name} {value}; leave out --{name}")
+    return options, start_from
+
+
+def _train_parser() -> argparse.ArgumentParser:
+    parser = build_parser(
+        "train",
+        "Train a captioner on photos and their captions. The features are extracted once and kept; a run that was\n"
+        "stopped goes on from its last checkpoint when the same command is given again.",
+        "--data_path data/flickr8k --epochs 20",
+    )
+    presets = "; ".join(f"{name}: {preset.about}" for name, preset in PRESETS.items())
+    parser.add_argument("--preset", choices=PRESETS, help=f"settings by name; other options replace its own. {presets}")
+    parser.add_argument(
+        "--start_from",
+        help="captioner file, or name of a shipped one such as flickr8k_merge, to go on from: it keeps what it knows, "
+        f"learns the new words, and has encoder and decoder; the learning rate is {FINE_TUNING_RATE} then",
+    )
+    parser.add_argument(
+        "--finetune_encoder",
+        action="store_true",
+        help="with --start_from: train the encoder's last block too, at a tenth of the learning rate, with photos "
+        "mirrored at random; the captioner's file then holds that block",
+    )
+    parser.add_argument("--model_path", default="image_caption_model.h5", help="where the captioner is written")
+    add_data_options(parser)
+    group = parser.add_argument_group("training")
+    group.add_argument("--decoder", default="merge", choices=DECODER_NAMES, help="what turns features into words")
+    for name, default, purpose in TRAINING_OPTIONS:
+        group.add_argument(f"--{name}", type=type(default), default=default, help=purpose)
+    group.add_argument("--log_dir", help="folder for TensorBoard's event files")
+    return parser
+
+
+def show_samples(
+    captioner: Captioner, dataset: CaptionDataset, features: FeatureCache, count: int = SAMPLES, shown: int = 5
+) -> None:
+    """Print a few sentences for photos of the val split, and warn when nearly all are the same."""
+    images = [image_id for image_id in dataset.splits["val"] if image_id in features][:count]
+    captions = [best[0].caption for best in captioner.caption_features(features.get(images))]
+    for image_id, caption in list(zip(images, captions, strict=True))[:shown]:
+        print(f"  {image_id}: {caption}")
+    distinct = len(set(captions))
+    print(f"  {distinct} different sentences for {len(images)} photos")
+    if len(images) >= 20 and distinct <= len(images) // 20:
+        print(
+            "warning: nearly every photo gets the same sentence; train longer, lower --learning_rate, or check that "
+            "the captions belong to the photos",
+            file=sys.stderr,
+        )

@@ -1,0 +1,243 @@
+"""Photographs and their captions, from any of the layouts that captioning datasets come in.
+
+`load_dataset(path)` looks at what is there and recognises Flickr8k and Flickr30k in their original and their Kaggle
+layouts, COCO's annotations, Karpathy's split JSON, and a CSV of your own. `data/README.md` shows the expected trees.
+
+The split is, in this order: the one in the caption file (Karpathy's, or a split column); for COCO with train and val,
+COCO's train as train, and its val halved into val and test; Flickr8k's official one where its three files are
+present; otherwise 80 % train, 10 % val, 10 % test. Photos are drawn, never captions, so a photo's captions stay
+together; the draw depends on the seed and the photos' names only, not on the order of files or lines.
+
+References: Hodosh et al. 2013 (Flickr8k, JAIR 47); Young et al. 2014 (Flickr30k, TACL 2); Chen et al. 2015 (COCO's
+captions, arXiv:1504.00325); Karpathy and Li 2015 (splits, arXiv:1412.2306).
+"""
+
+import dataclasses
+import itertools
+from pathlib import Path
+
+from captioning_utils.base.errors import InputError
+from captioning_utils.base.types import AnyPath
+from captioning_utils.base.wording import count_and_name, count_noun, name_some
+from captioning_utils.datasets.layouts import read_listing
+from captioning_utils.datasets.listing import Note, assign_split
+from captioning_utils.datasets.photos import PhotoFinder, find_photos
+from captioning_utils.datasets.splits import SPLITS, TEXT_FOLDERS, choose_splits
+
+# The caption files that are recognised by name, in the order of preference; the first group that is there is read.
+CAPTION_FILES = (
+    ("dataset_flickr8k.json", "dataset_flickr30k.json", "dataset_coco.json"),  # Karpathy
+    ("Flickr8k.token.txt",),
+    ("results_20130124.token",),  # Flickr30k as first published
+    ("captions.txt",),  # Flickr8k and Flickr30k on Kaggle
+    ("results.csv",),  # Flickr30k on Kaggle
+    ("captions_train2017.json",),
+    ("captions_val2017.json",),
+    ("captions_train2014.json",),
+    ("captions_val2014.json",),
+    ("captions.csv",),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class CaptionDataset:
+    """Photographs, the captions people wrote for them, and which of them train, validate and test.
+
+    Raises:
+        InputError: where a photo has no captions, a split names an unknown photo, or a photo is in two splits.
+
+    Example:
+        >>> dataset = CaptionDataset(
+        ...     name="pets",
+        ...     image_paths={"1.jpg": Path("pets/1.jpg"), "2.jpg": Path("pets/2.jpg")},
+        ...     captions={"1.jpg": ["A cat .", "A cat sleeps ."], "2.jpg": ["A dog ."]},
+        ...     splits={"train": ["1.jpg"], "val": [], "test": ["2.jpg"]},
+        ... )
+        >>> dataset.split_captions("test")
+        {'2.jpg': ['A dog .']}
+        >>> print(dataset.summary())
+        pets: 2 photos with 3 captions (train 1 photo, val 0 photos, test 1 photo)
+    """
+
+    name: str  # the dataset folder's name
+    image_paths: dict[str, Path]  # image_id -> file; the image_id is the name that the caption file uses
+    captions: dict[str, list[str]]  # image_id -> at least one caption, as written but for spaces at the ends
+    splits: dict[str, list[str]]  # "train", "val", "test" -> image_ids, sorted; no photo is in two of them
+    notes: dict[str, Note] = dataclasses.field(default_factory=dict)  # by kind: missing_photos, empty_captions, …
+    layout: str = dataclasses.field(default="", compare=False)  # what was recognised; contents alone make it equal
+    split_source: str = ""  # where the split is from, in words
+
+    def __post_init__(self) -> None:
+        if set(self.splits) != set(SPLITS):
+            raise InputError(f"the splits are {sorted(self.splits)!r:.80}; give exactly {', '.join(SPLITS)}")
+        without = [image_id for image_id in self.image_paths if not self.captions.get(image_id)]
+        if without or len(self.captions) != len(self.image_paths):
+            unknown = [image_id for image_id in self.captions if image_id not in self.image_paths]
+            raise InputError(
+                f"captions and photos do not belong together: photos without caption: {count_and_name(without)}, "
+                f"captions without photo: {count_and_name(unknown)}; give both for each photo"
+            )
+        split_of: dict[str, str] = {}
+        for split, image_ids in self.splits.items():
+            for image_id in image_ids:
+                if image_id not in self.image_paths:
+                    raise InputError(f"the {split} split names {image_id!r:.120}, which is no photo of the dataset")
+                assign_split(split_of, image_id, split, self.name)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """tuple of str: the sentences of `notes`, on what was left out or repaired while loading."""
+        return tuple(note.text for note in self.notes.values())
+
+    def require_split(self, split: str, advice: str = "choose another split or add photos") -> list[str]:
+        """The image_ids of a split that must not be empty.
+
+        Args:
+            split: "train", "val" or "test".
+            advice: str, the end of the message where it is empty: what to do.
+
+        Returns:
+            list of str, sorted.
+
+        Raises:
+            InputError: where there is no such split or it has no photo; the message says which splits have some.
+
+        Example:
+            >>> CaptionDataset("none", {}, {}, {"train": [], "val": [], "test": []}).require_split("test")
+            Traceback (most recent call last):
+            captioning_utils.InputError: the test split of none is empty (train 0, val 0, test 0); ...
+        """
+        if split not in self.splits:
+            raise InputError(f"there is no split {split!r:.80}; choose one of {', '.join(SPLITS)}")
+        if not self.splits[split]:
+            sizes = ", ".join(f"{name} {len(self.splits[name])}" for name in SPLITS)
+            raise InputError(f"the {split} split of {self.name} is empty ({sizes}); {advice}")
+        return self.splits[split]
+
+    def split_captions(self, split: str) -> dict[str, list[str]]:
+        """The captions of one split: what a vocabulary is built from, and the references of a score.
+
+        Args:
+            split: "train", "val" or "test".
+
+        Returns:
+            dict of image_id to list of raw captions, in the split's order.
+
+        Raises:
+            InputError: as `require_split`.
+        """
+        return {image_id: self.captions[image_id] for image_id in self.require_split(split)}
+
+    def summary(self) -> str:
+        """One line with the sizes, and a line for each problem: for people, to print after loading."""
+        sizes = ", ".join(f"{split} {count_noun(len(self.splits[split]), 'photo')}" for split in SPLITS)
+        number = sum(map(len, self.captions.values()))
+        first = f"{self.name}: {count_noun(len(self.captions), 'photo')} with {count_noun(number, 'caption')} ({sizes})"
+        return "\n".join([first, *(f"  note: {problem}" for problem in self.problems)])
+
+
+def load_dataset(
+    path: AnyPath, images: AnyPath | None = None, captions: AnyPath | None = None, seed: int = 0
+) -> CaptionDataset:
+    """Load a captioning dataset; its layout is recognised by looking.
+
+    The module's first lines say which layouts are read and how the split is chosen. Where both layouts of Flickr8k
+    are present the original one is read; they hold the same captions.
+
+    Captions without photo, photos without caption and empty captions are left out, counted, and told in `problems`.
+
+    Args:
+        path: str or `Path`, the dataset's folder, or its caption file (CSV, JSON or token file).
+        images: str, `Path` or None, the folder with the photos, where it is not beside the captions.
+        captions: str, `Path` or None, the caption file, where its name is not one of the known ones.
+        seed: int, another one draws another split.
+
+    Returns:
+        `CaptionDataset`.
+
+    Raises:
+        InputError: where something is missing, empty, not UTF-8, not recognised or contradictory, a name points
+            out of the photo folder, or no photo at all is found; the message says where it looked.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp()) / "pets"
+        >>> (folder / "Images").mkdir(parents=True)
+        >>> for name in ("1.jpg", "2.jpg"):
+        ...     (folder / "Images" / name).touch()
+        >>> table = "image,caption,split\\n1.jpg,A cat .,train\\n2.jpg,A dog .,test\\n3.jpg,A bird .,test\\n"
+        >>> _ = (folder / "captions.csv").write_text(table)
+        >>> print(load_dataset(folder).summary())
+        pets: 2 photos with 2 captions (train 1 photo, val 0 photos, test 1 photo)
+          note: 1 photo is missing and left out with its 1 caption: '3.jpg'
+    """
+    root, caption_files = _locate(Path(path), captions)
+    listing = read_listing(caption_files)
+    image_paths = find_photos(listing, PhotoFinder(root if images is None else Path(images)), caption_files[0])
+    split_of, split_source = choose_splits(listing, root, caption_files, sorted(image_paths), seed)
+    kept = sorted(image_id for image_id in image_paths if image_id in split_of)
+    if len(kept) < len(image_paths):
+        text = f"{count_noun(len(image_paths) - len(kept), 'photo')} in no list of the official split, left out"
+        listing.note("photos_in_no_split", len(image_paths) - len(kept), text)
+    return CaptionDataset(
+        name=root.resolve().name or "dataset",
+        image_paths={image_id: image_paths[image_id] for image_id in kept},
+        captions={image_id: listing.captions[image_id] for image_id in kept},
+        splits={split: [image_id for image_id in kept if split_of[image_id] == split] for split in SPLITS},
+        notes=listing.notes,
+        layout=f"{listing.layout} ({' and '.join(file.name for file in caption_files)})",
+        split_source=split_source,
+    )
+
+
+# --- Which files are there ---
+
+
+def _locate(path: Path, captions: AnyPath | None) -> tuple[Path, list[Path]]:
+    """The dataset's folder and its caption files: one, or COCO's train and val."""
+    if path.is_file():
+        root = path.parent.parent if path.parent.name in TEXT_FOLDERS else path.parent
+        captions = path if captions is None else captions
+    elif path.is_dir():
+        root = path
+    else:
+        raise InputError(f"{path} does not exist; give the folder of a dataset, or its caption file")
+    if captions is None:
+        return root, _recognise(root)
+    places = [Path(captions), root / captions]
+    found = [place for place in places if place.is_file()]
+    if not found:
+        raise InputError(f"the caption file {captions} does not exist, here or in {root}; give a CSV or JSON file")
+    return root, found[:1]
+
+
+def _recognise(root: Path) -> list[Path]:
+    folders = [root, *(root / name for name in TEXT_FOLDERS)]
+    for names in CAPTION_FILES:
+        found = [folder / name for name in names for folder in folders if (folder / name).is_file()]
+        if found:
+            return _only(found[:1] if len(names) == 1 else found) + _coco_sibling(found[0])
+    tables = sorted(file for file in root.glob("*.csv") if file.is_file())
+    if tables:
+        return _only(tables)
+    entries = sorted(entry.name for entry in itertools.islice(root.iterdir(), 1000))
+    known = ", ".join(itertools.chain(*CAPTION_FILES))
+    raise InputError(
+        f"no caption file recognised in {root}, which holds {name_some(entries, 10) or 'nothing'}; recognised are "
+        f"{known} (here or in {', '.join(TEXT_FOLDERS)}) and a single .csv; else give the caption file itself"
+    )
+
+
+def _only(files: list[Path]) -> list[Path]:
+    if len(files) > 1:
+        names = [file.name for file in files]
+        raise InputError(
+            f"several caption files in {files[0].parent}: {name_some(names, 10)}; give the path of the one to read"
+        )
+    return files
+
+
+def _coco_sibling(file: Path) -> list[Path]:
+    """COCO's val file beside its train file, as a list of one or none."""
+    sibling = file.with_name(file.name.replace("captions_train", "captions_val"))
+    return [sibling] if sibling != file and sibling.is_file() else []

@@ -1,0 +1,158 @@
+"""The caption files that are recognised, and how each is read."""
+
+import itertools
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from captioning_utils.base.errors import InputError
+from captioning_utils.base.files import read_json
+from captioning_utils.base.tables import CAPTION_COLUMNS, IMAGE_COLUMNS, SAVE_AS_UTF8, read_header, read_rows
+from captioning_utils.datasets.listing import Listing, valid_text
+
+SPLIT_WORDS = {
+    **dict.fromkeys(("train", "training", "restval"), "train"),  # restval: the part of COCO's val that trains
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+SPLIT_COLUMNS = ("split", "set", "subset")
+
+
+def read_listing(caption_files: list[Path]) -> Listing:
+    listing = Listing()
+    coco_splits = ("train", "val") if len(caption_files) == 2 else (None,)
+    for file, coco_split in zip(caption_files, coco_splits, strict=True):
+        if file.stat().st_size == 0:
+            raise InputError(f"{file} is empty; give a file with captions")
+        if file.suffix.lower() == ".json":
+            _read_json_captions(file, listing, coco_split)
+        else:
+            _read_text_captions(file, listing)
+    listing.note_losses()
+    if not listing.captions:
+        advice = "; ".join(note.text for note in listing.notes.values()) or "give a file with at least one caption"
+        raise InputError(f"{caption_files[0]} holds no caption; {advice}")
+    return listing
+
+
+def _read_text_captions(file: Path, listing: Listing) -> None:
+    try:
+        with open(file, encoding="utf-8-sig", newline="") as lines:
+            first = lines.readline()
+            if re.match(r"[^\t]*#\d+\t", first):
+                listing.layout = "Flickr's token file"
+                _read_token_lines(itertools.chain([first], lines), listing, file)
+            else:
+                listing.layout = "a table with an image and a caption column"
+                _read_table(first, lines, listing, file)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file} is not text in UTF-8; {SAVE_AS_UTF8}") from error
+
+
+def _read_token_lines(lines: Iterable[str], listing: Listing, file: Path) -> None:
+    """Flickr's own format: "name.jpg#0<tab>caption".
+
+    Flickr8k has five captions for "2258277193_586949ec62.jpg.1", a photo that was never published; they leave
+    with the other captions whose photo is missing.
+    """
+    for number, line in enumerate(lines, 1):
+        name, tab, caption = line.partition("\t")
+        name = name.rpartition("#")[0].strip()
+        if tab and name:
+            listing.add(_safe_name(name, file), caption, None, file)
+        elif line.strip():
+            listing.broken.append(f"{file.name}, line {number}")
+
+
+def _read_table(first: str, lines: Iterable[str], listing: Listing, file: Path) -> None:
+    header = read_header(first)
+    if header is None:
+        raise InputError(
+            f"{file} has no image and caption column; its first line is {first.strip()!r:.120}, where one column must "
+            f"be called {_or(IMAGE_COLUMNS)} and one {_or(CAPTION_COLUMNS)}; add that line or rename the columns"
+        )
+    split = header.find(SPLIT_COLUMNS)
+    for number, row in read_rows(lines, header, file):
+        line = f"{file.name}, line {number}"
+        if len(row) > len(header.names):
+            raise InputError(
+                f"{line} has {len(row)} columns and the first line {len(header.names)}; put captions that hold the "
+                f"separator {header.delimiter!r} in double quotation marks"
+            )
+        if len(row) <= max(header.image, header.caption, split or 0) or not row[header.image].strip():
+            listing.broken.append(line)
+            continue
+        if "\n" in row[header.caption].strip():
+            listing.long.append(line)
+        split_word = None if split is None else _split_word(row[split], line)
+        listing.add(_safe_name(row[header.image], file), row[header.caption], split_word, file)
+
+
+def _split_word(word: str, line: str) -> str:
+    split = SPLIT_WORDS.get(word.strip().lower())
+    if split is None:
+        raise InputError(f"{line} has the split {word!r:.80}; allowed: {', '.join(SPLIT_WORDS)}")
+    return split
+
+
+def _read_json_captions(file: Path, listing: Listing, coco_split: str | None) -> None:
+    content = read_json(file)
+    images = content.get("images") if isinstance(content, dict) else None
+    if isinstance(images, list) and isinstance(content.get("annotations"), list):
+        listing.layout = "COCO's captions"
+        _read_coco(content, listing, file, coco_split)
+    elif isinstance(images, list) and images and isinstance(images[0], dict) and "sentences" in images[0]:
+        listing.layout = "Karpathy's split file"
+        _read_karpathy(images, listing, file)
+    else:
+        raise InputError(
+            f"{file} is neither COCO's captions (lists called images and annotations) nor Karpathy's split "
+            "(a list called images with sentences); give one of these or a CSV"
+        )
+
+
+def _read_coco(content: dict[str, Any], listing: Listing, file: Path, split: str | None) -> None:
+    names = {}
+    for index, image in enumerate(content["images"]):
+        where = f"{file}: images[{index}]"
+        names[_entry(image, "id", (int, str), where)] = _safe_name(_entry(image, "file_name", str, where), file)
+    for index, annotation in enumerate(content["annotations"]):
+        where = f"{file.name}: annotations[{index}]"
+        name = names.get(_entry(annotation, "image_id", (int, str), where))
+        if name is None:
+            listing.broken.append(where)
+        else:
+            listing.add(name, _entry(annotation, "caption", str, where), split, file)
+
+
+def _read_karpathy(images: list[Any], listing: Listing, file: Path) -> None:
+    for index, image in enumerate(images):
+        where = f"{file}: images[{index}]"
+        image_id = _safe_name(_entry(image, "filename", str, where), file)
+        split = _split_word(_entry(image, "split", str, where), where)
+        if "filepath" in image:
+            listing.folder_of[image_id] = _safe_name(_entry(image, "filepath", str, where), file)
+        for sentence in _entry(image, "sentences", list, where):
+            listing.add(image_id, _entry(sentence, "raw", str, where), split, file)
+
+
+def _entry(record: object, key: str, kind: type | tuple[type, ...], where: str) -> Any:
+    """`record[key]` of a stranger's JSON, if it is what it must be."""
+    value = record.get(key) if isinstance(record, dict) else None
+    if not isinstance(value, kind):
+        raise InputError(f'{where} has no usable "{key}" ({value!r:.80}); give a caption file of COCO or Karpathy')
+    return value
+
+
+def _safe_name(name: str, file: Path) -> str:
+    """The name of a photo inside the photo folder; never one that leads out of it."""
+    name = valid_text(name).strip().replace("\\", "/")
+    parts = name.split("/")
+    if ".." in parts or not parts[0] or "\0" in name or re.match("[A-Za-z]:", name):
+        raise InputError(f"{file} names the photo {name!r:.120}; give names inside the photo folder, without '..'")
+    return name if "." not in parts and "" not in parts else "/".join(part for part in parts if part not in ("", "."))
+
+
+def _or(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"

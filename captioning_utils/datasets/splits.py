@@ -1,0 +1,58 @@
+"""Which photos are for training, validation and testing."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from captioning_utils.base.errors import InputError
+from captioning_utils.datasets.listing import Listing, assign_split
+
+SPLITS = ("train", "val", "test")
+TEXT_FOLDERS = ("annotations", "Flickr8k_text", "Flickr8k_Text", "flickr30k_images")
+FLICKR8K_SPLIT_FILES = {
+    "train": "Flickr_8k.trainImages.txt",
+    "val": "Flickr_8k.devImages.txt",
+    "test": "Flickr_8k.testImages.txt",
+}
+
+
+def choose_splits(
+    listing: Listing, root: Path, caption_files: list[Path], image_ids: list[str], seed: int
+) -> tuple[dict[str, str], str]:
+    """The split of each photo (none for one that the official split leaves out), and in words where it is from."""
+    if len(caption_files) == 2:  # COCO publishes no captions for its test photos: half of val takes their place
+        held_out = _shuffled((name for name in image_ids if listing.split_of[name] == "val"), seed)
+        split_of = {**listing.split_of, **dict.fromkeys(held_out[len(held_out) // 2 :], "test")}
+        return split_of, "COCO's train; its val halved into val and test"
+    official = listing.split_of or _flickr8k_split(root)
+    if any(image_id in official for image_id in image_ids):
+        return official, "the caption file" if listing.split_of else "Flickr8k's official lists"
+    tenth = max(len(image_ids) // 10, int(len(image_ids) >= 3))
+    shuffled = _shuffled(image_ids, seed)
+    splits = {"val": shuffled[:tenth], "test": shuffled[tenth : 2 * tenth], "train": shuffled[2 * tenth :]}
+    split_of = {image_id: split for split, members in splits.items() for image_id in members}
+    return split_of, "drawn at random: 80 % train, 10 % val, 10 % test"
+
+
+def _shuffled(image_ids: Iterable[str], seed: int) -> list[str]:
+    """An order that depends on the names and the seed only, and stays the same in every version of Python."""
+    return sorted(image_ids, key=lambda image_id: hashlib.sha256(f"{seed} {image_id}".encode()).digest())
+
+
+def _flickr8k_split(root: Path) -> dict[str, str]:
+    """Flickr8k's official split, {} where its three files are not all there."""
+    for folder in (root, *(root / name for name in TEXT_FOLDERS)):
+        files = {split: folder / name for split, name in FLICKR8K_SPLIT_FILES.items()}
+        if all(file.is_file() for file in files.values()):
+            break
+    else:
+        return {}
+    split_of: dict[str, str] = {}
+    for split, file in files.items():
+        try:
+            names = file.read_text(encoding="utf-8-sig").split()
+        except UnicodeDecodeError as error:
+            raise InputError(f"{file} is not text in UTF-8; save it as UTF-8") from error
+        for name in names:
+            assign_split(split_of, name, split, file)
+    return split_of

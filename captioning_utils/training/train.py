@@ -1,0 +1,306 @@
+"""Training a decoder on features and captions."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import sys
+from collections.abc import Callable, Container, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from captioning_utils.base.errors import InputError
+from captioning_utils.base.types import AnyPath, Decoder
+from captioning_utils.batches import CaptionBatches, Row
+from captioning_utils.captioner import Captioner
+from captioning_utils.decoders import build_decoder
+from captioning_utils.settings import GenerationConfig, TrainingConfig
+from captioning_utils.text import TextCleaning, Vocabulary, build_vocabulary, clean_caption
+from captioning_utils.training.growing import describe_start, grow_captioner, grow_vocabulary, take_over
+from captioning_utils.training.late_dropout import LateDropout
+from captioning_utils.training.losses import NatsPerToken, masked_cross_entropy
+from captioning_utils.training.run_state import RunState, digest_data
+
+if TYPE_CHECKING:
+    from captioning_utils.datasets.dataset import CaptionDataset
+    from captioning_utils.features import FeatureCache
+
+
+def encode_captions(
+    dataset: CaptionDataset,
+    split: str,
+    vocabulary: Vocabulary,
+    cleaning: TextCleaning,
+    max_words: int,
+    image_ids: Container[str],
+) -> list[Row]:
+    """The captions of a split as training rows.
+
+    Args:
+        dataset: `CaptionDataset`.
+        split: str, "train", "val" or "test".
+        vocabulary: `Vocabulary`.
+        cleaning: `TextCleaning`.
+        max_words: int, longer captions are cut.
+        image_ids: container of the image ids that have features; captions of others are left out.
+
+    Returns:
+        list of `(image_id, token_ids)`, in the dataset's order; captions without a word are left out.
+    """
+    cleaned = (
+        (image_id, clean_caption(caption, cleaning))
+        for image_id in dataset.splits[split]
+        if image_id in image_ids
+        for caption in dataset.captions[image_id]
+    )
+    return [(image_id, vocabulary.encode(caption, max_words)) for image_id, caption in cleaned if caption]
+
+
+def train_captioner(
+    dataset: CaptionDataset,
+    features: FeatureCache,
+    model_path: AnyPath,
+    config: TrainingConfig = TrainingConfig(),
+    cleaning: TextCleaning = TextCleaning(),
+    generation: GenerationConfig = GenerationConfig(),
+    log_dir: AnyPath | None = None,
+    verbose: int = 1,
+    start_from: Captioner | None = None,
+) -> Captioner:
+    """Train a captioner on a dataset's train split and write it to one file.
+
+    A checkpoint stands beside the model (`<model_path>.checkpoint`). Called again with the same settings and data,
+    training goes on from it, exactly as if it had never stopped.
+
+    Args:
+        dataset: `CaptionDataset` with a train and a val split.
+        features: `FeatureCache` with the features of both splits.
+        model_path: str or `Path`, where the captioner goes, for example "image_caption_model.h5".
+        config: `TrainingConfig`.
+        cleaning: `TextCleaning`, how captions become words; kept in the captioner.
+        generation: `GenerationConfig`, the captioner's default settings.
+        log_dir: folder for TensorBoard's event files, or None.
+        verbose: int, Keras's progress display: 0 silent, 1 a bar, 2 a line an epoch.
+        start_from: `Captioner` to go on from, or None. Its vocabulary grows by the dataset's words; decoder, sizes,
+            `cleaning` and `generation` are its own. Give a lower learning rate, such as `presets.FINE_TUNING_RATE`.
+
+    Returns:
+        `Captioner` with the weights of the best validation loss.
+
+    Raises:
+        InputError: for an empty split, a checkpoint of other settings or data, or a loss that is no number.
+    """
+    keras.utils.set_random_seed(config.seed)
+    if start_from:
+        start_from.check_features(features)
+        config, cleaning = take_over(start_from, config), start_from.cleaning
+    vocabulary, rows = prepare_captions(dataset, features, config, cleaning, start_from)
+    if start_from:
+        captioner = grow_captioner(start_from, vocabulary, share=1.0)
+    else:
+        sizes = {"vocabulary_size": len(vocabulary), "feature_shape": features.output_shape}
+        decoder = build_decoder(config.decoder, **sizes, **config.decoder_settings)
+        captioner = Captioner(decoder, vocabulary, cleaning, features.fingerprint, generation)
+    train_batches = CaptionBatches(features, rows["train"], config.batch_size, shuffle=True, seed=config.seed)
+    val_batches = CaptionBatches(features, rows["val"], config.batch_size)
+    start = [start_from.fingerprint] if start_from else []
+    data = digest_data(features.fingerprint, vocabulary.words, rows, *start)
+    run = fit_decoder(captioner.decoder, train_batches, val_batches, config, model_path, data, log_dir, verbose)
+    captioner.training = summarise_run(dataset, rows, config, run)
+    if start_from:
+        captioner.training["started_from"] = describe_start(start_from, vocabulary)
+    captioner.save(model_path)
+    return captioner
+
+
+def prepare_captions(
+    dataset: CaptionDataset,
+    features: Container[str],
+    config: TrainingConfig,
+    cleaning: TextCleaning = TextCleaning(),
+    start_from: Captioner | None = None,
+) -> tuple[Vocabulary, dict[str, list[Row]]]:
+    """The vocabulary of the train split, and the captions of train and val split as training rows.
+
+    Args:
+        dataset: `CaptionDataset`.
+        features: container of the image ids that have features.
+        config: `TrainingConfig`, for `min_count` and `max_words`.
+        cleaning: `TextCleaning`.
+        start_from: `Captioner` whose vocabulary grows, or None for one of the train split's words alone.
+
+    Returns:
+        tuple of `Vocabulary` and dict of split to `encode_captions`'s list.
+
+    Raises:
+        InputError: where a split is empty, or none of its photos has features.
+    """
+    train_captions = (c for image_id in dataset.require_split("train") for c in dataset.captions[image_id])
+    words = (clean_caption(caption, cleaning) for caption in train_captions)
+    if start_from:
+        vocabulary = grow_vocabulary(start_from.vocabulary, words, config.min_count)
+    else:
+        vocabulary = build_vocabulary(words, config.min_count)
+    rows = {}
+    for split in ("train", "val"):
+        dataset.require_split(split)
+        rows[split] = encode_captions(dataset, split, vocabulary, cleaning, config.max_words, features)
+        if not rows[split]:
+            raise InputError(f"no photo of the {split} split has features; extract the features of this dataset")
+    return vocabulary, rows
+
+
+def summarise_run(
+    dataset: CaptionDataset, rows: Mapping[str, Sequence[Row]], config: TrainingConfig, run: RunState
+) -> dict[str, Any]:
+    """What the captioner's file says of its training."""
+    return {
+        "dataset": dataset.name,
+        "photos": {split: len(image_ids) for split, image_ids in dataset.splits.items()},
+        "captions": {split: len(split_rows) for split, split_rows in rows.items()},
+        "settings": dataclasses.asdict(config),
+        "history": run.history,
+        "best_epoch": run.best_epoch,
+        "val_nats_per_token": run.best_loss,
+        "seconds": round(run.seconds, 1),
+        "keras": f"{keras.__version__} on {keras.backend.backend()}",
+    }
+
+
+def fit_decoder(
+    decoder: Decoder,
+    train_batches: CaptionBatches,
+    val_batches: CaptionBatches,
+    config: TrainingConfig,
+    model_path: AnyPath,
+    data: str = "",
+    log_dir: AnyPath | None = None,
+    verbose: int = 1,
+    optimizer_class: Callable[..., keras.optimizers.Optimizer] = keras.optimizers.Adam,
+) -> RunState:
+    """Fit a decoder with Adam until the validation loss stops falling; afterwards it has the best weights.
+
+    Args:
+        decoder: `keras.Model` of `captioning_utils.decoders`.
+        train_batches: `CaptionBatches`.
+        val_batches: `CaptionBatches`.
+        config: `TrainingConfig`.
+        model_path: str or `Path`; `<model_path>.checkpoint` and `<model_path>.csv` (losses) are written beside it.
+        data: str, names captions and features: a checkpoint of others is refused.
+        log_dir: folder for TensorBoard's event files, or None.
+        verbose: int, Keras's progress display.
+        optimizer_class: `keras.optimizers.Adam` or a subclass.
+
+    Returns:
+        `RunState`: history, best epoch and loss, seconds.
+
+    Raises:
+        InputError: for a checkpoint of other settings or data, or when no epoch ended with a loss that is a number.
+    """
+    _check_length(decoder, config)
+    run = RunState(f"{model_path}.checkpoint", config, data)
+    schedule = build_schedule(config, len(train_batches))
+    optimizer = build_optimizer(config, schedule, optimizer_class)
+    decoder.compile(
+        optimizer=optimizer,
+        loss=lambda targets, logits: masked_cross_entropy(targets, logits, config.label_smoothing),
+        metrics=[NatsPerToken()],
+    )
+    optimizer.build(decoder.trainable_variables)
+    run.attach(decoder)
+    train_batches.start(run.epoch)
+    callbacks = [run]
+    if config.dropout_from > 1:
+        callbacks.append(LateDropout(config.dropout_from))
+    if config.ema:
+        callbacks.append(keras.callbacks.SwapEMAWeights())  # validation sees the averages
+    if log_dir:
+        callbacks.append(keras.callbacks.TensorBoard(log_dir=str(log_dir)))
+    start_loss = math.inf
+    if verbose and not run.epoch:
+        start_loss = _compute_val_loss(decoder, val_batches)
+        print(f"before training: {start_loss:.3f} nats a token on the val split")
+    if not run.finished():
+        decoder.fit(
+            train_batches,
+            validation_data=val_batches,
+            epochs=config.epochs,
+            initial_epoch=run.epoch,
+            callbacks=callbacks,
+            shuffle=False,  # the batches shuffle themselves; Keras would draw from a random state of its own
+            verbose=verbose,
+        )
+    if not run.best_epoch:
+        raise InputError(f"the loss became {run.last_loss} in epoch {run.epoch}; lower the learning rate")
+    run.restore_best()
+    if run.best_loss >= start_loss:
+        print("no epoch was better than the start: keep what you had, or lower the learning rate", file=sys.stderr)
+    return run
+
+
+def _compute_val_loss(decoder: Decoder, val_batches: CaptionBatches) -> float:
+    """Nats a token: log(vocabulary_size) of a fresh decoder, or what a captioner to go on from knows already."""
+    return float(decoder.evaluate(val_batches, verbose=0, return_dict=True)["nats_per_token"])
+
+
+def build_optimizer(
+    config: TrainingConfig,
+    learning_rate: Any,
+    optimizer_class: Callable[..., keras.optimizers.Optimizer] = keras.optimizers.Adam,
+) -> keras.optimizers.Optimizer:
+    """Adam with what the configuration asks for: shortened gradients, weight decay, averaged weights.
+
+    Args:
+        config: `TrainingConfig`.
+        learning_rate: float or a schedule.
+        optimizer_class: `keras.optimizers.Adam` or a subclass.
+
+    Example:
+        >>> build_optimizer(TrainingConfig(weight_decay=0.01), 1e-3).weight_decay
+        0.01
+
+    References:
+        Kingma and Ba 2015 (arXiv:1412.6980); Loshchilov and Hutter 2019, decoupled weight decay (arXiv:1711.05101).
+    """
+    optimizer = optimizer_class(
+        learning_rate,
+        global_clipnorm=config.clip_norm,
+        weight_decay=config.weight_decay or None,
+        use_ema=config.ema > 0,
+        ema_momentum=config.ema,
+    )
+    if config.weight_decay:
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])  # they scale and shift, no more
+    return optimizer
+
+
+def _check_length(decoder: Decoder, config: TrainingConfig) -> None:
+    """A transformer has learned positions, and none for longer captions than it was built for."""
+    spare = 2  # the start token and the most padding
+    positions = getattr(decoder.config, "max_positions", None) or config.max_words + spare
+    if config.max_words + spare > positions:
+        raise InputError(
+            f"max_words is {config.max_words}; with max_positions {positions} give up to {positions - spare}"
+        )
+
+
+def build_schedule(config: TrainingConfig, steps_per_epoch: int) -> keras.optimizers.schedules.LearningRateSchedule:
+    """The learning rate of every step: a linear rise to `learning_rate`, then half a cosine down to 0.
+
+    Example:
+        >>> schedule = build_schedule(TrainingConfig(epochs=10, learning_rate=1e-3, warmup=0.1), steps_per_epoch=100)
+        >>> [round(float(schedule(step)), 5) for step in (0, 50, 100, 550, 1000)]
+        [0.0, 0.0005, 0.001, 0.0005, 0.0]
+
+    References:
+        Loshchilov and Hutter 2017, SGDR (arXiv:1608.03983), without restarts.
+    """
+    steps = config.epochs * steps_per_epoch
+    warmup_steps = round(config.warmup * steps)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0 if warmup_steps else config.learning_rate,
+        steps - warmup_steps,
+        warmup_target=config.learning_rate if warmup_steps else None,
+        warmup_steps=warmup_steps,
+    )
