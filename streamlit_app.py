@@ -1,4 +1,4 @@
-"""The web page: `streamlit run streamlit_app.py`. What it does without Streamlit is in `captioning_utils.page`."""
+"""The web page: `streamlit run streamlit_app.py`. What it does without Streamlit is in `captioning_utils.app.page`."""
 
 import contextlib
 import hashlib
@@ -12,17 +12,12 @@ import streamlit as st
 import captioning_utils
 from captioning_utils import InputError
 from captioning_utils.app import page
+from captioning_utils.base.checks import options_of
 from captioning_utils.base.tables import format_table
+from captioning_utils.settings import GenerationConfig
 
 SAMPLES = (23, 35, 27, 0, 31, 16)  # seeds of the drawn scenes that the page opens with
-SLIDERS = {  # field of GenerationConfig: label, what it does, lowest, highest, step
-    "beam_size": ("Beam size", "Sentences it keeps in mind while it writes. 1 takes the likeliest word.", 1, 10, 1),
-    "length_penalty": ("Length preference", "0 favours short sentences, 2 long ones.", 0.0, 2.0, 0.25),
-    "temperature": ("Temperature", "Below 1 it keeps to safe words, above 1 it surprises.", 0.1, 1.5, 0.1),
-    "top_p": ("Top-p", "It draws only from the likeliest words that together have this probability.", 0.05, 1.0, 0.05),
-    "num_captions": ("Sentences", "For each photo, the best first. A search gives at most its beam size.", 1, 5, 1),
-    "max_length": ("Longest sentence", "In words. A longer one is cut off.", 1, 40, 1),
-}
+SETTINGS = {field.name: field.metadata for field in options_of(GenerationConfig)}  # what each is, and its slider
 ALTERNATIVES, TEMPERATURE = 3, 0.7  # what the sliders begin with where the captioner has no setting of its own
 PAGE_WIDTH, CAMERA_WIDTH, MAP_WIDTH = 1100, 560, 340  # pixels; on a narrower screen as wide as the screen
 SCORE = (
@@ -160,10 +155,12 @@ def take_photo():
 
 def choose_captioners():
     """Ask for one captioner, or for two to compare; gives a list of `Choice`."""
+    from captioning_utils.captioner import shipped_captioners
+
     place = st.sidebar.container()
     with st.sidebar.expander("Add a captioner of your own"):
         uploaded = upload_captioners()
-    shipped = page.list_captioners()
+    shipped = shipped_captioners()
     with place:
         first = ask_captioner("Describe with", uploaded, shipped, 0)
         others = [{name: choice for name, choice in each.items() if name != first.name} for each in (uploaded, shipped)]
@@ -228,7 +225,7 @@ def choose_search(own):
         "length_penalty": slider("length_penalty", own.length_penalty),
         "temperature": None,
     }
-    with explained("Of all that it kept in mind, prefer the sentence that agrees most with the others."):
+    with explained("consensus"):
         settings["consensus"] = st.toggle("Consensus", own.consensus)
     return settings
 
@@ -238,25 +235,30 @@ def choose_sampling(own):
         "temperature": slider("temperature", own.temperature or TEMPERATURE),
         "top_p": slider("top_p", own.top_p),
     }
-    with explained("The same seed draws the same sentences, another seed others."):
+    with explained("seed"):
         settings["seed"] = st.number_input("Seed", 0, 2**32 - 1, own.seed)
     return settings
 
 
 def slider(field, value, most=math.inf):
     """A slider that begins at a captioner's own `value`, as far as the slider reaches."""
-    label, explanation, lowest, highest, step = SLIDERS[field]
+    lowest, highest, step = SETTINGS[field]["slider"]
     highest = min(highest, most)
-    with explained(explanation):
-        return st.slider(label, lowest, highest, type(step)(min(max(value, lowest), highest)), step)
+    with explained(field):
+        return st.slider(label_of(field), lowest, highest, type(step)(min(max(value, lowest), highest)), step)
+
+
+def label_of(field):
+    return field.replace("_", " ").capitalize()
 
 
 @contextlib.contextmanager
-def explained(explanation):
-    """Put a line below a control. Not into its label: screen readers would read the Markdown's signs."""
+def explained(field):
+    """Put a setting's help below its control. Not into its label: screen readers would read the Markdown's signs."""
     with st.container(gap=None):
         yield
-        st.caption(explanation)
+        explanation = SETTINGS[field]["help"]
+        st.caption(f"{explanation[0].upper()}{explanation[1:]}.")
 
 
 # ---- what it says

@@ -204,25 +204,44 @@ class Captioner:
         return {"captioner": captioner, "training": self.training}
 
 
-def load_captioner(path: AnyPath | None = None) -> Captioner:
-    """Open a captioner file; without a path, the one that ships with the package (trained on Flickr8k).
+def shipped_captioners() -> dict[str, Path]:
+    """The captioners that ship with the package, the default one first; dict of name to `Path`.
+
+    Example:
+        >>> "flickr8k_merge" in shipped_captioners()
+        True
+    """
+    return {path.stem: path for path in (DEFAULT_CAPTIONER, *sorted(PRETRAINED.glob("*.h5")))}
+
+
+def _captioner_path(name: AnyPath | None) -> Path:
+    """The file of a captioner that is asked for by path, by name, or not at all."""
+    shipped = shipped_captioners()
+    path = DEFAULT_CAPTIONER if name is None else shipped.get(str(name), Path(name))
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no captioner {str(name)!r}; give a file's path, or {' or '.join(shipped)}")
+    return path
+
+
+def load_captioner(name: AnyPath | None = None) -> Captioner:
+    """Open a captioner: a file, or one of those that ship with the package.
 
     Args:
-        path: str or `Path` of a file that `Captioner.save` or `train.py` wrote.
+        name: str or `Path` of a file that `Captioner.save` or `train.py` wrote, or the name of a shipped captioner,
+            such as "flickr8k_merge"; None is the one that `predict_caption` uses (trained on Flickr8k).
 
     Returns:
         `Captioner`.
 
     Raises:
-        FileNotFoundError: when there is no such file.
+        FileNotFoundError: when there is neither such a file nor such a name; the message lists the names.
         InputError: when it is no captioner, of another format version, or damaged. Nothing in the file is executed.
 
     Example:
-        >>> captioner = load_captioner()
-        >>> captioner.vocabulary.words[4]
-        'a'
+        >>> load_captioner("flickr8k_merge").training["dataset"]
+        'flickr8k'
     """
-    path = Path(path or DEFAULT_CAPTIONER)
+    path = _captioner_path(name)
     documents, arrays = read_storage(path, FILE_KIND, FORMAT_VERSION)
     names = [name for name in arrays if name.startswith(ENCODER_PART)]
     encoder_weights = {name.removeprefix(ENCODER_PART): arrays.pop(name) for name in names}
@@ -286,7 +305,7 @@ def predict_caption(image: Any, captioner: Captioner | AnyPath | None = None, **
 
     Args:
         image: path, open file, Pillow image or uint8 `(height, width, 3)` RGB array; or a list of them.
-        captioner: `Captioner`, path of a captioner file, or None for the shipped one.
+        captioner: `Captioner`, or what `load_captioner` takes: a path, a name, or None.
         **settings: fields of `GenerationConfig`, for example `beam_size=5`, `temperature=0.7`, `max_length=20`.
 
     Returns:
@@ -328,40 +347,6 @@ def predict_alternatives(
         (3, True)
     """
     if not isinstance(captioner, Captioner):
-        path = Path(captioner or DEFAULT_CAPTIONER)
+        path = _captioner_path(captioner)
         captioner = _kept_captioner(path, path.stat().st_mtime_ns)
     return captioner.caption_images(images, num_captions=num_captions, **settings)
-
-
-def find_captioner(name: AnyPath) -> Captioner:
-    """Open a captioner by the path of its file, or by its name where it ships with the package.
-
-    Args:
-        name: str or `Path`, for example "image_caption_model.h5" or "flickr8k_merge".
-
-    Returns:
-        `Captioner`.
-
-    Raises:
-        InputError: where there is neither; the message lists the names of those shipped.
-
-    Example:
-        >>> find_captioner("flickr8k_merge").training["dataset"]
-        'flickr8k'
-    """
-    shipped = {path.stem: path for path in sorted(PRETRAINED.glob("*.h5"))}
-    path = Path(name) if Path(name).is_file() else shipped.get(str(name))
-    if path is None:
-        raise InputError(f"there is no captioner {str(name)!r}; give the path of a file, or {' or '.join(shipped)}")
-    return load_captioner(path)
-
-
-def list_captioners() -> dict[str, Path]:
-    """The captioners that ship with the package, the default one first; dict of name to `Path`.
-
-    Example:
-        >>> next(iter(list_captioners().values())).suffix
-        '.h5'
-    """
-
-    return {path.stem: path for path in (DEFAULT_CAPTIONER, *sorted(PRETRAINED.glob("*.h5")))}

@@ -3,40 +3,65 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any, ClassVar, Self
 
-from captioning_utils.base.checks import check_shares, check_sizes
+from captioning_utils.base.checks import Settings, setting
 from captioning_utils.base.errors import InputError
+
+SEED = {"least": 0, "most": 2**32 - 1}
+RATE = {"above": 0, "below": math.inf}
+SHARE = {"least": 0, "below": 1}
 
 
 @dataclasses.dataclass(frozen=True)
-class GenerationConfig:
+class GenerationConfig(Settings):
     """How sentences are chosen. `temperature=None` searches (greedy or beam), a number samples."""
 
-    beam_size: int = 5  # sentences kept in mind at once; 1 is greedy search
-    max_length: int = 25  # words at the most
-    length_penalty: float = 1.0  # score = log-probability / tokens ** length_penalty; 0 favours short sentences
-    block_repeats: int = 2  # no run of so many words twice in a sentence; 0 allows repeats
-    consensus: bool = False  # search: prefer the sentence that agrees most with the other beams to the likeliest
-    temperature: float | None = None  # sampling: below 1 safer, above 1 more surprising; None: search
-    top_p: float = 1.0  # sampling: only from the likeliest words that together have this probability
-    num_captions: int = 1  # alternatives per photo, best first; with a search at most beam_size
-    seed: int = 0  # sampling: the same seed gives the same sentences
+    beam_size: int = setting(
+        5, "sentences kept in mind while searching; 1 is greedy search", least=1, most=1000, slider=(1, 10, 1)
+    )
+    max_length: int = setting(25, "words at the most", least=1, most=1000, slider=(1, 40, 1))
+    length_penalty: float = setting(  # score = log-probability / tokens ** length_penalty
+        1.0,
+        "0 favours short sentences, 2 long ones; 1 compares the mean over their words",
+        least=0,
+        most=10,
+        slider=(0.0, 2.0, 0.25),
+    )
+    block_repeats: int = setting(
+        2, "no run of so many words twice in a sentence; 0 allows repeats", least=2, most=10, also=(0,)
+    )
+    consensus: bool = setting(
+        False, "of the sentences found, prefer the one that agrees most with the others to the likeliest"
+    )
+    temperature: float | None = setting(
+        None,
+        "sample instead of searching: below 1 it keeps to safe words, above 1 it surprises",
+        kind=float,
+        above=0,
+        most=100,
+        also=(None,),
+        slider=(0.1, 1.5, 0.1),
+    )
+    top_p: float = setting(
+        1.0,
+        "sampling: only from the likeliest words that together have this probability",
+        above=0,
+        most=1,
+        slider=(0.05, 1.0, 0.05),
+    )
+    num_captions: int = setting(
+        1,
+        "alternatives for each photo, best first; a search gives at most its beam size",
+        least=1,
+        most=1000,
+        slider=(1, 5, 1),
+    )
+    seed: int = setting(0, "sampling: the same seed gives the same sentences, another seed others", **SEED)
 
     def __post_init__(self) -> None:
-        for name, allowed, valid in (
-            ("beam_size", "a whole number from 1 to 1000", _is_count(self.beam_size)),
-            ("max_length", "a whole number from 1 to 1000", _is_count(self.max_length)),
-            ("num_captions", "a whole number from 1 to 1000", _is_count(self.num_captions)),
-            ("length_penalty", "a number from 0 to 10", 0 <= self.length_penalty <= 10),
-            ("block_repeats", "0, or a run of 2 to 10 words", self.block_repeats in (0, *range(2, 11))),
-            ("consensus", "True or False", type(self.consensus) is bool),
-            ("temperature", "None or a number above 0, up to 100", _is_warm(self.temperature)),
-            ("top_p", "a share above 0, up to 1", 0 < self.top_p <= 1),
-            ("seed", "a whole number from 0 to 4294967295", type(self.seed) is int and 0 <= self.seed < 2**32),
-        ):
-            if not valid:
-                raise InputError(f"{name} is {getattr(self, name)}; give {allowed}")
+        super().__post_init__()
         if self.temperature is None and self.num_captions > self.beam_size:
             raise InputError(
                 f"num_captions is {self.num_captions} but beam_size only {self.beam_size}; raise beam_size or "
@@ -44,12 +69,65 @@ class GenerationConfig:
             )
 
 
-def _is_count(value: object) -> bool:
-    return type(value) is int and 1 <= value <= 1000
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig(Settings):
+    """Settings of a training run; saved with the captioner."""
+
+    FREE: ClassVar = ("patience", "save_every")  # a run may go on with others: they change no step
+
+    decoder: str = setting("merge", "what turns features into words: merge, attention or transformer")
+    decoder_settings: dict[str, Any] = dataclasses.field(default_factory=dict)  # fields of the decoder's configuration
+    epochs: int = setting(12, "passes over the captions, at the most", least=1)
+    batch_size: int = setting(160, "captions a step; 160 are about 32 photos with five captions each", least=1)
+    learning_rate: float = setting(
+        1e-3, "Adam's highest; it rises over the first steps and falls to 0 along a cosine", **RATE
+    )
+    warmup: float = setting(0.05, "share of all steps over which the learning rate rises", **SHARE)
+    clip_norm: float = setting(5.0, "the gradient of a step is shortened to this norm", **RATE)
+    weight_decay: float = setting(0.0, "each step shrinks the matrices by learning rate × this (AdamW)", **SHARE)
+    ema: float = setting(0.0, "momentum, such as 0.999, of the weights' moving average, kept instead of them", **SHARE)
+    dropout_from: int = setting(1, "first epoch with dropout", least=1)
+    label_smoothing: float = setting(0.1, "share of each target's probability spread over the vocabulary", **SHARE)
+    patience: int = setting(3, "epochs without a better validation loss before training stops", least=1)
+    min_count: int = setting(5, "a word that occurs less often in the train split is unknown", least=1)
+    max_words: int = setting(40, "longer captions are cut in training", least=1)
+    save_every: int = setting(1, "epochs between two checkpoints", least=1)
+    seed: int = setting(0, "initial weights, order of the batches, dropout: the same seed gives the same run", **SEED)
+
+    @classmethod
+    def smoke(cls) -> Self:
+        """The smallest run that still does every step; for tests.
+
+        Example:
+            >>> TrainingConfig.smoke().epochs
+            1
+        """
+        small = {"embedding_dim": 16, "hidden_dim": 16}
+        return cls(decoder_settings=small, epochs=1, batch_size=32, min_count=1)
 
 
-def _is_warm(temperature: float | None) -> bool:
-    return temperature is None or 0 < temperature <= 100
+@dataclasses.dataclass(frozen=True)
+class SelfCriticalConfig(Settings):
+    """Settings of self-critical training; saved with the captioner."""
+
+    FREE: ClassVar = ("epochs", "patience", "save_every")  # a run may go on with others: they change no step
+
+    epochs: int = setting(8, "passes over the train photos, at the most", least=1)
+    samples: int = setting(5, "sentences drawn for each photo of a step, which are compared with each other", least=2)
+    learning_rate: float = setting(6e-5, "of Adam, the same for all steps", **RATE)
+    cross_entropy: float = setting(
+        0.2, "weight of the cross-entropy of one human caption a photo, beside the score's 1", **SHARE
+    )
+    # at 1, label smoothing would put a stray word into most sentences
+    temperature: float = setting(0.7, "of the drawing", above=0, most=100)
+    max_length: int = setting(20, "words that are drawn at the most", least=1, most=1000)
+    shortest: float = setting(
+        0.95, "an epoch counts if its sentences have this share of the words that BLEU asks for, or more", **SHARE
+    )
+    patience: int = setting(3, "epochs without a better score on the val split before training stops", least=1)
+    clip_norm: float = setting(1.0, "the gradient of a step is shortened to this norm", **RATE)
+    save_every: int = setting(1, "epochs between two checkpoints", least=1)
+    seed: int = setting(0, "order of the photos, sentences drawn, dropout: the same seed gives the same run", **SEED)
 
 
 # Adam's highest learning rate when a run starts from a captioner. From flickr8k_merge on 64 photos of COCO the best
@@ -143,78 +221,3 @@ PRESETS = {
         },
     ),
 }
-
-
-def check_run(config: TrainingConfig | SelfCriticalConfig) -> None:
-    """Raise `InputError` for rates that train nothing or backwards, and for a seed that no generator takes."""
-    for name in ("learning_rate", "clip_norm"):
-        if not 0 < getattr(config, name) < float("inf"):
-            raise InputError(f"{name} is {getattr(config, name)!r}; give a number above 0")
-    if type(config.seed) is not int or not 0 <= config.seed < 2**32:
-        raise InputError(f"seed is {config.seed!r:.80}; give a whole number from 0 to 4294967295")
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainingConfig:
-    """Settings of a training run; saved with the captioner."""
-
-    FREE: ClassVar = ("patience", "save_every")  # a run may go on with others: they change no step
-
-    decoder: str = "merge"  # a name of captioning_utils.decoders.DECODERS
-    decoder_settings: dict[str, Any] = dataclasses.field(default_factory=dict)  # fields of the decoder's configuration
-    epochs: int = 12  # at the most; early stopping may end sooner
-    batch_size: int = 160  # captions a step; 160 are about 32 photos with five captions each
-    learning_rate: float = 1e-3  # Adam's highest; it rises over the first steps and falls to 0 along a cosine
-    warmup: float = 0.05  # share of all steps over which the learning rate rises
-    clip_norm: float = 5.0  # the gradient of a step is shortened to this norm
-    weight_decay: float = 0.0  # each step shrinks the matrices by learning rate × this (AdamW)
-    ema: float = 0.0  # momentum of a moving average of the weights, which is then what is validated and kept; 0: off
-    dropout_from: int = 1  # first epoch with dropout; the ones before learn with all of the network
-    label_smoothing: float = 0.1  # share of each target's probability that is spread over the vocabulary
-    patience: int = 3  # epochs without a better validation loss before training stops
-    min_count: int = 5  # a word that occurs less often in the train split is unknown
-    max_words: int = 40  # longer captions are cut in training
-    save_every: int = 1  # epochs between two checkpoints
-    seed: int = 0  # initial weights, order of the batches, dropout
-
-    def __post_init__(self) -> None:
-        check_sizes(self, "epochs", "batch_size", "patience", "min_count", "max_words", "save_every", "dropout_from")
-        check_shares(self, "label_smoothing", "warmup", "weight_decay", "ema")
-        check_run(self)
-
-    @classmethod
-    def smoke(cls) -> Self:
-        """The smallest run that still does every step; for tests.
-
-        Example:
-            >>> TrainingConfig.smoke().epochs
-            1
-        """
-        small = {"embedding_dim": 16, "hidden_dim": 16}
-        return cls(decoder_settings=small, epochs=1, batch_size=32, min_count=1)
-
-
-@dataclasses.dataclass(frozen=True)
-class SelfCriticalConfig:
-    """Settings of self-critical training; saved with the captioner."""
-
-    FREE: ClassVar = ("epochs", "patience", "save_every")  # a run may go on with others: they change no step
-
-    epochs: int = 8  # passes over the train photos, at the most; early stopping may end sooner
-    samples: int = 5  # sentences drawn for each photo of a step, 2 or more
-    learning_rate: float = 6e-5  # of Adam, the same for all steps
-    cross_entropy: float = 0.2  # weight of the cross-entropy of one human caption a photo, beside the score's 1
-    temperature: float = 0.7  # of the drawing; at 1, label smoothing would put a stray word into most sentences
-    max_length: int = 20  # words that are drawn at the most
-    shortest: float = 0.95  # an epoch counts if its sentences have this share of the words that BLEU asks for, or more
-    patience: int = 3  # epochs without a better score on the val split before training stops
-    clip_norm: float = 1.0  # the gradient of a step is shortened to this norm
-    save_every: int = 1  # epochs between two checkpoints
-    seed: int = 0  # order of the photos, sentences drawn, dropout
-
-    def __post_init__(self) -> None:
-        check_sizes(self, "epochs", "samples", "max_length", "patience", "save_every")
-        check_shares(self, "cross_entropy", "shortest")
-        check_run(self)
-        if self.samples < 2:
-            raise InputError(f"samples is {self.samples}; give 2 or more, because they are compared with each other")

@@ -13,10 +13,10 @@ def combine_main(arguments: Sequence[str] | None = None) -> int:
     options = _combine_parser().parse_args(arguments)
     check_writable(options.model_path)
     load_backend()
-    from captioning_utils.captioner import find_captioner
+    from captioning_utils.captioner import load_captioner
     from captioning_utils.training.ensembles import combine_captioners
 
-    ensemble = combine_captioners([find_captioner(name) for name in options.captioners])
+    ensemble = combine_captioners([load_captioner(name) for name in options.captioners])
     ensemble.save(options.model_path)
     print(f"{options.model_path}: {len(ensemble.decoder.members)} decoders as one; use it like any captioner")
     return OK

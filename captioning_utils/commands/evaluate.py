@@ -11,13 +11,7 @@ from captioning_utils.base.backend import load_backend
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.files import check_writable, write_json
 from captioning_utils.base.types import AnyPath
-from captioning_utils.commands.options import (
-    DATA_OPTIONS,
-    GENERATION_OPTIONS,
-    add_data_options,
-    add_generation_options,
-    collect_settings,
-)
+from captioning_utils.commands.options import add_data_options, add_generation_options, chosen_settings
 from captioning_utils.commands.shell import OK, PARTLY, build_parser
 from captioning_utils.commands.workspace import find_captioner_features, open_dataset
 from captioning_utils.datasets.dataset import CaptionDataset
@@ -25,6 +19,7 @@ from captioning_utils.datasets.splits import SPLITS
 from captioning_utils.metrics.java_metrics import keep_meteor
 from captioning_utils.metrics.protocols import PROTOCOLS
 from captioning_utils.metrics.scores import EXTRA_METRICS
+from captioning_utils.settings import GenerationConfig
 
 if TYPE_CHECKING:
     from captioning_utils.evaluation.records import CandidateSet, Evaluation, EvaluationData
@@ -56,7 +51,7 @@ def evaluate_main(arguments: Sequence[str] | None = None) -> int:
 
 def _read_evaluate_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options, after refusing those that contradict each other or would have no effect."""
-    parser = _evaluate_parser()
+    parser = build_evaluate_parser()
     options = parser.parse_args(arguments)
     whose = [name for name in ("model_path", "compare", "candidates") if getattr(options, name)]
     if len(whose) > 1:
@@ -64,8 +59,9 @@ def _read_evaluate_options(arguments: Sequence[str] | None) -> argparse.Namespac
     if bool(options.references) != bool(options.candidates) and not (options.references and options.compare):
         raise InputError("--references and --candidates belong together; give both, or a captioner with --model_path")
     if options.references:
-        for_captioners = [*DATA_OPTIONS, "split", "nearest", *(name for name, _, _ in GENERATION_OPTIONS)]
+        for_captioners = ("data_path", "weights", "features", "split", "nearest")
         given = [name for name in for_captioners if getattr(options, name) != parser.get_default(name)]
+        given += chosen_settings(GenerationConfig, vars(options))
         if given:
             raise InputError(f"--{', --'.join(given)} would have no effect on captions from files; leave that out")
     for path in filter(None, (options.out, options.report)):
@@ -73,7 +69,8 @@ def _read_evaluate_options(arguments: Sequence[str] | None) -> argparse.Namespac
     return options
 
 
-def _evaluate_parser() -> argparse.ArgumentParser:
+def build_evaluate_parser() -> argparse.ArgumentParser:
+    """The parser of `evaluate.py`."""
     parser = build_parser(
         "evaluate",
         "Score a captioner on a split of a dataset, beside baselines and people, with the captioner's own encoder.\n"
@@ -83,14 +80,13 @@ def _evaluate_parser() -> argparse.ArgumentParser:
         "--data_path data/flickr8k --split test --photos link",
     )
     group = parser.add_argument_group("whose captions")
-    group.add_argument("--model_path", nargs="+", help="captioner files; the one shipped with the package otherwise")
+    group.add_argument("--model_path", nargs="+", help="captioner files or names; predict_caption's otherwise")
     group.add_argument("--compare", nargs=2, metavar=("A", "B"), help="two captioners (or files with candidates)")
     group.add_argument(
         "--candidates", nargs="+", help="captions to score: COCO's results, {id: caption}, CSV, JSON lines"
     )
     group.add_argument("--references", help="what people wrote: COCO's captions, {id: [caption, ...]}, or a CSV")
     add_data_options(parser)
-    parser.set_defaults(encoder=None, layer=None, dtype=None)  # the captioner's own
     add_generation_options(parser)
     group = parser.add_argument_group("scores")
     group.add_argument("--split", default="test", choices=SPLITS, help="the photos to caption")
@@ -142,9 +138,10 @@ def _caption_split(options: argparse.Namespace) -> tuple[list[CandidateSet], Eva
     image_ids = dataset.require_split(options.split)
     wanted = dict.fromkeys(image_ids + (dataset.splits["train"] if options.nearest else []))
     paths = options.compare or options.model_path or [DEFAULT_CAPTIONER]
+    settings = chosen_settings(GenerationConfig, vars(options))
     candidate_sets, first_features = [], None
     for name, captioner in zip(_name_each(paths), [load_captioner(path) for path in paths], strict=True):
-        settings = collect_settings(captioner, options)
+        captioner.generation_settings(settings)  # refused before the work, not after it
         features = find_captioner_features(captioner, dataset, wanted, options)
         first_features = first_features or features
         captions = caption_split(captioner, features, image_ids, settings, options.allow_missing)

@@ -12,14 +12,15 @@ from captioning_utils.base.backend import load_backend
 from captioning_utils.base.files import check_writable
 from captioning_utils.base.tables import write_captions
 from captioning_utils.bulk import iterate_captions
-from captioning_utils.commands.options import add_generation_options, add_weights_option, collect_settings
+from captioning_utils.commands.options import add_generation_options, add_weights_option, chosen_settings
 from captioning_utils.commands.shell import OK, PARTLY, REFUSED, build_parser
 from captioning_utils.images import find_images
+from captioning_utils.settings import GenerationConfig
 
 
 def generate_main(arguments: Sequence[str] | None = None) -> int:
     """`generate.py`: sentences for photos. Returns the exit code."""
-    options = _generate_parser().parse_args(arguments)
+    options = build_generate_parser().parse_args(arguments)
     photos = [photo for path in options.image_path for photo in find_images(path)]
     if options.out:
         check_writable(options.out)
@@ -27,7 +28,8 @@ def generate_main(arguments: Sequence[str] | None = None) -> int:
     from captioning_utils.captioner import load_captioner
 
     captioner = load_captioner(options.model_path)
-    settings = collect_settings(captioner, options)
+    settings = chosen_settings(GenerationConfig, vars(options))
+    captioner.generation_settings(settings)  # refused before the work, not after it
     captioner.image_encoder(options.weights)
     rows: list[dict[str, Any]] = []
     failures: list[str] = []
@@ -45,14 +47,15 @@ def generate_main(arguments: Sequence[str] | None = None) -> int:
     return PARTLY if failures and rows else REFUSED if failures else OK
 
 
-def _generate_parser() -> argparse.ArgumentParser:
+def build_generate_parser() -> argparse.ArgumentParser:
+    """The parser of `generate.py`."""
     parser = build_parser(
         "generate",
         "Describe photos in sentences, with the captioner that ships with the package or one of your own.",
         "--image_path holiday/ --beam_size 5 --out captions.csv",
     )
     parser.add_argument("--image_path", nargs="+", required=True, help="photos, or folders of photos")
-    parser.add_argument("--model_path", help="captioner file; the one shipped with the package otherwise")
+    parser.add_argument("--model_path", help="captioner file, or name of a shipped one; predict_caption's otherwise")
     add_generation_options(parser)
     add_weights_option(parser)
     parser.add_argument("--out", type=_table_path, help="write a .json or .csv file instead of printing")

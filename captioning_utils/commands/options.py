@@ -1,35 +1,67 @@
-"""Options that several commands have."""
+"""Options that several commands have. Those of a configuration are made from its fields and their help texts."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
-from captioning_utils.captioner import Captioner
+from captioning_utils.base.checks import Settings, options_of
 from captioning_utils.commands.workspace import DRAWN
-from captioning_utils.decoders import decoder_name
 from captioning_utils.encoders.encoder import DEFAULT_ENCODER, DEFAULT_LAYER, DTYPES, ENCODERS
 
+_Settings = TypeVar("_Settings", bound=Settings)
+ENCODER_OPTIONS = {"encoder": DEFAULT_ENCODER, "layer": DEFAULT_LAYER, "dtype": DTYPES[0]}  # and their defaults
 
-def describe_options(captioner: Captioner) -> dict[str, str]:
-    """The options of `train.py` that a captioner to start from decides: decoder, encoder, layer and dtype; dict of str.
+
+def add_settings(parser: argparse._ActionsContainer, config: type[Settings], show_defaults: bool = True) -> None:
+    """Add an option for every field of a configuration that a plain value can set; what is not typed is left out.
+
+    Args:
+        parser: parser, or group of one.
+        config: a `Settings` class.
+        show_defaults: bool; False where what is not typed is not the field's default, such as a captioner's own.
 
     Example:
-        >>> describe_options(find_captioner("flickr8k_merge"))["layer"]
-        'grid'
+        >>> from captioning_utils.settings import GenerationConfig
+        >>> parser = argparse.ArgumentParser()
+        >>> add_settings(parser, GenerationConfig)
+        >>> parser.parse_args(["--beam_size", "3", "--no-consensus"])
+        Namespace(beam_size=3, consensus=False)
     """
-    encoder, layer, dtype = captioner.encoder.split()[:3]
-    return {"decoder": decoder_name(captioner.decoder), "encoder": encoder, "layer": layer, "dtype": dtype}
+    for field in options_of(config):
+        kind = field.metadata["allowed"].kind
+        how: dict[str, Any] = {"action": argparse.BooleanOptionalAction} if kind is bool else {"type": kind}
+        shown = (
+            f" (default: {field.default})" if show_defaults and kind is not bool and field.default is not None else ""
+        )
+        help_text = field.metadata["help"].replace("%", "%%") + shown
+        parser.add_argument(f"--{field.name}", default=argparse.SUPPRESS, help=help_text, **how)
 
 
-def add_data_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say which photos, and how their features are made.
+def chosen_settings(config: type[Settings], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Of options, those that are fields of a configuration.
 
     Example:
-        >>> parser = build_parser("train", "", "")
+        >>> from captioning_utils.settings import TrainingConfig
+        >>> chosen_settings(TrainingConfig, {"epochs": 3, "data_path": "photos"})
+        {'epochs': 3}
+    """
+    return {field.name: options[field.name] for field in options_of(config) if field.name in options}
+
+
+def add_data_options(parser: argparse.ArgumentParser, encoder_options: bool = False) -> None:
+    """Add the options that say which photos, and where their features are.
+
+    Args:
+        parser: parser.
+        encoder_options: bool; True adds those that say how features are made, for where no captioner says so.
+
+    Example:
+        >>> parser = argparse.ArgumentParser()
         >>> add_data_options(parser)
-        >>> parser.parse_args([]).encoder
-        'vgg16'
+        >>> parser.parse_args([]).data_path
+        'data/drawn'
     """
     group = parser.add_argument_group("photos and features")
     group.add_argument(
@@ -38,56 +70,27 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
         help="dataset folder or caption file (Flickr8k, Flickr30k, COCO, Karpathy's JSON, a CSV of your own); "
         f"{DRAWN} is drawn when it is not there",
     )
-    group.add_argument("--encoder", default=DEFAULT_ENCODER, choices=ENCODERS, help="what turns photos into features")
-    group.add_argument(
-        "--layer", default=DEFAULT_LAYER, help="what is taken from the encoder: grid, two_scales, avg, avgmax, …"
-    )
-    group.add_argument(
-        "--dtype", default=DTYPES[0], choices=DTYPES, help="bfloat16 is faster on processors that have it"
-    )
+    if encoder_options:
+        layers = ", ".join(dict.fromkeys(layer for spec in ENCODERS.values() for layer in spec.layers))
+        for name, choices, purpose in (
+            ("encoder", list(ENCODERS), "what turns photos into features"),
+            ("layer", None, f"what is taken from the encoder: {layers}"),
+            ("dtype", DTYPES, "bfloat16 is faster on processors that have it"),
+        ):
+            purpose += f" (default: {ENCODER_OPTIONS[name]})"
+            group.add_argument(f"--{name}", default=argparse.SUPPRESS, choices=choices, help=purpose)
     add_weights_option(group)
     group.add_argument("--features", help="feature cache to use or make; a name ending in .pkl is one pickle")
 
 
-DATA_OPTIONS = ("data_path", "encoder", "layer", "dtype", "weights", "features")  # of add_data_options
-
-
 def add_weights_option(parser: argparse._ActionsContainer) -> None:
     """Add the option for machines that cannot download the encoder's weights."""
-    parser.add_argument("--weights", help="file with the encoder's weights; found or downloaded by itself otherwise")
+    parser.add_argument("--weights", help="file with the encoder's weights; found or downloaded otherwise")
 
 
 def add_generation_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say how sentences are chosen; those not given are the captioner's own.
+    """Add the options that say how sentences are chosen; those not given are the captioner's own."""
+    from captioning_utils.settings import GenerationConfig
 
-    Example:
-        >>> parser = build_parser("generate", "", "")
-        >>> add_generation_options(parser)
-        >>> parser.parse_args(["--beam_size", "3"]).beam_size
-        3
-    """
     group = parser.add_argument_group("how sentences are chosen (what is not given is the captioner's own)")
-    for name, kind, purpose in GENERATION_OPTIONS:
-        how = {"action": argparse.BooleanOptionalAction} if kind is bool else {"type": kind}
-        group.add_argument(f"--{name}", help=purpose, **how)
-
-
-GENERATION_OPTIONS = (  # fields of GenerationConfig: name, type and help
-    ("max_length", int, "words at the most"),
-    ("beam_size", int, "sentences kept in mind at once; 1 is greedy"),
-    ("length_penalty", float, "0 favours short sentences, 2 long ones; 1 compares the mean over their words"),
-    ("block_repeats", int, "no run of so many words twice in a sentence; 0 allows repeats"),
-    ("consensus", bool, "of the sentences found, the one that agrees most with the others, not the likeliest"),
-    ("temperature", float, "sample instead of searching: 0.5 careful, 1 free"),
-    ("top_p", float, "sampling: only the likeliest words of this probability together"),
-    ("num_captions", int, "alternatives for each photo, best first"),
-    ("seed", int, "sampling: the same seed gives the same sentences"),
-)
-
-
-def collect_settings(captioner: Captioner, options: argparse.Namespace) -> dict[str, Any]:
-    """The fields of `GenerationConfig` that the options name, checked before the work."""
-    settings = {name: getattr(options, name) for name, _, _ in GENERATION_OPTIONS}
-    settings = {name: value for name, value in settings.items() if value is not None}
-    captioner.generation_settings(settings)
-    return settings
+    add_settings(group, GenerationConfig, show_defaults=False)

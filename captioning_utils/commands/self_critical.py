@@ -5,24 +5,24 @@ from collections.abc import Sequence
 
 from captioning_utils.base.backend import load_backend
 from captioning_utils.base.files import check_writable
-from captioning_utils.commands.options import add_data_options
+from captioning_utils.commands.options import add_data_options, add_settings, chosen_settings
 from captioning_utils.commands.shell import OK, build_parser, when_stopped
 from captioning_utils.commands.train import show_samples
 from captioning_utils.commands.workspace import find_captioner_features, open_dataset
+from captioning_utils.settings import SelfCriticalConfig
 
 
 @when_stopped("the same command goes on from here")
 def self_critical_main(arguments: Sequence[str] | None = None) -> int:
     """`self_critical`: a trained captioner, trained further on CIDEr-D. Returns the exit code."""
-    options = _self_critical_parser().parse_args(arguments)
+    options = build_self_critical_parser().parse_args(arguments)
     load_backend()
-    from captioning_utils.captioner import find_captioner
-    from captioning_utils.settings import SelfCriticalConfig
+    from captioning_utils.captioner import load_captioner
     from captioning_utils.training.self_critical import train_self_critical
 
-    config = SelfCriticalConfig(**{name: getattr(options, name) for name, _, _ in OPTIONS})
+    config = SelfCriticalConfig(**chosen_settings(SelfCriticalConfig, vars(options)))
     check_writable(options.model_path)
-    captioner = find_captioner(options.start_from)
+    captioner = load_captioner(options.start_from)
     dataset = open_dataset(options.data_path)
     print(dataset.summary())
     features = find_captioner_features(captioner, dataset, dataset.image_paths, options)
@@ -37,17 +37,8 @@ def self_critical_main(arguments: Sequence[str] | None = None) -> int:
     return OK
 
 
-OPTIONS = (  # name, default and help; the defaults are SelfCriticalConfig's, and a test compares
-    ("epochs", 8, "passes over the train photos, at the most"),
-    ("samples", 5, "sentences drawn for each photo of a step"),
-    ("learning_rate", 6e-5, "of Adam, the same for all steps"),
-    ("cross_entropy", 0.2, "weight of the cross-entropy of one human caption a photo"),
-    ("patience", 3, "epochs without a better CIDEr-D on the val split before it stops"),
-    ("seed", 0, "the same seed gives the same run"),
-)
-
-
-def _self_critical_parser() -> argparse.ArgumentParser:
+def build_self_critical_parser() -> argparse.ArgumentParser:
+    """The parser of `self_critical`."""
     parser = build_parser(
         "self_critical",
         "Train a captioner further on CIDEr-D, the score that captions are judged by (self-critical training). The\n"
@@ -62,8 +53,5 @@ def _self_critical_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--model_path", default="self_critical.h5", help="where the new captioner is written")
     add_data_options(parser)
-    parser.set_defaults(encoder=None, layer=None, dtype=None)  # the captioner's own
-    group = parser.add_argument_group("training")
-    for name, default, purpose in OPTIONS:
-        group.add_argument(f"--{name}", type=type(default), default=default, help=purpose)
+    add_settings(parser.add_argument_group("training"), SelfCriticalConfig)
     return parser

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -11,16 +10,15 @@ from typing import TYPE_CHECKING
 from captioning_utils.base.backend import load_backend
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.files import check_writable
-from captioning_utils.commands.options import add_data_options
+from captioning_utils.commands.options import ENCODER_OPTIONS, add_data_options, add_settings, chosen_settings
 from captioning_utils.commands.shell import OK, PARTLY, build_parser, when_stopped
 from captioning_utils.commands.workspace import default_features_path, find_captioner_features, open_dataset
-from captioning_utils.settings import FINE_TUNING_RATE, PRESETS
+from captioning_utils.settings import FINE_TUNING_RATE, PRESETS, TrainingConfig
 
 if TYPE_CHECKING:
     from captioning_utils.captioner import Captioner
     from captioning_utils.datasets.dataset import CaptionDataset
     from captioning_utils.features import FeatureCache
-    from captioning_utils.settings import TrainingConfig
 
 
 SAMPLES = 200  # photos of the val split that training describes at its end
@@ -29,11 +27,8 @@ SAMPLES = 200  # photos of the val split that training describes at its end
 @when_stopped("the same command goes on from here")
 def train_main(arguments: Sequence[str] | None = None) -> int:
     """`train.py`: features, vocabulary, training, one captioner file. Returns the exit code."""
-    options, start_from = _read_train_options(arguments)
-    from captioning_utils.settings import TrainingConfig
-
-    names = [field.name for field in dataclasses.fields(TrainingConfig) if hasattr(options, field.name)]
-    config = TrainingConfig(**{name: getattr(options, name) for name in names})
+    options, start_from = read_train_options(arguments)
+    config = TrainingConfig(**options.settings)
     dataset = open_dataset(options.data_path)
     print(dataset.summary())
     for split in ("train", "val"):
@@ -102,49 +97,46 @@ def _train_with_encoder(
     return captioner, own_features
 
 
-DECODER_NAMES = ("merge", "attention", "transformer")  # those of DECODERS, which needs Keras; a test compares
-TRAINING_OPTIONS = (  # name, default and help; the defaults are TrainingConfig's, and a test compares
-    ("epochs", 12, "passes over the captions, at the most"),
-    ("batch_size", 160, "captions per step"),
-    ("learning_rate", 1e-3, "of Adam, at its highest"),
-    ("dropout_from", 1, "first epoch with dropout; the ones before learn faster, without"),
-    ("label_smoothing", 0.1, "share of each target spread over the vocabulary"),
-    ("weight_decay", 0.0, "of AdamW: how fast the matrices shrink"),
-    ("ema", 0.0, "keep a moving average of the weights with this momentum, such as 0.999"),
-    ("patience", 3, "epochs without a better validation loss before it stops"),
-    ("min_count", 5, "rarer words are unknown to the captioner"),
-    ("save_every", 1, "epochs between checkpoints"),
-    ("seed", 0, "the same seed gives the same run"),
-)
+def read_train_options(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, Captioner | None]:
+    """The options, with `settings`, and the captioner to start from.
 
-
-def _read_train_options(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, Captioner | None]:
-    """The options and the captioner to start from: what is typed counts more than the captioner, the preset last."""
-    parser = _train_parser()
-    options, start_from = parser.parse_args(arguments), None
+    Of the encoder's options and the fields of `TrainingConfig`, what is typed counts most, then what the captioner to
+    start from decides, then the preset, then the defaults.
+    """
+    options = build_train_parser().parse_args(arguments)
+    typed = vars(options)
     load_backend()
-    if options.preset:
-        parser.set_defaults(**PRESETS[options.preset].options())
-    own = {}
+    own, start_from = {}, None
     if options.start_from:
-        from captioning_utils.captioner import find_captioner
-        from captioning_utils.commands.options import describe_options
+        from captioning_utils.captioner import load_captioner
 
-        start_from = find_captioner(options.start_from)
-        own = describe_options(start_from)
-        parser.set_defaults(**own, learning_rate=FINE_TUNING_RATE)
-    options = parser.parse_args(arguments)
-    if options.preset and options.decoder != PRESETS[options.preset].decoder:
-        raise InputError(f"--preset {options.preset} is not for the {options.decoder} decoder; leave one of them out")
+        start_from = load_captioner(options.start_from)
+        own = _decided_by(start_from)
+    for name, value in own.items():
+        if typed.get(name, value) != value:
+            raise InputError(f"--start_from {options.start_from} has the {name} {value}; leave out --{name}")
+    preset = PRESETS[options.preset].options() if options.preset else {}
+    rate = {"learning_rate": FINE_TUNING_RATE} if start_from else {}
+    chosen = ENCODER_OPTIONS | preset | own | rate | typed
+    if preset and chosen.get("decoder") != preset["decoder"]:
+        raise InputError(f"--preset {options.preset} is not for the {chosen['decoder']} decoder; leave one of them out")
     if options.finetune_encoder and (options.features or not start_from):
         raise InputError("--finetune_encoder needs --start_from, a captioner trained before, and takes no --features")
-    for name, value in own.items():
-        if getattr(options, name) != value:
-            raise InputError(f"--start_from {options.start_from} has the {name} {value}; leave out --{name}")
-    return options, start_from
+    own_sizes = {"decoder_settings": preset["decoder_settings"]} if "decoder_settings" in preset else {}
+    settings = chosen_settings(TrainingConfig, chosen) | own_sizes
+    return argparse.Namespace(**(chosen | {"settings": settings})), start_from
 
 
-def _train_parser() -> argparse.ArgumentParser:
+def _decided_by(captioner: Captioner) -> dict[str, str]:
+    """The options that a captioner to start from decides."""
+    from captioning_utils.decoders import decoder_name
+
+    encoder, layer, dtype = captioner.encoder.split()[:3]
+    return {"decoder": decoder_name(captioner.decoder), "encoder": encoder, "layer": layer, "dtype": dtype}
+
+
+def build_train_parser() -> argparse.ArgumentParser:
+    """The parser of `train.py`; what is not typed of the encoder's and the training's options is left out."""
     parser = build_parser(
         "train",
         "Train a captioner on photos and their captions. The features are extracted once and kept; a run that was\n"
@@ -156,7 +148,7 @@ def _train_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--start_from",
         help="captioner file, or name of a shipped one such as flickr8k_merge, to go on from: it keeps what it knows, "
-        f"learns the new words, and has encoder and decoder; the learning rate is {FINE_TUNING_RATE} then",
+        f"learns the new words, and decides encoder and decoder; the learning rate is {FINE_TUNING_RATE} then",
     )
     parser.add_argument(
         "--finetune_encoder",
@@ -165,11 +157,9 @@ def _train_parser() -> argparse.ArgumentParser:
         "mirrored at random; the captioner's file then holds that block",
     )
     parser.add_argument("--model_path", default="image_caption_model.h5", help="where the captioner is written")
-    add_data_options(parser)
+    add_data_options(parser, encoder_options=True)
     group = parser.add_argument_group("training")
-    group.add_argument("--decoder", default="merge", choices=DECODER_NAMES, help="what turns features into words")
-    for name, default, purpose in TRAINING_OPTIONS:
-        group.add_argument(f"--{name}", type=type(default), default=default, help=purpose)
+    add_settings(group, TrainingConfig)
     group.add_argument("--log_dir", help="folder for TensorBoard's event files")
     return parser
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-from captioning_utils.base.errors import InputError
 from captioning_utils.base.types import AnyPath, NamedEncoder
 
 if TYPE_CHECKING:
@@ -72,22 +71,14 @@ def find_captioner_features(
         captioner: `Captioner`.
         dataset: `CaptionDataset`.
         image_ids: iterable of the image ids that are needed.
-        options: what `add_data_options` parsed; encoder, layer and dtype are None or the captioner's own.
+        options: what `add_data_options` parsed.
 
     Returns:
         `FeatureCache`.
-
-    Raises:
-        InputError: where the options ask for another encoder than the captioner's.
     """
     from captioning_utils.features import extract_features, load_features
 
-    name, layer, dtype = captioner.encoder.split()[:3]
-    asked = options.encoder or name, options.layer or layer, options.dtype or dtype
-    if asked != (name, layer, dtype):
-        raise InputError(
-            f"the captioner was trained on '{captioner.encoder}', not on {' '.join(asked)}; ask for no other"
-        )
+    name, layer = captioner.encoder.split()[:2]
     own = SimpleNamespace(
         name=name, layer=layer, fingerprint=captioner.encoder, output_shape=captioner.decoder.config.feature_shape
     )

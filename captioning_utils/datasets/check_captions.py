@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from captioning_utils.base.wording import count_noun
 from captioning_utils.datasets.dataset import CaptionDataset
 from captioning_utils.datasets.finding import EXAMPLES, Finding, name_finding
+from captioning_utils.settings import TrainingConfig
 from captioning_utils.text import clean_caption
 
-MAX_WORDS = 40  # TrainingConfig's max_words and min_count, which need Keras; a test compares
-MIN_COUNT = 5
+MAX_WORDS, MIN_COUNT = TrainingConfig().max_words, TrainingConfig().min_count
 
 
 def find_caption_faults(dataset: CaptionDataset) -> Iterator[Finding]:

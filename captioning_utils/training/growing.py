@@ -63,7 +63,7 @@ def take_over(captioner: Captioner, config: TrainingConfig) -> TrainingConfig:
 
     Example:
         >>> from captioning_utils.settings import TrainingConfig
-        >>> take_over(find_captioner("flickr8k_merge"), TrainingConfig()).decoder_settings["hidden_dim"]
+        >>> take_over(load_captioner("flickr8k_merge"), TrainingConfig()).decoder_settings["hidden_dim"]
         512
     """
     own = dataclasses.asdict(captioner.decoder.config)
@@ -96,7 +96,7 @@ def grow_captioner(captioner: Captioner, vocabulary: Vocabulary, share: float = 
         InputError: where the vocabulary does not begin with the captioner's words.
 
     Example:
-        >>> old = find_captioner("flickr8k_merge")
+        >>> old = load_captioner("flickr8k_merge")
         >>> new = grow_captioner(old, grow_vocabulary(old.vocabulary, ["a hexagon"], min_count=1))
         >>> len(new.vocabulary) - len(old.vocabulary), new.vocabulary.words[-1]
         (1, 'hexagon')
