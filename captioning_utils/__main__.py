@@ -9,7 +9,6 @@ from captioning_utils.commands.deploy import export_main, pull_main, push_main
 from captioning_utils.commands.evaluate import evaluate_main
 from captioning_utils.commands.generate import generate_main
 from captioning_utils.commands.quickstart import quickstart_main
-from captioning_utils.commands.reproduce import reproduce_main
 from captioning_utils.commands.self_critical import self_critical_main
 from captioning_utils.commands.shell import REFUSED, package_program, run_command
 from captioning_utils.commands.train import train_main
@@ -23,7 +22,6 @@ COMMANDS = {
     "self_critical": (self_critical_main, "train a captioner further, on CIDEr-D"),
     "combine": (combine_main, "make one captioner of several"),
     "evaluate": (evaluate_main, "score a captioner, or captions that others wrote"),
-    "reproduce": (reproduce_main, "make a row of the published results again"),
     "export": (export_main, "write a captioner as ONNX graphs, to run without Keras"),
     "push": (push_main, "put a captioner and its model card on Hugging Face's hub"),
     "pull": (pull_main, "fetch a captioner from Hugging Face's hub"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from captioning_utils.base.checks import Settings, setting
 from captioning_utils.base.errors import InputError
@@ -86,24 +86,12 @@ class TrainingConfig(Settings):
     clip_norm: float = setting(5.0, "the gradient of a step is shortened to this norm", **RATE)
     weight_decay: float = setting(0.0, "each step shrinks the matrices by learning rate × this (AdamW)", **SHARE)
     ema: float = setting(0.0, "momentum, such as 0.999, of the weights' moving average, kept instead of them", **SHARE)
-    dropout_from: int = setting(1, "first epoch with dropout", least=1)
     label_smoothing: float = setting(0.1, "share of each target's probability spread over the vocabulary", **SHARE)
     patience: int = setting(3, "epochs without a better validation loss before training stops", least=1)
     min_count: int = setting(5, "a word that occurs less often in the train split is unknown", least=1)
     max_words: int = setting(40, "longer captions are cut in training", least=1)
     save_every: int = setting(1, "epochs between two checkpoints", least=1)
     seed: int = setting(0, "initial weights, order of the batches, dropout: the same seed gives the same run", **SEED)
-
-    @classmethod
-    def smoke(cls) -> Self:
-        """The smallest run that still does every step; for tests.
-
-        Example:
-            >>> TrainingConfig.smoke().epochs
-            1
-        """
-        small = {"embedding_dim": 16, "hidden_dim": 16}
-        return cls(decoder_settings=small, epochs=1, batch_size=32, min_count=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,23 +153,13 @@ class Preset:
             `TrainingConfig`.
 
         Example:
-            >>> PRESETS["coco_transformer"].config(epochs=2).batch_size
-            256
+            >>> PRESETS["flickr8k_attention"].config(epochs=2).learning_rate
+            0.002
         """
 
         return TrainingConfig(**({"decoder": self.decoder} | self.settings | settings))
 
 
-# COCO has 113,287 train photos in Karpathy's split, 19 times Flickr8k's, with 566,747 captions. [A] is Anderson et al.
-# 2018, Bottom-Up and Top-Down Attention (arXiv:1707.07998); [C] Cornia et al. 2020, Meshed-Memory Transformer
-# (arXiv:1912.08226); [L] the transformer of https://github.com/ruotianluo/ImageCaptioning.pytorch, configs/transformer.
-_COCO = {
-    "min_count": 5,  # as in [A] and [L]: about 10,000 words
-    "batch_size": 256,  # steps large enough to keep a GPU busy; an epoch still has 2,214 of them
-    "epochs": 15,  # as in [L]: 8.5 million captions seen, where Flickr8k's 12 epochs are 0.36 million
-    "max_words": 30,  # a typical caption has 10 words; the rare long ones would set the length of whole batches
-    "learning_rate": 5e-4,  # as in [L]; half the default, because decoders twice as wide need smaller steps
-}
 PRESETS = {
     "flickr8k_merge": Preset("merge decoder on Flickr8k", "merge", {}),
     "flickr8k_two_scales_merge": Preset(
@@ -191,33 +169,5 @@ PRESETS = {
     "flickr8k_transformer": Preset("transformer decoder on Flickr8k", "transformer", {}),
     "flickr8k_two_scales_transformer": Preset(
         "the same, and each photo is seen at two sizes", "transformer", {}, layer="two_scales"
-    ),
-    "coco_attention": Preset(
-        "attention decoder on COCO; a recipe, not trained here",
-        "attention",
-        _COCO
-        | {
-            "decoder_settings": {
-                "embedding_dim": 512,  # twice Flickr8k's, for four times its words; [A] has 1,000
-                "hidden_dim": 1024,  # as in [A], rounded to what GPUs like
-                "attention_dim": 512,  # as in [A]
-                "dropout": 0.3,  # as on Flickr8k, where the photos lose 0.4 of their channels as well
-            }
-        },
-    ),
-    "coco_transformer": Preset(
-        "transformer decoder on COCO; a recipe, not trained here",
-        "transformer",
-        _COCO
-        | {
-            "warmup": 0.1,  # 850,000 captions; [L] warms up over a million
-            "decoder_settings": {
-                "hidden_dim": 512,  # as in [C] and [L]
-                "num_layers": 3,  # as in [C]
-                "num_heads": 8,  # as in [C] and [L]
-                "feedforward_dim": 2048,  # as in [C] and [L]
-                "dropout": 0.1,  # as in [C] and [L]; Flickr8k's is 0.3
-            },
-        },
     ),
 }

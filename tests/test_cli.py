@@ -351,10 +351,10 @@ def test_features_of_another_encoder_are_refused(tiny_dataset, vgg16_weights, tm
     arguments = ["--data_path", tiny_dataset, "--epochs", 1, "--min_count", 1, "--features", tmp_path / "f.pkl"]
     assert run(train_command.train_main, *arguments) == shell.OK
     capsys.readouterr()
-    assert run(train_command.train_main, *arguments, "--layer", "avgmax", "--model_path", "other.h5") == shell.REFUSED
+    assert run(train_command.train_main, *arguments, "--layer", "avg", "--model_path", "other.h5") == shell.REFUSED
     errors = capsys.readouterr().err
     assert "vgg16 grid " in errors
-    assert "vgg16 avgmax " in errors
+    assert "vgg16 avg " in errors
     assert not (tmp_path / "other.h5").exists()
 
 

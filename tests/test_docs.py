@@ -15,12 +15,12 @@ from captioning_utils.__main__ import COMMANDS
 from captioning_utils.base.files import write_json
 from captioning_utils.captioner import DEFAULT_CAPTIONER
 from captioning_utils.commands import quickstart
-from captioning_utils.commands.results_table import TABLE, fill_tables
 from captioning_utils.commands.shell import OK, PARTLY
 from captioning_utils.scenes import dataset as scenes_dataset
 from captioning_utils.scenes import scene
 
 ROOT = Path(__file__).parents[1]
+FILL_TABLES = runpy.run_path(str(ROOT / "docs" / "fill_tables.py"))
 FOLDERS = ("captioning_utils", "data", "docs", "notebooks", "results", "tests")
 PAGES = sorted([*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))])
 LINKED = ["train.py", "generate.py", "evaluate.py", "streamlit_app.py", "captioning_utils", "benchmarks", "notebooks"]
@@ -38,13 +38,13 @@ pages = functools.partial(pytest.mark.parametrize, "page", ids=name_of)
 
 
 def with_tables():
-    return [page for page in PAGES if TABLE.search(page.read_text(encoding="utf-8"))]
+    return [page for page in PAGES if FILL_TABLES["TABLE"].search(page.read_text(encoding="utf-8"))]
 
 
 @pages(with_tables())
 def test_tables_are_those_of_the_results(page):
     text = page.read_text(encoding="utf-8")
-    assert fill_tables(text, page.parent) == text
+    assert FILL_TABLES["fill_tables"](text, page.parent) == text
 
 
 def test_the_readme_shows_the_results():

@@ -29,18 +29,11 @@ def keras_map(vgg16_weights, photos):
     return np.asarray(model(keras.applications.vgg16.preprocess_input(photos.astype("float32"))))
 
 
-def pyramid(features):
-    quarters = [features[:, a, b].max((1, 2)) for a in (slice(0, 4), slice(3, 7)) for b in (slice(0, 4), slice(3, 7))]
-    return np.concatenate([features.mean((1, 2)), *quarters], axis=-1)
-
-
 @pytest.mark.parametrize(
     ("layer", "summarise"),
     [
         ("grid", lambda features: features.reshape(2, 49, 512)),
         ("avg", lambda features: features.mean((1, 2))),
-        ("avgmax", lambda features: np.concatenate([features.mean((1, 2)), features.max((1, 2))], axis=-1)),
-        ("pyramid", pyramid),
     ],
 )
 def test_vgg16_equals_keras_applications(photos, keras_map, layer, summarise):
@@ -238,7 +231,7 @@ def test_wrong_photos_are_refused(images):
     ("arguments", "message"),
     [
         ({"name": "vgg19"}, "one of vgg16, resnet50"),
-        ({"layer": "fc1"}, "one of grid, two_scales, avg, avgmax, pyramid, block5_conv3, fc2"),
+        ({"layer": "fc1"}, "one of grid, two_scales, avg, block5_conv3, fc2"),
         ({"name": "resnet50", "layer": "fc2"}, "no layer 'fc2'"),
         ({"dtype": "float16"}, "float32, bfloat16"),
         ({"weights": "places365"}, "imagenet"),

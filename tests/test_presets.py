@@ -33,10 +33,9 @@ def read(*arguments):
 
 
 def test_typed_options_count_more_than_the_preset():
-    options = read("--preset", "coco_transformer", "--epochs", 2, "--layer", "block5_conv3")
-    assert (options.epochs, options.layer, options.decoder) == (2, "block5_conv3", "transformer")
-    assert options.batch_size == PRESETS["coco_transformer"].config().batch_size
-    assert options.decoder_settings["num_layers"] == 3
+    options = read("--preset", "flickr8k_attention", "--epochs", 2, "--layer", "block5_conv3")
+    assert (options.epochs, options.layer, options.decoder) == (2, "block5_conv3", "attention")
+    assert options.learning_rate == PRESETS["flickr8k_attention"].config().learning_rate
     assert options.seed == TrainingConfig().seed
 
 
@@ -61,7 +60,7 @@ def test_a_captioner_to_start_from_decides_decoder_encoder_and_rate():
         (["--start_from", "flickr8k_merge", "--decoder", "attention"], "has the decoder merge; leave out --decoder"),
         (["--start_from", "nothing.h5"], "there is no captioner 'nothing.h5'"),
         (["--preset", "flickr8k_merge", "--decoder", "attention"], "--preset flickr8k_merge is not for the attention"),
-        (["--preset", "coco_attention", "--start_from", "flickr8k_merge"], "is not for the merge decoder"),
+        (["--preset", "flickr8k_attention", "--start_from", "flickr8k_merge"], "is not for the merge decoder"),
         (["--finetune_encoder"], "--finetune_encoder needs --start_from"),
     ],
 )

@@ -47,8 +47,8 @@ class Failing(ColourFeatures):
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"ema": 0.9, "weight_decay": 0.01}, {"dropout_from": 3}],
-    ids=["plain", "averaged", "late dropout"],
+    [{}, {"ema": 0.9, "weight_decay": 0.01}],
+    ids=["plain", "averaged"],
 )
 def test_a_killed_and_resumed_run_equals_one_that_never_stopped(dataset, tmp_path, settings):
     path = tmp_path / "model.h5"
@@ -104,19 +104,6 @@ def test_a_run_that_makes_a_captioner_worse_says_so(dataset, tmp_path, capsys):
     assert "no epoch was better" not in capsys.readouterr().err
     train(dataset, tmp_path / "worse.h5", epochs=1, verbose=1, start_from=good, learning_rate=1.0)
     assert "no epoch was better than the start" in capsys.readouterr().err
-
-
-def test_dropout_sets_in_at_its_epoch_and_stays_with_the_decoder(dataset, tmp_path):
-    sizes = {"embedding_dim": 16, "hidden_dim": 16, "dropout": 0.5, "hidden_dropout": 0.5}
-    losses = {}
-    for first_epoch in (1, 3, 4):
-        path = tmp_path / f"from{first_epoch}.h5"
-        captioner = train(dataset, path, epochs=3, decoder_settings=sizes, dropout_from=first_epoch)
-        losses[first_epoch] = [epoch["loss"] for epoch in captioner.training["history"]]
-        assert captioner.decoder.drop_hidden.rate == 0.5
-    assert losses[3][:2] == losses[4][:2]
-    assert losses[3][2] > 1.1 * losses[4][2]
-    assert losses[1][1] > 1.05 * losses[3][1]
 
 
 def test_weight_decay_shrinks_matrices_and_leaves_biases(dataset, tmp_path):

@@ -105,7 +105,7 @@ def format_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows as the text of a CSV file with a first line of names.
 
     Args:
-        rows: list of dict, all with the keys of the first; at least one.
+        rows: list of dict, at least one. Every key of any row is a column; where a row lacks it the cell is empty.
 
     Returns:
         str.
@@ -114,9 +114,11 @@ def format_table(rows: Sequence[Mapping[str, Any]]) -> str:
         >>> print(format_table([{"image": "a.jpg", "caption": "a dog, running"}]))
         image,caption
         a.jpg,"a dog, running"
+        >>> format_table([{"epoch": 0}, {"epoch": 1, "reward": 0.5}])
+        'epoch,reward\\n0,\\n1,0.5\\n'
     """
     table = io.StringIO()
-    writer = csv.DictWriter(table, rows[0], lineterminator="\n")
+    writer = csv.DictWriter(table, dict.fromkeys(name for row in rows for name in row), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return table.getvalue()

@@ -122,9 +122,7 @@ def read_train_options(arguments: Sequence[str] | None) -> tuple[argparse.Namesp
         raise InputError(f"--preset {options.preset} is not for the {chosen['decoder']} decoder; leave one of them out")
     if options.finetune_encoder and (options.features or not start_from):
         raise InputError("--finetune_encoder needs --start_from, a captioner trained before, and takes no --features")
-    own_sizes = {"decoder_settings": preset["decoder_settings"]} if "decoder_settings" in preset else {}
-    settings = chosen_settings(TrainingConfig, chosen) | own_sizes
-    return argparse.Namespace(**(chosen | {"settings": settings})), start_from
+    return argparse.Namespace(**chosen, settings=chosen_settings(TrainingConfig, chosen)), start_from
 
 
 def _decided_by(captioner: Captioner) -> dict[str, str]:

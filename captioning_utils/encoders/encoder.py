@@ -46,25 +46,6 @@ def _mean(features: Tensor) -> Tensor:
     return ops.mean(features, axis=(1, 2))
 
 
-def _mean_and_max(features: Tensor) -> Tensor:
-    from keras import ops
-
-    return ops.concatenate([_mean(features), ops.max(features, axis=(1, 2))], axis=-1)
-
-
-def _pyramid(features: Tensor) -> Tensor:
-    """The mean of the whole photo and the maximum of each quarter, so that a rough layout is kept."""
-    from keras import ops
-
-    rows, columns = ((size + 1) // 2 for size in features.shape[1:3])  # of odd sizes the quarters share the middle
-    quarters = [
-        ops.max(features[:, top, left], axis=(1, 2))
-        for top in (slice(None, rows), slice(-rows, None))
-        for left in (slice(None, columns), slice(-columns, None))
-    ]
-    return ops.concatenate([_mean(features), *quarters], axis=-1)
-
-
 def _unchanged(features: Tensor) -> Tensor:
     return features
 
@@ -74,8 +55,6 @@ POOLINGS = {
     "grid": _as_grid,
     TWO_SCALES: _as_grid,
     "avg": _mean,
-    "avgmax": _mean_and_max,
-    "pyramid": _pyramid,
 }
 
 
@@ -227,9 +206,9 @@ def build_encoder(
 
     Layers of every encoder, taken from the last map of features (VGG16: `block5_pool`, 7×7):
     `grid` (each region by itself), `two_scales` (each region, and beside it the maximum of the four that the photo has
-    there at twice the size: five times the work), `avg` (mean over the regions), `avgmax` (mean and maximum side by
-    side), `pyramid` (mean of all, maximum of each quarter). VGG16 has two more: `block5_conv3`, the 14×14 grid before
-    the last pooling, and `fc2`, 4096 numbers of the dense top, whose weights only Keras's download has.
+    there at twice the size: five times the work), `avg` (mean over the regions). VGG16 has two more: `block5_conv3`,
+    the 14×14 grid before the last pooling, and `fc2`, 4096 numbers of the dense top, whose weights only Keras's
+    download has.
 
     Args:
         name: str, of `ENCODERS`.

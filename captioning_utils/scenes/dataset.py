@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +11,7 @@ from tqdm import tqdm
 
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.files import atomic_write, read_json, write_json, write_text
+from captioning_utils.base.tables import format_table
 from captioning_utils.base.types import AnyPath
 from captioning_utils.scenes.scene import Scene, generate_scene
 from captioning_utils.scenes.scenery import DRAWING_VERSION, render
@@ -114,9 +113,9 @@ def _captions_csv(names: Sequence[str], scenes: Sequence[Scene], seed: int) -> s
     order = random.Random(f"{seed} splits").sample(names, len(names))
     splits = dict.fromkeys(order, "train") | dict.fromkeys(order[:share], "val")
     splits |= dict.fromkeys(order[share : 2 * share], "test")
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(("image", "caption", "split"))
-    for name, scene in zip(names, scenes, strict=True):
-        writer.writerows((name, caption, splits[name]) for caption in describe_scene(scene))
-    return table.getvalue()
+    rows = [
+        {"image": name, "caption": caption, "split": splits[name]}
+        for name, scene in zip(names, scenes, strict=True)
+        for caption in describe_scene(scene)
+    ]
+    return format_table(rows)

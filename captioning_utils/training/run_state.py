@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import hashlib
-import io
 import json
 import math
 import sys
@@ -19,6 +17,7 @@ import keras
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.files import write_text
 from captioning_utils.base.storage import assign_variables, collect_variables, read_storage, write_storage
+from captioning_utils.base.tables import format_table
 from captioning_utils.base.types import AnyPath, Decoder
 from captioning_utils.settings import TrainingConfig
 
@@ -141,14 +140,7 @@ class RunState(keras.callbacks.Callback):
         arrays = {f"now/{name}": array for name, array in collect_variables(self._variables()).items()}
         arrays |= {f"best/{name}": array for name, array in self.best.items()}
         write_storage(self.path, CHECKPOINT_KIND, CHECKPOINT_VERSION, {"state": state}, arrays)
-        self._write_csv()
-
-    def _write_csv(self) -> None:
-        table = io.StringIO()
-        writer = csv.DictWriter(table, self.history[-1].keys(), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.history)
-        write_text(self.path.with_suffix(".csv"), table.getvalue())
+        write_text(self.path.with_suffix(".csv"), format_table(self.history))
 
     def _load(self) -> None:
         documents, arrays = read_storage(self.path, CHECKPOINT_KIND, CHECKPOINT_VERSION)

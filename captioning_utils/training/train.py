@@ -18,7 +18,6 @@ from captioning_utils.decoders import build_decoder
 from captioning_utils.settings import GenerationConfig, TrainingConfig
 from captioning_utils.text import TextCleaning, Vocabulary, build_vocabulary, clean_caption
 from captioning_utils.training.growing import describe_start, grow_captioner, grow_vocabulary, take_over
-from captioning_utils.training.late_dropout import LateDropout
 from captioning_utils.training.losses import NatsPerToken, masked_cross_entropy
 from captioning_utils.training.run_state import RunState, digest_data
 
@@ -211,8 +210,6 @@ def fit_decoder(
     run.attach(decoder)
     train_batches.start(run.epoch)
     callbacks = [run]
-    if config.dropout_from > 1:
-        callbacks.append(LateDropout(config.dropout_from))
     if config.ema:
         callbacks.append(keras.callbacks.SwapEMAWeights())  # validation sees the averages
     if log_dir:

@@ -1,24 +1,26 @@
-"""The command that makes a published row again: `python -m captioning_utils reproduce flickr8k_merge_cider`."""
+"""Make a row of the published results again.
 
-from __future__ import annotations
+    python results/reproduce.py flickr8k_merge_cider --data_path data/flickr8k
+
+Trains the captioners of the row with three seeds, and scores them together on the test split, with METEOR where Java
+and pycocoevalcap are there. A run that was stopped goes on when the same command is given again, and rows with the
+same --folder share what they have in common.
+"""
 
 import argparse
 import dataclasses
 import shlex
-from collections.abc import Iterator, Sequence
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from captioning_utils.base.errors import InputError
-from captioning_utils.commands.combine import combine_main
-from captioning_utils.commands.evaluate import evaluate_main
-from captioning_utils.commands.options import add_weights_option
-from captioning_utils.commands.self_critical import self_critical_main
-from captioning_utils.commands.shell import OK, build_parser, package_program, when_stopped
-from captioning_utils.commands.train import train_main
-from captioning_utils.metrics.java_metrics import find_java_tools
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-MAINS = {"train": train_main, "self_critical": self_critical_main, "combine": combine_main, "evaluate": evaluate_main}
+from captioning_utils import InputError
+from captioning_utils.__main__ import main
+from captioning_utils.commands.shell import OK, PARTLY
+from captioning_utils.metrics import find_java_tools
+
 SEEDS = (0, 1, 2)
 
 
@@ -45,6 +47,7 @@ ROWS = {
         "flickr8k_two_scales_transformer", {"learning_rate": 1e-4}, epochs=(3, 2, 2)
     ),
 }
+
 # The captioners of an ensemble, each a row and a seed.
 ENSEMBLES = {
     "flickr8k_ensemble": (
@@ -62,41 +65,38 @@ ENSEMBLES = {
 class Step(NamedTuple):
     """A command of the way to a row."""
 
-    command: str  # a name of MAINS
+    command: str  # of `python -m captioning_utils`
     arguments: list[str]
     path: Path  # the file that it writes
 
 
-@when_stopped("the same command goes on from here")
-def reproduce_main(arguments: Sequence[str] | None = None) -> int:
-    """`reproduce`: train, combine and score what a row of the published results has. Returns the exit code."""
-    options = _reproduce_parser().parse_args(arguments)
+def reproduce(arguments=None):
+    """Run the commands of a row until one fails, or print them. Returns the highest exit code."""
+    parser = _build_parser()
+    options = parser.parse_args(arguments)
     if options.seeds and options.row in ENSEMBLES:
-        raise InputError(f"{options.row} is made of certain captioners, so --seeds has no effect; leave it out")
+        parser.error(f"{options.row} is made of certain captioners, so --seeds has no effect; leave it out")
     code = OK
     for step in list_steps(options):
-        line = shlex.join([*package_program().split(), step.command, *step.arguments])
+        line = shlex.join(["python", "-m", "captioning_utils", step.command, *step.arguments])
         if options.show:
             print(line)
             continue
         print(f"\n$ {line}", flush=True)
-        code = max(code, MAINS[step.command](step.arguments))  # a finished training ends at once, by its checkpoint
+        code = max(code, main([step.command, *step.arguments]))  # a finished training ends at once, by its checkpoint
+        if code not in (OK, PARTLY):
+            break
     return code
 
 
-def list_steps(options: argparse.Namespace) -> list[Step]:
+def list_steps(options):
     """The commands of a row in their order, each once.
 
     Args:
-        options: parsed options of `reproduce`.
+        options: parsed options.
 
     Returns:
         list of `Step`; the last one scores.
-
-    Example:
-        >>> options = _reproduce_parser().parse_args(["flickr8k_merge_cider", "--data_path", "data", "--seeds", "1"])
-        >>> [step.path.name for step in list_steps(options)]
-        ['flickr8k_merge_seed1.h5', 'flickr8k_merge_cider_seed1.h5', 'flickr8k_merge_cider.json']
     """
     members = ENSEMBLES.get(options.row) or [(options.row, seed) for seed in options.seeds or SEEDS]
     steps = {step.path: step for row, seed in members for step in _train(row, seed, options)}
@@ -112,7 +112,7 @@ def list_steps(options: argparse.Namespace) -> list[Step]:
     return [*steps.values(), Step("evaluate", scoring, results)]
 
 
-def _train(name: str, seed: int, options: argparse.Namespace) -> Iterator[Step]:
+def _train(name, seed, options):
     """The steps to one captioner of a row."""
     row = ROWS[name]
     common = [*_data_options(options), "--seed", str(seed)]
@@ -127,7 +127,7 @@ def _train(name: str, seed: int, options: argparse.Namespace) -> Iterator[Step]:
         yield Step("self_critical", arguments, path)
 
 
-def _has_meteor() -> bool:
+def _has_meteor():
     try:
         find_java_tools()
     except InputError:
@@ -135,31 +135,30 @@ def _has_meteor() -> bool:
     return True
 
 
-def _model_path(row: str, seed: int, options: argparse.Namespace) -> Path:
+def _model_path(row, seed, options):
     """Where a captioner is written; a row's first goes by the name of the row, as in the table."""
     return options.folder / (f"{row}_seed{seed}.h5" if seed else f"{row}.h5")
 
 
-def _data_options(options: argparse.Namespace) -> list[str]:
+def _data_options(options):
     given = {name: getattr(options, name) for name in ("data_path", "features", "weights")}
     return [word for name, value in given.items() if value for word in (f"--{name}", value)]
 
 
-def _reproduce_parser() -> argparse.ArgumentParser:
-    parser = build_parser(
-        "reproduce",
-        "Make a row of the published results again: train its captioners with three seeds, and score them together\n"
-        "on the test split, with METEOR where Java and pycocoevalcap are there. A run that was stopped goes on when\n"
-        "the same command is given again, and rows with the same --folder share what they have in common. The rows:\n"
-        + "\n".join(f"  {row}" for row in [*ROWS, *ENSEMBLES]),
-        "flickr8k_merge_cider --data_path data/flickr8k",
-    )
-    parser.add_argument("row", choices=[*ROWS, *ENSEMBLES], metavar="ROW", help="its name in the table")
+def _build_parser():
+    rows = [*ROWS, *ENSEMBLES]
+    description = "\n".join([__doc__, "rows:", *(f"  {row}" for row in rows)])
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("row", choices=rows, metavar="ROW", help="its name in the table")
     parser.add_argument("--data_path", required=True, help="dataset folder or caption file")
     parser.add_argument("--features", help="feature cache to use or make")
-    add_weights_option(parser)
+    parser.add_argument("--weights", help="weights file of the encoder; default: found or downloaded automatically")
     parser.add_argument("--folder", type=Path, default=Path("runs/reproduce"), help="where everything is written")
     parser.add_argument("--seeds", type=int, nargs="+", help="other seeds than 0, 1 and 2")
     parser.add_argument("--epochs", type=int, help="epochs of every training instead of the row's own, for a try")
     parser.add_argument("--show", action="store_true", help="print the commands and run none")
     return parser
+
+
+if __name__ == "__main__":
+    sys.exit(reproduce())

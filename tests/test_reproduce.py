@@ -1,18 +1,21 @@
 import itertools
 import json
 import re
+import runpy
 from pathlib import Path
 
 import pytest
 
-from captioning_utils import InputError
+from captioning_utils.__main__ import COMMANDS
 from captioning_utils.captioner import load_captioner
-from captioning_utils.commands.reproduce import ENSEMBLES, MAINS, ROWS, SEEDS, reproduce_main
+from captioning_utils.commands.shell import REFUSED
 from captioning_utils.scenes import draw_dataset
 from captioning_utils.settings import PRESETS, SelfCriticalConfig
 
 DATA = ("--data_path", "flickr8k")
 RESULTS = Path(__file__).parents[1] / "results" / "flickr8k"
+SCRIPT = runpy.run_path(str(RESULTS.parent / "reproduce.py"))
+ROWS, ENSEMBLES, SEEDS, reproduce = (SCRIPT[name] for name in ("ROWS", "ENSEMBLES", "SEEDS", "reproduce"))
 
 
 def read_commands(text):
@@ -33,6 +36,7 @@ def test_the_settings_are_those_of_the_published_captioners(name):
     for seed, captioner in zip(SEEDS, captioners, strict=True):
         recorded = captioner["training"]
         wanted = vars(PRESETS[row.preset].config(seed=seed))
+        assert recorded["settings"].pop("dropout_from", 1) == 1  # an option that is no more, and was off
         assert {key: wanted[key] for key in recorded["settings"]} == recorded["settings"]
         assert captioner["captioner"]["encoder"].split()[:2] == ["vgg16", PRESETS[row.preset].layer]
         further = recorded.get("self_critical")
@@ -49,16 +53,16 @@ def test_the_settings_are_those_of_the_published_captioners(name):
 
 @pytest.mark.parametrize("name", [*ROWS, *ENSEMBLES])
 def test_a_row_is_a_list_of_commands(name, tmp_path, capsys):
-    assert reproduce_main([name, *DATA, "--folder", str(tmp_path), "--show"]) == 0
+    assert reproduce([name, *DATA, "--folder", str(tmp_path), "--show"]) == 0
     commands = read_commands(capsys.readouterr().out)
-    assert {command for command, _ in commands} <= {*MAINS}
+    assert {command for command, _ in commands} <= {*COMMANDS}
     assert len({arguments[arguments.index("--model_path") + 1] for _, arguments in commands[:-1]}) == len(commands) - 1
     assert commands[-1][0] == "evaluate"
     assert not any(tmp_path.iterdir())
 
 
 def test_each_seed_has_its_own_files(tmp_path, capsys):
-    assert reproduce_main(["flickr8k_merge", *DATA, "--seeds", "0", "3", "--folder", "rows", "--show"]) == 0
+    assert reproduce(["flickr8k_merge", *DATA, "--seeds", "0", "3", "--folder", "rows", "--show"]) == 0
     commands = read_commands(capsys.readouterr().out)
     paths = ["rows/flickr8k_merge.h5", "rows/flickr8k_merge_seed3.h5"]
     for seed, path, (command, arguments) in zip("03", paths, commands, strict=False):
@@ -71,19 +75,27 @@ def test_a_row_is_made_and_the_same_command_goes_on(tmp_path, monkeypatch, vgg16
     monkeypatch.chdir(tmp_path)
     draw_dataset(tmp_path / "drawn", 20)
     row = ["flickr8k_merge_cider", "--data_path", "drawn", "--folder", "rows", "--epochs", "1", "--seeds", "3"]
-    assert reproduce_main(row) == 0
+    assert reproduce(row) == 0
     assert [name for name, _ in read_commands(capsys.readouterr().out)] == ["train", "self_critical", "evaluate"]
     results = json.loads(Path("rows/flickr8k_merge_cider.json").read_text(encoding="utf-8"))
     assert results["name"] == "flickr8k_merge_cider_seed3"
     made = load_captioner("rows/flickr8k_merge_cider_seed3.h5")
     assert made.training["settings"]["seed"] == made.training["self_critical"]["seed"] == 3
     assert results["captioner"]["fingerprint"] == made.fingerprint
-    assert reproduce_main(row) == 0
+    assert reproduce(row) == 0
     again = load_captioner("rows/flickr8k_merge_cider_seed3.h5")
     assert again.fingerprint == made.fingerprint
     assert again.training == made.training  # the seconds too: nothing was trained
 
 
-def test_an_ensemble_has_its_own_seeds(tmp_path):
-    with pytest.raises(InputError, match="--seeds has no effect"):
-        reproduce_main(["flickr8k_ensemble", *DATA, "--seeds", "5", "--folder", str(tmp_path)])
+def test_an_ensemble_has_its_own_seeds(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        reproduce(["flickr8k_ensemble", *DATA, "--seeds", "5", "--folder", str(tmp_path)])
+    assert stop.value.code == 2
+    assert "--seeds has no effect" in capsys.readouterr().err
+
+
+def test_the_first_command_that_fails_is_the_last(tmp_path, capsys):
+    row = ["flickr8k_merge", "--data_path", str(tmp_path / "nothing"), "--folder", str(tmp_path)]
+    assert reproduce(row) == REFUSED
+    assert len(read_commands(capsys.readouterr().out)) == 1

@@ -1,27 +1,26 @@
-"""The tables of README.md, made from the files in results/, so that no number in it is typed by hand.
+"""Fill the tables of Markdown pages from the files in results/, so that no number in them is typed by hand.
 
-    python -m captioning_utils.results_table README.md
+    python docs/fill_tables.py README.md docs/choosing_a_model.md
 
 replaces what stands between `<!-- table: FOLDER -->` and `<!-- end of table -->`; a test holds the two equal.
 """
 
 import re
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from captioning_utils.base.errors import InputError
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from captioning_utils import InputError
 from captioning_utils.base.files import read_json, write_text
-from captioning_utils.base.types import AnyPath
-from captioning_utils.metrics.scores import METRIC_LABELS, format_score
+from captioning_utils.metrics import METRIC_LABELS, format_score
 
 COLUMNS = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "meteor", "rouge_l", "cider_d")
 WITH_INTERVAL = ("bleu_4", "cider_d")
 TABLE = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 
-def build_results_table(folder: AnyPath) -> str:
+def build_results_table(folder):
     """A Markdown table of all results in a folder: baselines, captioners from worse to better, people.
 
     In brackets stands the interval over photos, or of several seeds their range.
@@ -52,12 +51,12 @@ def build_results_table(folder: AnyPath) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
-def _runs(document: dict[str, Any]) -> list[dict[str, Any]]:
+def _runs(document):
     """The runs of a result file: one a seed."""
     return document.get("captioners", [document])
 
 
-def _captioner_row(name: str, document: dict[str, Any]) -> tuple[str, Any, str, str]:
+def _captioner_row(name, document):
     """Name, scores, millions of parameters and minutes of training of a captioner; of several seeds the means."""
     runs = _runs(document)
     scores, label = document.get("scores"), f"**{name}**"
@@ -69,7 +68,7 @@ def _captioner_row(name: str, document: dict[str, Any]) -> tuple[str, Any, str, 
     return label, scores, f"{millions:.1f} M", f"{minutes:.0f}"
 
 
-def _cell(scores: Mapping[str, Mapping[str, float]], column: str) -> str:
+def _cell(scores, column):
     if column not in scores:
         return ""
     value = format_score(scores[column]["value"])
@@ -78,7 +77,7 @@ def _cell(scores: Mapping[str, Mapping[str, float]], column: str) -> str:
     return f"{value} ({format_score(scores[column]['low'])}–{format_score(scores[column]['high'])})"
 
 
-def fill_tables(text: str, root: Path) -> str:
+def fill_tables(text, root):
     """Replace every marked table in a Markdown text by the one that its folder gives.
 
     Args:
@@ -87,10 +86,6 @@ def fill_tables(text: str, root: Path) -> str:
 
     Returns:
         str, the text with its tables up to date.
-
-    Example:
-        >>> fill_tables("no table here", Path("."))
-        'no table here'
     """
     return TABLE.sub(lambda match: match[1] + build_results_table(root / match[2]) + match[3], text)
 
