@@ -67,7 +67,7 @@ def write_coco(folder, photos=PHOTOS, captions=CAPTIONS, seed=0):
     rng = np.random.default_rng(seed)
     (folder / "annotations").mkdir(parents=True)
     models = _write_photos(folder / "models", rng)
-    vocabulary = np.array([_make_word(number) for number in range(NUM_WORDS)])
+    vocabulary = np.array([make_word(number) for number in range(NUM_WORDS)])
     frequencies = np.arange(3, NUM_WORDS + 3) ** -1.5
     for first, part in zip((0, 500_000), photos, strict=True):  # no photo of val has the name of one of train
         (folder / part).mkdir()
@@ -96,11 +96,11 @@ def _write_photos(folder, rng):
     return paths
 
 
-def _make_word(number):
+def make_word(number):
     """A pronounceable word for every number: 0 is "ba", 85 is "beba"."""
     syllables = [consonant + vowel for consonant in "bdfgklmnprstvwxyz" for vowel in "aeiou"]
     word = syllables[number % len(syllables)]
-    return word if number < len(syllables) else _make_word(number // len(syllables)) + word
+    return word if number < len(syllables) else make_word(number // len(syllables)) + word
 
 
 def _image_record(part, number, name):

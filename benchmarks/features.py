@@ -35,7 +35,7 @@ def main():
 
     def one_by_one(batch):
         for image in batch:
-            plain._model.predict(image[None], verbose=0)
+            plain.model.predict(image[None], verbose=0)
 
     for encode in (one_by_one, plain.encode, half.encode):
         encode(images[:32])  # compiles

@@ -103,11 +103,12 @@ def time_each(*functions):
     return results
 
 
-def compare_speed(data_path):
-    captions = make_captions(data_path, SMALL)
+def compare_speed(data_path, share):
+    size = round(share * SMALL)
+    captions = make_captions(data_path, size)
     score_here(*make_captions(None, 2)), score_there(*make_captions(None, 2))  # imports, not counted
     rounds = [(score_here(*captions), score_there(*captions)) for _ in range(ROUNDS)]
-    print(f"{SMALL:,} candidates, five references each, one core, median of {ROUNDS} rounds")
+    print(f"{size:,} candidates, five references each, one core, median of {ROUNDS} rounds")
     print(f"{'':10}{'here':>10}{'pycocoevalcap':>16}{'ratio':>8}{'scores differ by':>20}")
     totals = [0.0, 0.0]
     for metric in METRICS:
@@ -118,20 +119,20 @@ def compare_speed(data_path):
     print(f"{'together':10}{totals[0]:>8.3f} s{totals[1]:>14.3f} s{totals[1] / totals[0]:>7.1f}x")
 
 
-def compare_memory(data_path):
-    print(f"\n{LARGE:,} candidates, five references each: the whole process, captions included")
+def compare_memory(data_path, share):
+    print(f"\n{round(share * LARGE):,} candidates, five references each: the whole process, captions included")
     peaks = {}
     for side in ("here", "pycocoevalcap"):
-        command = [sys.executable, __file__, "--side", side]
+        command = [sys.executable, __file__, "--side", side, "--share", str(share)]
         command += ["--data_path", str(data_path)] if data_path else []
         seconds, peaks[side] = map(float, subprocess.check_output(command, text=True).split())
         print(f"{side:14}{seconds:>8.1f} s{peaks[side]:>10,.0f} MB at the peak")
     print(f"pycocoevalcap needs {peaks['pycocoevalcap'] / peaks['here']:.1f} times the memory")
 
 
-def run_side(side, data_path):
+def run_side(side, data_path, share):
     """In a child process: score the large set and print seconds and peak memory in MB."""
-    captions = make_captions(data_path, LARGE)
+    captions = make_captions(data_path, round(share * LARGE))
     results = (score_here if side == "here" else score_there)(*captions)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # kilobytes; bytes on macOS
     print(sum(seconds for seconds, _ in results.values()), peak / (1e6 if sys.platform == "darwin" else 1e3))
@@ -140,15 +141,16 @@ def run_side(side, data_path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data_path", type=Path, help="folder with Flickr8k.token.txt; default: made-up captions")
+    parser.add_argument("--share", type=float, default=1.0, help="share of these sizes")
     parser.add_argument("--side", choices=("here", "pycocoevalcap"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     if arguments.side:
-        run_side(arguments.side, arguments.data_path)
+        run_side(arguments.side, arguments.data_path, arguments.share)
     else:
-        compare_speed(arguments.data_path)
-        compare_memory(arguments.data_path)
+        compare_speed(arguments.data_path, arguments.share)
+        compare_memory(arguments.data_path, arguments.share)
 
 
 if __name__ == "__main__":

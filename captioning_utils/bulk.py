@@ -1,57 +1,64 @@
-"""Captions for many photos, some at a time, so that memory is bounded and nothing is drawn twice."""
+"""Captions for many photos, some at a time: memory stays bounded, and no two parts draw the same random numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.files import printable
-
-if TYPE_CHECKING:
-    from captioning_utils.captioner import Captioner
-    from captioning_utils.features import FeatureCache
-
+from captioning_utils.captioner import Captioner, ScoredCaption
+from captioning_utils.features import FeatureCache
+from captioning_utils.images import load_image
 
 _Photo = TypeVar("_Photo")
+Loaded: TypeAlias = "tuple[Sequence[_Photo], NDArray[Any]]"
+"""Those of some photos that could be read, and their features."""
+
+PHOTOS_AT_ONCE = 32  # decoded photos in memory
+FEATURES_AT_ONCE = 256  # 50 MB of a 14×14 grid with 512 channels
 
 
-def iterate_parts(
-    captioner: Captioner, photos: Sequence[_Photo], size: int, settings: dict[str, Any], show_progress: bool = False
-) -> Iterator[tuple[Sequence[_Photo], dict[str, Any]]]:
-    """Cut a list of photos into parts, with the settings to caption each part by.
+def caption_many(
+    captioner: Captioner,
+    photos: Sequence[_Photo],
+    load: Callable[[Sequence[_Photo]], Loaded[_Photo]],
+    settings: dict[str, Any] | None = None,
+    at_once: int = FEATURES_AT_ONCE,
+    show_progress: bool = True,
+) -> Iterator[tuple[_Photo, list[ScoredCaption]]]:
+    """Sentences for many photos, `at_once` of them in memory.
 
     With sampling each part draws anew: the same seed for all would give photos of the same place in two parts the
     same random numbers.
 
     Args:
-        captioner: `Captioner`, for its own seed.
-        photos: list of anything.
-        size: int, photos a part.
-        settings: dict, fields of `GenerationConfig`.
+        captioner: `Captioner`.
+        photos: sequence of anything that `load` understands.
+        load: function from some of `photos` to those that could be read and their features, float
+            `(len(those), *feature_shape)`.
+        settings: dict, fields of `GenerationConfig` that replace the captioner's own; or None.
+        at_once: int, photos a part.
         show_progress: bool, whether to show a progress bar.
 
     Yields:
-        (list, dict): a part and its settings, which are `settings` but for the seed.
-
-    Example:
-        >>> from types import SimpleNamespace
-        >>> captioner = SimpleNamespace(generation=SimpleNamespace(seed=7))
-        >>> list(iterate_parts(captioner, ["a", "b", "c"], 2, {}))
-        [(['a', 'b'], {}), (['c'], {'seed': 9})]
+        tuple of a photo and its list of `ScoredCaption`, best first; photos that could not be read are left out.
     """
+    settings = settings or {}
     seed = settings.get("seed", captioner.generation.seed)
     with tqdm(total=len(photos), desc="Captioning", unit="photo", disable=not show_progress) as bar:
-        for start in range(0, len(photos), size):
-            part = photos[start : start + size]
-            yield part, settings | {"seed": (seed + start) % 2**32} if start else settings
+        for start in range(0, len(photos), at_once):
+            part = photos[start : start + at_once]
+            readable, features = load(part)
+            own = settings | {"seed": (seed + start) % 2**32} if start else settings
+            if len(readable):
+                yield from zip(readable, captioner.caption_features(features, **own), strict=True)
             bar.update(len(part))
-
-
-_PHOTOS_AT_ONCE = 256  # features in memory at once: 50 MB of a 14×14 grid with 512 channels
 
 
 def caption_split(
@@ -61,8 +68,9 @@ def caption_split(
     settings: dict[str, Any] | None = None,
     allow_missing: bool = False,
     show_progress: bool = True,
+    photos_at_once: int = FEATURES_AT_ONCE,
 ) -> dict[str, list[str]]:
-    """Sentences of a captioner for many photos, some at a time.
+    """Sentences for many photos whose features are kept, such as those of a split.
 
     Args:
         captioner: `Captioner`.
@@ -71,6 +79,7 @@ def caption_split(
         settings: dict, fields of `GenerationConfig` that replace the captioner's own; or None.
         allow_missing: bool; True leaves photos without features out.
         show_progress: bool, whether to show a progress bar.
+        photos_at_once: int, of how many photos the features are in memory at once.
 
     Returns:
         dict of image_id to list of str, the best first.
@@ -79,9 +88,7 @@ def caption_split(
         InputError: where features are of another encoder, or some are missing and `allow_missing` is False.
 
     Example:
-        >>> import numpy as np
         >>> from captioning_utils.captioner import load_captioner
-        >>> from captioning_utils.features import FeatureCache
         >>> captioner = load_captioner()
         >>> shape = captioner.decoder.config.feature_shape
         >>> rows = np.zeros((2, *shape), np.float16)  # extract_features makes real ones
@@ -97,62 +104,49 @@ def caption_split(
         reason = features.skipped.get(missing[0], "not in the feature cache") if missing else "the list is empty"
         raise InputError(
             f"{len(missing)} of {len(image_ids)} photos have no features, first {missing[:1]!r:.120} ({reason}); "
-            "mend these photos, or leave them out with --allow-missing"
+            "mend these photos, or allow missing ones (allow_missing)"
         )
-    captions: dict[str, list[str]] = {}
-    for part, own_settings in iterate_parts(captioner, present, _PHOTOS_AT_ONCE, settings or {}, show_progress):
-        found = captioner.caption_features(features.get(part), **own_settings)
-        captions |= {
-            image_id: [each.caption for each in several] for image_id, several in zip(part, found, strict=True)
-        }
-    return captions
-
-
-Captions: TypeAlias = tuple[list[dict[str, Any]], list[str]]
-"""Rows of image, caption and score, and a message for each photo that was left out."""
-PHOTOS_AT_ONCE = 32
-
-
-def iterate_captions(
-    captioner: Captioner, paths: Sequence[Path], settings: dict[str, Any], show_progress: bool = False
-) -> Iterator[Captions]:
-    """Sentences for many photos, a few at a time; photos that cannot be read are left out and listed.
-
-    Args:
-        captioner: `Captioner`.
-        paths: list of `Path`.
-        settings: dict, fields of `GenerationConfig`.
-        show_progress: bool, whether to show a progress bar.
-
-    Yields:
-        tuple `(rows, failures)` for some photos: list of dicts with image, caption and score, and list of messages.
-    """
-    from captioning_utils.images import load_image
-
-    size = captioner.image_encoder().image_size
-    for part, own_settings in iterate_parts(captioner, paths, PHOTOS_AT_ONCE, settings, show_progress):
-        readable, failures = {}, []
-        for path in part:
-            try:
-                readable[path] = load_image(path, size)
-            except InputError as error:
-                failures.append(str(error))
-        found = captioner.caption_images(list(readable.values()), **own_settings)
-        rows = [
-            {"image": printable(path), "caption": each.caption, "score": round(each.score, 4)}
-            for path, alternatives in zip(readable, found, strict=True)
-            for each in alternatives
-        ]
-        yield rows, failures
+    found = caption_many(
+        captioner, present, lambda ids: (ids, features.get(ids)), settings, photos_at_once, show_progress
+    )
+    return {image_id: [each.caption for each in several] for image_id, several in found}
 
 
 def caption_photos(
-    captioner: Captioner, paths: Sequence[Path], settings: dict[str, Any], show_progress: bool = False
-) -> Captions:
-    """Sentences for many photos at once; arguments as `iterate_captions`.
+    captioner: Captioner,
+    paths: Sequence[Path],
+    settings: dict[str, Any] | None = None,
+    failures: list[str] | None = None,
+    show_progress: bool = False,
+) -> Iterator[dict[str, Any]]:
+    """Sentences for many photo files, as rows of a table.
 
-    Returns:
-        tuple `(rows, failures)`: list of dicts with image, caption and score, and list of messages.
+    Args:
+        captioner: `Captioner`.
+        paths: sequence of `Path`.
+        settings: dict, fields of `GenerationConfig` that replace the captioner's own; or None.
+        failures: list that gets a message for each photo that cannot be read and is left out; None: it is an error.
+        show_progress: bool, whether to show a progress bar.
+
+    Yields:
+        dict with image (str), caption (str) and score (float), one for each sentence.
+
+    Raises:
+        InputError: for a photo that cannot be read, where no `failures` are collected.
     """
-    parts = list(iterate_captions(captioner, paths, settings, show_progress))
-    return [row for rows, _ in parts for row in rows], [message for _, failures in parts for message in failures]
+    encoder = captioner.image_encoder()
+
+    def load(part: Sequence[Path]) -> Loaded[Path]:
+        images = {}
+        for path in part:
+            try:
+                images[path] = load_image(path, encoder.image_size)
+            except InputError as error:
+                if failures is None:
+                    raise
+                failures.append(str(error))
+        return list(images), encoder.encode(np.stack(list(images.values()))) if images else np.zeros(0)
+
+    for path, several in caption_many(captioner, paths, load, settings, PHOTOS_AT_ONCE, show_progress):
+        for each in several:
+            yield {"image": printable(path), "caption": each.caption, "score": round(each.score, 4)}

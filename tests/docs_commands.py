@@ -153,4 +153,6 @@ def collect_options(commands):
     with only_parsing() as parsers, contextlib.redirect_stderr(None):
         for command in commands:
             run_command(PACKAGE, [command])
-    return {option for parser in parsers for option in parser._option_string_actions}
+    helps = "\n".join(parser.format_help() for parser in parsers)
+    lines = re.findall(r"^  (-.*?)(?:  |$)", helps, re.MULTILINE)
+    return {option for line in lines for option in re.findall(r"--?[A-Za-z][\w-]*", line)}

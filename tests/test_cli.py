@@ -11,6 +11,7 @@ from PIL import Image
 
 from captioning_utils import bulk
 from captioning_utils.__main__ import main as package_main
+from captioning_utils.base.checks import options_of
 from captioning_utils.captioner import ScoredCaption
 from captioning_utils.commands import evaluate as evaluate_command
 from captioning_utils.commands import generate as generate_command
@@ -19,7 +20,7 @@ from captioning_utils.commands import train as train_command
 from captioning_utils.datasets import load_dataset
 from captioning_utils.features import extract_features
 from captioning_utils.images import load_image
-from captioning_utils.settings import GenerationConfig
+from captioning_utils.settings import GenerationConfig, TrainingConfig
 
 
 @pytest.fixture
@@ -49,12 +50,12 @@ def test_help_teaches(main, capsys):
 
 
 def test_the_options_that_similar_projects_have_are_there():
-    train = train_command._train_parser().parse_args(
+    train = train_command.build_train_parser().parse_args(
         "--data_path d --model_path m.h5 --epochs 3 --batch_size 8 --learning_rate 0.01 --save_every 2 --encoder "
         "resnet50 --decoder merge --features f.pkl --seed 4".split()
     )
     assert (train.epochs, train.save_every, train.learning_rate) == (3, 2, 0.01)
-    generate = generate_command._generate_parser().parse_args(
+    generate = generate_command.build_generate_parser().parse_args(
         "--image_path a.jpg b.jpg --model_path m.h5 --max_length 9 --beam_size 4 --temperature 0.5".split()
     )
     assert (generate.image_path, generate.beam_size, generate.temperature) == (["a.jpg", "b.jpg"], 4, 0.5)
@@ -210,22 +211,13 @@ def test_a_photo_with_a_name_in_latin_1_is_described(photos, toy_captioner, tmp_
 # ---- train
 
 
-def test_the_options_of_training_are_those_of_its_configuration():
-    from captioning_utils.decoders import DECODERS
-    from captioning_utils.settings import TrainingConfig
-
-    options, config = train_command._train_parser().parse_args([]), TrainingConfig()
-    names = [name for name, _, _ in train_command.TRAINING_OPTIONS]
-    assert {name: getattr(options, name) for name in names} == {name: getattr(config, name) for name in names}
-    assert options.decoder == config.decoder
-    assert {*train_command.DECODER_NAMES, "ensemble"} == set(DECODERS)  # an ensemble is combined, not trained
-
-
-def test_the_options_of_generation_are_fields_of_its_configuration():
-    fields = {field.name for field in dataclasses.fields(GenerationConfig)}
-    assert {name for name, _, _ in options.GENERATION_OPTIONS} == fields
-    for parser in (generate_command._generate_parser(), evaluate_command._evaluate_parser()):
-        assert {name: parser.get_default(name) for name in fields} == dict.fromkeys(fields)
+def test_every_field_of_a_configuration_is_an_option_with_its_help_and_default():
+    training = train_command.build_train_parser().format_help()
+    for field in options_of(TrainingConfig):
+        assert f"--{field.name} " in training
+    assert "initial weights, order of the batches" in training.replace("\n" + 24 * " ", " ")
+    for parser in (generate_command.build_generate_parser(), evaluate_command.build_evaluate_parser()):
+        assert all(f"--{field.name}" in parser.format_help() for field in options_of(GenerationConfig))
 
 
 @pytest.fixture
@@ -361,7 +353,8 @@ def test_features_of_another_encoder_are_refused(tiny_dataset, vgg16_weights, tm
 def test_collapsed_captions_are_warned_about(capsys):
     class Collapsed:
         def caption_features(self, features):
-            from captioning_utils.captioner import ScoredCaption
+            from captioning_utils.base.checks import options_of
+from captioning_utils.captioner import ScoredCaption
 
             return [[ScoredCaption("a dog", -1.0, -3.0)] for _ in features]
 
@@ -418,7 +411,7 @@ def test_a_name_that_the_terminal_cannot_show_does_not_end_the_run(capsys):
 )
 def test_help_shows_the_command_as_it_was_called(monkeypatch, called, program):
     monkeypatch.setattr("sys.argv", [called])
-    text = train_command._train_parser().format_help()
+    text = train_command.build_train_parser().format_help()
     assert f"usage: {program} [options]" in text
     assert f"example: {program} --data_path" in text
 

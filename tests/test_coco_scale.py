@@ -82,7 +82,7 @@ def test_disk_and_memory_give_the_same_batches(prepared):
 
 
 def test_the_made_up_words_differ():
-    words = [coco_scale._make_word(number) for number in range(coco_scale.NUM_WORDS)]
+    words = [coco_scale.make_word(number) for number in range(coco_scale.NUM_WORDS)]
     assert len(set(words)) == len(words)
     assert all(word.isalpha() for word in itertools.islice(words, 100))
 

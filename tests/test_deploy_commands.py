@@ -12,11 +12,11 @@ from captioning_utils.commands import shell
 from captioning_utils.commands.shell import OK, REFUSED, run_command
 
 PARSERS = {
-    "export": deploy_commands._export_parser,
-    "push": deploy_commands._push_parser,
-    "pull": deploy_commands._pull_parser,
-    "generate": generate_command._generate_parser,
-    "evaluate": evaluate_command._evaluate_parser,
+    "export": deploy_commands.build_export_parser,
+    "push": deploy_commands.build_push_parser,
+    "pull": deploy_commands.build_pull_parser,
+    "generate": generate_command.build_generate_parser,
+    "evaluate": evaluate_command.build_evaluate_parser,
 }
 DEPLOYMENT = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
 

@@ -68,8 +68,7 @@ def test_most_common_caption_is_counted_after_cleaning():
 
 
 @pytest.mark.parametrize("shape", [(6,), (4, 6)])
-def test_nearest_photos_are_those_of_a_search_one_by_one(shape, monkeypatch):
-    monkeypatch.setattr("captioning_utils.evaluation.baselines._ROWS", 7)  # several parts, the last one not full
+def test_nearest_photos_are_those_of_a_search_one_by_one(shape):
     rng = np.random.default_rng(0)
     ids = [str(number) for number in range(40)]
     cache = FeatureCache("toy", shape, ids, {}, [rng.normal(size=(40, *shape)).astype("float16")])
@@ -288,10 +287,9 @@ class EchoCaptioner:
         return [[SimpleNamespace(caption=ANIMALS[int(row.argmax())])] for row in features]
 
 
-def test_captions_belong_to_their_photos_in_several_parts(monkeypatch):
-    monkeypatch.setattr("captioning_utils.bulk._PHOTOS_AT_ONCE", 8)
+def test_captions_belong_to_their_photos_in_several_parts():
     captioner, ids = EchoCaptioner(), [f"{number}.jpg" for number in reversed(range(20))]
-    captions = caption_split(captioner, small_features(), ids, show_progress=False)
+    captions = caption_split(captioner, small_features(), ids, show_progress=False, photos_at_once=8)
     assert captions == {name: [ANIMALS[int(name[:-4]) % 3]] for name in ids}
     assert len(set(captioner.seeds)) == 3
 
@@ -400,11 +398,11 @@ def test_captions_without_words_make_a_page_too():
 
 
 def test_the_confusion_picture_shows_the_most_frequent_labels_and_counts_the_rest():
-    from captioning_utils.evaluation.report import LABELS_IN_CONFUSION, _confusion_matrix
+    from captioning_utils.evaluation.report import LABELS_IN_CONFUSION, confusion_matrix
 
     confusion = {f"thing {number:02}": {f"thing {number:02}": 30 - number} for number in range(20)}
     confusion["nothing"] = {"thing 00": 2, "thing 19": 1}
-    labels, matrix, left_out = _confusion_matrix(confusion)
+    labels, matrix, left_out = confusion_matrix(confusion)
     assert len(labels) == LABELS_IN_CONFUSION
     assert labels[-1] == "nothing"
     assert labels[0] == "thing 00"

@@ -170,13 +170,19 @@ def test_not_one_photo(tmp_path, cache_path):
 
 def test_a_pickle_is_put_together_in_twice_its_size(tmp_path, monkeypatch):
     monkeypatch.setattr(features, "IMAGES_PER_SHARD", 10)
-    cache_path, rows = tmp_path / "features.pkl", np.zeros((200, 20_000), np.float16)  # 8 MB
-    index = {"format_version": 1, "fingerprint": "wide", "output_shape": [20_000], "shards": [], "skipped": {}}
-    folder = cache_path.with_name("features.pkl.partial")
-    folder.mkdir()
-    features._write_shard(folder, index, list(map(str, range(200))), rows)
+
+    class Wide(ToyEncoder):
+        """40 kB of features a photo."""
+
+        def encode(self, images):
+            return np.zeros((len(images), 20_000), np.float16)
+
+    wide, cache_path = Wide(fingerprint="wide"), tmp_path / "features.pkl"
+    wide.output_shape = (20_000,)
+    Image.new("RGB", (8, 8)).save(tmp_path / "photo.png")
+    paths = dict.fromkeys(map(str, range(200)), tmp_path / "photo.png")  # 8 MB
     tracemalloc.start()
-    features._move_into_pickle(None, folder, cache_path)
+    extract_features(paths, wide, cache_path, batch_size=10)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert cache_path.stat().st_size > 8e6

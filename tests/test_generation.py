@@ -24,9 +24,11 @@ class TableDecoder(keras.Model):
         super().__init__()
         self.table = ops.convert_to_tensor(table, "float32")  # (photos, vocabulary, vocabulary)
         self.config = NoConfig()
+        self.traced = 0  # how often a program was made of it: a compiled one does not come back to Python
         self.built = True
 
     def initial_state(self, features):
+        self.traced += 1
         return {"photo": ops.cast(features[:, 0], "int32")}
 
     def step(self, tokens, state):
@@ -248,18 +250,25 @@ def test_low_temperature_and_small_top_p_are_greedy():
 
 
 def test_temperatures_share_one_compiled_program():
-    generator = CaptionGenerator(TableDecoder(make_table()))
+    decoder, traced = TableDecoder(make_table()), []
+    generator = CaptionGenerator(decoder)
     for temperature, top_p in ((0.5, 1.0), (1.0, 0.9), (2.0, 0.5)):
         generator.generate(photos(0), config(temperature=temperature, top_p=top_p))
-    assert len(generator._compiled) == 1
+        traced.append(decoder.traced)
+    assert traced[0] == traced[-1] > 0
 
 
 def test_only_the_latest_settings_stay_compiled():
-    generator = CaptionGenerator(TableDecoder(make_table()))
-    for length in range(1, MAX_COMPILED + 3):
+    decoder = TableDecoder(make_table())
+    generator, lengths = CaptionGenerator(decoder), range(1, MAX_COMPILED + 3)
+    for length in lengths:
         generator.generate(photos(0), config(beam_size=1, max_length=length))
-    lengths = [key[-1].max_length for key in generator._compiled]
-    assert lengths == list(range(3, MAX_COMPILED + 3))
+    traced = decoder.traced
+    for length in lengths[2:]:
+        generator.generate(photos(0), config(beam_size=1, max_length=length))
+    assert decoder.traced == traced
+    generator.generate(photos(0), config(beam_size=1, max_length=1))
+    assert decoder.traced > traced
 
 
 def test_the_hottest_sampling_still_draws_words_only():

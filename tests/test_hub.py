@@ -93,7 +93,7 @@ def server(monkeypatch):
     """A hub of our own, which `hub` talks to with a token."""
     server = FakeHub()
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setattr(hub, "_api", lambda: huggingface_hub.HfApi(endpoint=server.address, token=TOKEN))
+    monkeypatch.setattr(hub, "connect", lambda: huggingface_hub.HfApi(endpoint=server.address, token=TOKEN))
     yield server
     server.shutdown()
     server.server_close()
@@ -175,7 +175,7 @@ def test_what_is_not_there_cannot_be_pulled(server, tmp_path, name, message):
 
 def test_a_hub_that_does_not_answer(saved, monkeypatch):  # not pull: huggingface_hub tries again for 23 seconds
     _, path = saved
-    monkeypatch.setattr(hub, "_api", lambda: huggingface_hub.HfApi(endpoint="http://127.0.0.1:9", token=TOKEN))
+    monkeypatch.setattr(hub, "connect", lambda: huggingface_hub.HfApi(endpoint="http://127.0.0.1:9", token=TOKEN))
     with pytest.raises(InputError, match=r"127\.0\.0\.1:9 does not answer"):
         hub.push_captioner(path, "me/dogs")
 

@@ -15,6 +15,7 @@ execute = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(execute)
 
 COMMITTED = execute.find_notebooks()
+NEEDED = 3  # so many come in order and save what the others need, which need nothing of each other
 TEMPLATE = ("What you will learn", "What you need", "Time.", "pipeline", "## Set-up", "## Configuration", "## Check",
             "## What is saved", "## Limits", "## Exercises", "## References", "## Solutions")  # fmt: skip
 
@@ -25,17 +26,48 @@ def committed(request):
     return nbformat.read(request.param, as_version=4)
 
 
-@pytest.mark.usefixtures("vgg16_weights")
-def test_all_run_in_order_with_their_checks_and_solutions(tmp_path):
-    before = {path: path.read_bytes() for path in NOTEBOOKS.iterdir() if path.is_file()}
-    for copy in execute.copy_repository(tmp_path):
-        notebook = execute.execute_notebook(copy, smoke=True)
-        assert execute.find_faults(notebook) == []
-    saved = {path.name for path in (tmp_path / "runs/notebooks/drawn_smoke").iterdir()}
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """A folder with what the notebooks need, and no data."""
+    folder = tmp_path_factory.mktemp("clone")
+    execute.copy_repository(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(clone, vgg16_weights):
+    """A function that runs the copy of a notebook, after those whose files it needs, each once; gives its faults."""
+    faults = {}  # of those that have run
+
+    def run(name):
+        for needed in [path.name for path in COMMITTED[:NEEDED] if path.name < name]:
+            run(needed)
+            if faults[needed]:
+                pytest.fail(f"{name} cannot run: it needs the files of {needed}, which failed", pytrace=False)
+        if name not in faults:
+            faults[name] = ["it stopped"]
+            faults[name] = execute.find_faults(execute.execute_notebook(clone / "notebooks" / name, smoke=True))
+        return faults[name]
+
+    return run
+
+
+@pytest.mark.xdist_group("notebooks")  # one after the other: each needs files of those before it
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
+def test_it_runs_with_its_checks_and_solutions(path, run):
+    before = {file: file.read_bytes() for file in NOTEBOOKS.iterdir() if file.is_file()}
+    assert run(path.name) == []
+    assert {file: file.read_bytes() for file in before} == before
+
+
+@pytest.mark.xdist_group("notebooks")
+def test_together_they_save_what_the_pages_name(run, clone):
+    for path in COMMITTED:
+        run(path.name)
+    saved = {path.name for path in (clone / "runs/notebooks/drawn_smoke").iterdir()}
     assert saved >= {"text.json", "features.pkl", "image_caption_model.h5", "evaluation.json", "captions.csv"}
     assert saved >= {"attention_model.h5", "transformer_model.h5", "self_critical_model.h5", "ensemble_model.h5"}
     assert saved >= {"my_photos", "own_my_photos"}
-    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_committed_outputs_are_fresh_and_clean(committed):

@@ -42,17 +42,23 @@ def make_encoder():
     return ImageEncoder("vgg16", "grid", "float32", keras.Model(inputs, keras.layers.Reshape((4, 6))(grid)))
 
 
-@pytest.fixture(scope="module", params=DECODERS, ids=str)
-def exported(request, tmp_path_factory):
-    """A small captioner of random weights, its encoder, and the folder that it was exported to."""
+def make_captioner(name):
+    """A small captioner of random weights with its encoder."""
     keras.utils.set_random_seed(7)
     encoder = make_encoder()
-    decoder = build_decoder(request.param, vocabulary_size=24, feature_shape=(4, 6), **DECODERS[request.param])
+    decoder = build_decoder(name, vocabulary_size=24, feature_shape=(4, 6), **DECODERS[name])
     for variable in decoder.weights:  # random weights of the usual size tell hardly one photo from another
         variable.assign(3.0 * variable)
     settings = GenerationConfig(beam_size=3, max_length=9)
     captioner = Captioner(decoder, WORDS, TextCleaning(), encoder.fingerprint, settings)
-    captioner._image_encoder = encoder
+    captioner.image_encoder = lambda weights_path=None: encoder
+    return captioner
+
+
+@pytest.fixture(scope="module", params=DECODERS, ids=str)
+def exported(request, tmp_path_factory):
+    """A small captioner and the folder that it was exported to."""
+    captioner = make_captioner(request.param)
     folder = tmp_path_factory.mktemp("exported")
     export_captioner(captioner, folder)
     return captioner, folder
@@ -153,8 +159,8 @@ def test_constants_outside_the_function_are_in_the_graph():
     np.testing.assert_allclose(moved, x + offset.numpy())
 
 
-def test_what_cannot_be_exported_is_refused_before_the_work(exported, tmp_path, monkeypatch):
-    captioner, _ = exported
+def test_what_cannot_be_exported_is_refused_before_the_work(tmp_path, monkeypatch):
+    captioner = make_captioner("merge")
     monkeypatch.setattr(captioner, "encoder", captioner.encoder.replace(" grid ", " fc2 "))
     with pytest.raises(InputError, match="20 GB"):
         export_captioner(captioner, tmp_path / "out")

@@ -1,6 +1,7 @@
 """What is installed is what the requirements say, and holds all that the package reads."""
 
 import ast
+import importlib
 import os
 import re
 import shutil
@@ -37,7 +38,9 @@ def test_type_checkers_see_the_names_that_are_imported_on_first_use():
     tree = ast.parse(Path(captioning_utils.__file__).read_text(encoding="utf-8"))
     (block,) = (node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
     seen = {alias.asname: node.module for node in block.body for alias in node.names}
-    assert seen == {name: f"captioning_utils.{home}" for name, home in captioning_utils._HOME.items()}
+    assert set(seen) == set(captioning_utils.__all__)
+    for name, home in seen.items():
+        assert getattr(captioning_utils, name) is getattr(importlib.import_module(home), name), name
 
 
 def test_every_module_and_data_file_is_in_the_wheel():

@@ -29,7 +29,7 @@ def test_help_lists_the_presets(capsys):
 
 
 def read(*arguments):
-    return train_command._read_train_options([str(argument) for argument in arguments])[0]
+    return train_command.read_train_options([str(argument) for argument in arguments])[0]
 
 
 def test_typed_options_count_more_than_the_preset():

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-NOISE = "import os; from captioning_utils.base.backend import _held_back_stderr\nwith _held_back_stderr():\n    "
+NOISE = "import os; from captioning_utils.base.backend import held_back_stderr\nwith held_back_stderr():\n    "
 
 
 def run(code):

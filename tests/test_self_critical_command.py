@@ -3,18 +3,11 @@ from balls import ColourFeatures, make_balls, train
 
 from captioning_utils.captioner import load_captioner
 from captioning_utils.commands import self_critical as self_critical_command
-from captioning_utils.settings import SelfCriticalConfig
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
     return make_balls(tmp_path_factory.mktemp("photos"))
-
-
-def test_defaults_are_those_of_the_configuration():
-    options = self_critical_command._self_critical_parser().parse_args(["--start_from", "a.h5"])
-    for name, _, _ in self_critical_command.OPTIONS:
-        assert getattr(options, name) == getattr(SelfCriticalConfig(), name)
 
 
 def test_trains_further_and_leaves_the_start_as_it_was(dataset, tmp_path, monkeypatch, capsys):

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -26,7 +27,6 @@ pytest.importorskip("streamlit", reason="the page needs Streamlit (the extra app
 ROOT = Path(__file__).parents[1]
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PATIENCE = 600_000  # milliseconds; a busy machine is slow
-MOST_MEMORY = 2.5  # GB at the highest, after the largest photo that is let in
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
 DESK = {"viewport": {"width": 1360, "height": 850}}
 
@@ -194,9 +194,16 @@ def test_a_scene_can_be_chosen_by_keyboard_alone(visit):
 def test_memory_stays_bounded_with_the_largest_photo(server, visit):
     _, process = server
     page = visit()
+    before = peak_memory(process)  # with Keras and a caption: how much that is depends on the machine
     file = io.BytesIO()
     Image.new("RGBA", (9900, 9000), (0, 200, 0, 128)).save(file, "PNG")  # see-through costs most
     upload(page, {"name": "largest.png", "mimeType": "image/png", "buffer": file.getvalue()})
     page.get_by_text("9900×9000 pixels").wait_for()
-    peak = next(line for line in Path(f"/proc/{process.pid}/status").read_text().splitlines() if "VmHWM" in line)
-    assert int(peak.split()[1]) / 2**20 < MOST_MEMORY
+    pixels = 9900 * 9000 * 4  # bytes, decoded
+    assert peak_memory(process) - before < 4 * pixels
+
+
+def peak_memory(process):
+    """Bytes that a process has held at the most."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return 1024 * int(re.search(r"VmHWM:\s+(\d+)", status)[1])

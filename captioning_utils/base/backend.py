@@ -21,7 +21,7 @@ def load_backend() -> ModuleType:
         'keras'
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _held_back_stderr():
+    with held_back_stderr():
         import keras
 
         keras.distribution.list_devices()  # the first look for a GPU prints too
@@ -29,7 +29,7 @@ def load_backend() -> ModuleType:
 
 
 @contextlib.contextmanager
-def _held_back_stderr() -> Iterator[None]:
+def held_back_stderr() -> Iterator[None]:
     """Send file descriptor 2 to a temporary file; print the file after all when an exception passes."""
     try:
         saved = os.dup(2)

@@ -15,7 +15,7 @@ from captioning_utils.commands.shell import OK, build_parser
 
 def export_main(arguments: Sequence[str] | None = None) -> int:
     """`export`: a captioner as ONNX graphs. Returns the exit code."""
-    options = _export_parser().parse_args(arguments)
+    options = build_export_parser().parse_args(arguments)
     check_writable(options.out / "captioner.json")
     load_backend()
     from captioning_utils.captioner import load_captioner
@@ -32,7 +32,8 @@ def export_main(arguments: Sequence[str] | None = None) -> int:
     return OK
 
 
-def _export_parser() -> argparse.ArgumentParser:
+def build_export_parser() -> argparse.ArgumentParser:
+    """The options of `export`: `ArgumentParser`."""
     parser = build_parser(
         "export",
         "Write a captioner as ONNX graphs, with a small program that uses them: they need onnxruntime, numpy and\n"
@@ -50,7 +51,7 @@ def _export_parser() -> argparse.ArgumentParser:
 
 def push_main(arguments: Sequence[str] | None = None) -> int:
     """`push`: a captioner and its model card to the hub. Returns the exit code."""
-    options = _push_parser().parse_args(arguments)
+    options = build_push_parser().parse_args(arguments)
     results = _read_results(options.results)
     load_backend()
     from captioning_utils.sharing.hub import push_captioner
@@ -60,7 +61,8 @@ def push_main(arguments: Sequence[str] | None = None) -> int:
     return OK
 
 
-def _push_parser() -> argparse.ArgumentParser:
+def build_push_parser() -> argparse.ArgumentParser:
+    """The options of `push`: `ArgumentParser`."""
     parser = build_parser(
         "push",
         "Put a captioner on Hugging Face's hub, with a model card made from its training summary. Log in first with\n"
@@ -78,7 +80,7 @@ def _push_parser() -> argparse.ArgumentParser:
 
 def pull_main(arguments: Sequence[str] | None = None) -> int:
     """`pull`: a captioner from the hub. Returns the exit code."""
-    options = _pull_parser().parse_args(arguments)
+    options = build_pull_parser().parse_args(arguments)
     path = options.out or Path(f"{options.repository.rpartition('/')[2]}.h5")
     check_writable(path)
     load_backend()
@@ -90,7 +92,8 @@ def pull_main(arguments: Sequence[str] | None = None) -> int:
     return OK
 
 
-def _pull_parser() -> argparse.ArgumentParser:
+def build_pull_parser() -> argparse.ArgumentParser:
+    """The options of `pull`: `ArgumentParser`."""
     parser = build_parser(
         "pull",
         "Fetch a captioner from Hugging Face's hub. It is kept only when it opens as one; nothing in it is executed.",

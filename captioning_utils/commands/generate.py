@@ -11,7 +11,6 @@ from typing import Any
 from captioning_utils.base.backend import load_backend
 from captioning_utils.base.files import check_writable
 from captioning_utils.base.tables import write_captions
-from captioning_utils.bulk import iterate_captions
 from captioning_utils.commands.options import add_generation_options, add_weights_option, chosen_settings
 from captioning_utils.commands.shell import OK, PARTLY, REFUSED, build_parser
 from captioning_utils.images import find_images
@@ -25,6 +24,7 @@ def generate_main(arguments: Sequence[str] | None = None) -> int:
     if options.out:
         check_writable(options.out)
     load_backend()
+    from captioning_utils.bulk import caption_photos
     from captioning_utils.captioner import load_captioner
 
     captioner = load_captioner(options.model_path)
@@ -34,9 +34,9 @@ def generate_main(arguments: Sequence[str] | None = None) -> int:
     rows: list[dict[str, Any]] = []
     failures: list[str] = []
     try:
-        for new_rows, new_failures in iterate_captions(captioner, photos, settings, show_progress=bool(options.out)):
-            rows, failures = rows + new_rows, failures + new_failures
-            for row in [] if options.out else new_rows:
+        for row in caption_photos(captioner, photos, settings, failures, show_progress=bool(options.out)):
+            rows.append(row)
+            if not options.out:
                 print(f"{row['image']}: {row['caption']}", flush=True)
     finally:  # also when the user stops it: an hour's sentences are not thrown away
         if options.out and rows:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from captioning_utils.base.backend import load_backend
 from captioning_utils.base.files import printable
 from captioning_utils.base.types import AnyPath
-from captioning_utils.bulk import caption_photos
 from captioning_utils.commands.options import add_weights_option
 from captioning_utils.commands.shell import OK, PARTLY, build_parser, when_stopped
 from captioning_utils.commands.workspace import DRAWN, open_dataset
@@ -110,13 +109,15 @@ def _evaluate(dataset: CaptionDataset, features: FeatureCache, captioner: Captio
 
 def _caption_own(photos: Sequence[Path], weights: AnyPath | None) -> tuple[list[tuple[Path, str]], list[str]]:
     """The shipped captioner's sentences for the user's photos, printed: (list of (path, sentence), failures)."""
+    from captioning_utils.bulk import caption_photos
     from captioning_utils.captioner import load_captioner
 
     if not photos:
         return [], []
     captioner = load_captioner()
     captioner.image_encoder(weights)
-    rows, failures = caption_photos(captioner, photos, {}, show_progress=True)
+    failures: list[str] = []
+    rows = list(caption_photos(captioner, photos, failures=failures, show_progress=True))
     for row in rows:
         print(f"  {row['image']}: {row['caption']}")
     for message in failures:

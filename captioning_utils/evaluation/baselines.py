@@ -13,7 +13,7 @@ from captioning_utils.base.types import FeatureSource
 from captioning_utils.metrics.scores import Scores, compute_scores
 from captioning_utils.text import clean_caption
 
-_ROWS = 256  # train photos in memory at once: 50 MB of a 14×14 grid with 512 channels
+PHOTOS_AT_ONCE = 256  # 50 MB of a 14×14 grid with 512 channels
 
 
 def find_most_common_caption(captions: Iterable[str]) -> tuple[str, int]:
@@ -40,13 +40,19 @@ def find_most_common_caption(captions: Iterable[str]) -> tuple[str, int]:
     return min(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
-def find_nearest_photos(features: FeatureSource, image_ids: Sequence[str], train_ids: Sequence[str]) -> dict[str, str]:
+def find_nearest_photos(
+    features: FeatureSource,
+    image_ids: Sequence[str],
+    train_ids: Sequence[str],
+    photos_at_once: int = PHOTOS_AT_ONCE,
+) -> dict[str, str]:
     """The train photo that looks most alike: highest cosine similarity of the features.
 
     Args:
         features: `FeatureCache` that holds all these photos; of a grid the mean over its regions is taken.
         image_ids: list of n image_id, at least one.
         train_ids: list of image_id to choose from, at least one other than the photo itself.
+        photos_at_once: int, of how many photos the features are in memory at once.
 
     Returns:
         dict from each of `image_ids` to one of `train_ids`, never itself; of equally near ones the first.
@@ -65,23 +71,24 @@ def find_nearest_photos(features: FeatureSource, image_ids: Sequence[str], train
     """
     if len(train_ids) < 2 and set(train_ids) <= set(image_ids):
         raise InputError(f"there are {len(train_ids)} train photos to compare with; give at least one other photo")
-    photos = np.concatenate([_directions(features, part) for part in _parts(image_ids)])  # (n, feature_dim)
+    parts = [_directions(features, part) for part in _parts(image_ids, photos_at_once)]
+    photos = np.concatenate(parts)  # (n, feature_dim)
     place = {image_id: row for row, image_id in enumerate(image_ids)}
     best, nearest = np.full(len(photos), -np.inf), np.zeros(len(photos), np.int64)
-    for start, part in zip(range(0, len(train_ids), _ROWS), _parts(train_ids), strict=True):
+    for number, part in enumerate(_parts(train_ids, photos_at_once)):
         similarity = photos @ _directions(features, part).T  # (n, len(part))
         for column, image_id in enumerate(part):
             if image_id in place:
                 similarity[place[image_id], column] = -np.inf
         column = similarity.argmax(axis=1)
         value = similarity[np.arange(len(photos)), column]
-        nearest = np.where(value > best, start + column, nearest)
+        nearest = np.where(value > best, number * photos_at_once + column, nearest)
         best = np.maximum(value, best)
     return {image_id: train_ids[row] for image_id, row in zip(image_ids, nearest.tolist(), strict=True)}
 
 
-def _parts(image_ids: Sequence[str]) -> list[Sequence[str]]:
-    return [image_ids[start : start + _ROWS] for start in range(0, len(image_ids), _ROWS)]
+def _parts(image_ids: Sequence[str], size: int) -> list[Sequence[str]]:
+    return [image_ids[start : start + size] for start in range(0, len(image_ids), size)]
 
 
 def _directions(features: FeatureSource, image_ids: Sequence[str]) -> NDArray[np.float32]:

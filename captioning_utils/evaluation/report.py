@@ -335,12 +335,12 @@ def _add_truth(report: Report, evaluation: Evaluation) -> None:
         for kind in KINDS_OF_CLAIM:
             confusion = line.truth["kinds"][kind]["confusion"]
             if confusion:
-                labels, matrix, left_out = _confusion_matrix(confusion)
+                labels, matrix, left_out = confusion_matrix(confusion)
                 figure = plot_confusion(labels, matrix, f"{kind.capitalize()} claimed by {line.name}")
                 report.add_figure(None, figure, f"Not shown, because rarer: {left_out:,}." if left_out else "")
 
 
-def _confusion_matrix(confusion: Mapping[str, Mapping[str, int]]) -> tuple[list[str], list[list[int]], int]:
+def confusion_matrix(confusion: Mapping[str, Mapping[str, int]]) -> tuple[list[str], list[list[int]], int]:
     """(labels, counts, number of claims left out) of the most frequent labels, "nothing" last."""
     cells = collections.Counter({(truth, said): n for truth, row in confusion.items() for said, n in row.items()})
     totals: collections.Counter[str] = collections.Counter()

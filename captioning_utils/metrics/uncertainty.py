@@ -12,11 +12,16 @@ from captioning_utils.metrics.bleu import compute_bleu
 from captioning_utils.metrics.scores import Scores
 
 _ToScores: TypeAlias = Callable[[NDArray[np.float64]], NDArray[np.float64]]
-_BLOCK = 4_000_000  # numbers drawn at once: 32 MB, whatever the number of photos
+NUMBERS_AT_ONCE = 4_000_000  # numbers drawn at once: 32 MB, whatever the number of photos
 
 
 def compute_interval(
-    scores: Scores, metric: str, num_resamples: int = 1000, confidence: float = 0.95, seed: int = 0
+    scores: Scores,
+    metric: str,
+    num_resamples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+    numbers_at_once: int = NUMBERS_AT_ONCE,
 ) -> dict[str, Any]:
     """Percentile bootstrap: the range of a score if other photos of the same kind had been drawn.
 
@@ -30,6 +35,7 @@ def compute_interval(
         num_resamples: int, at least 1.
         confidence: float in (0, 1).
         seed: int; the same seed gives the same interval.
+        numbers_at_once: int, how many photos are drawn at once; it bounds the memory and changes nothing else.
 
     Returns:
         dict ready for JSON: `metric`, `value`, `low`, `high` (in the metric's range), `confidence`,
@@ -52,7 +58,8 @@ def compute_interval(
     """
     _check_settings(num_resamples, confidence)
     rows, to_score = _per_photo(scores, metric)
-    resamples = np.concatenate([to_score(counts @ rows) for counts in _draw_counts(len(rows), num_resamples, seed)])
+    counted = _draw_counts(len(rows), num_resamples, seed, numbers_at_once)
+    resamples = np.concatenate([to_score(counts @ rows) for counts in counted])
     return {
         "metric": metric,
         "value": scores.corpus[metric],
@@ -181,17 +188,19 @@ def _per_photo(scores: Scores, metric: str) -> tuple[NDArray[np.float64], _ToSco
     return values[:, None], lambda sums: sums[:, 0] / len(values)
 
 
-def _draw_counts(num_images: int, num_resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
+def _draw_counts(
+    num_images: int, num_resamples: int, seed: int, numbers_at_once: int = NUMBERS_AT_ONCE
+) -> Iterator[NDArray[np.float64]]:
     """Blocks of float64 `(resamples, photos)`: how often each photo was drawn. Floats multiply far faster."""
     rng = np.random.default_rng(seed)
-    for size in _block_sizes(num_images, num_resamples):
+    for size in _block_sizes(num_images, num_resamples, numbers_at_once):
         drawn = rng.integers(num_images, size=(size, num_images))
         flat = (drawn + np.arange(size)[:, None] * num_images).ravel()
         yield np.bincount(flat, minlength=size * num_images).reshape(size, num_images).astype(float)
 
 
-def _block_sizes(num_images: int, num_resamples: int) -> list[int]:
-    size = max(1, _BLOCK // num_images)
+def _block_sizes(num_images: int, num_resamples: int, numbers_at_once: int = NUMBERS_AT_ONCE) -> list[int]:
+    size = max(1, numbers_at_once // num_images)
     return [min(size, num_resamples - start) for start in range(0, num_resamples, size)]
 
 

@@ -52,7 +52,7 @@ def push_captioner(
     Raises:
         InputError: when huggingface_hub is not installed, the file is no captioner, or the hub refuses.
     """
-    api = _api()
+    api = connect()
     from huggingface_hub import CommitOperationAdd
 
     captioner = load_captioner(path)
@@ -79,7 +79,7 @@ def pull_captioner(repository: str, path: AnyPath, revision: str | None = None) 
     Raises:
         InputError: when huggingface_hub is not installed, the hub refuses, or the file is no captioner or damaged.
     """
-    api = _api()
+    api = connect()
     with tempfile.TemporaryDirectory() as folder:
         with _refusals(api, repository):
             fetched = api.hf_hub_download(repository, CAPTIONER_FILE, revision=revision, cache_dir=folder)
@@ -89,7 +89,8 @@ def pull_captioner(repository: str, path: AnyPath, revision: str | None = None) 
     return captioner
 
 
-def _api() -> HfApi:
+def connect() -> HfApi:
+    """A client of the hub; InputError where huggingface_hub is not installed."""
     if importlib.util.find_spec("huggingface_hub") is None:
         raise InputError(
             "push and pull need the package huggingface_hub, which is not installed; run: "
