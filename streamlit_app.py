@@ -13,7 +13,7 @@ import captioning_utils
 from captioning_utils import InputError
 from captioning_utils.app import page
 from captioning_utils.base.checks import options_of
-from captioning_utils.base.tables import format_table
+from captioning_utils.base.tables import to_csv
 from captioning_utils.settings import GenerationConfig
 
 SAMPLES = (23, 35, 27, 0, 31, 16)  # seeds of the drawn scenes that the page opens with
@@ -361,7 +361,7 @@ def show_input(photo, choice):
 def offer_downloads(rows):
     with st.container(horizontal=True):
         for kind, text, mime in (
-            ("CSV", format_table(rows), "text/csv"),
+            ("CSV", to_csv(rows), "text/csv"),
             ("JSON", json.dumps(rows, ensure_ascii=False, indent=1), "application/json"),
         ):
             name = f"captions.{kind.lower()}"

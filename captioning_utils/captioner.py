@@ -35,7 +35,7 @@ _encoders: weakref.WeakValueDictionary[str, ImageEncoder] = weakref.WeakValueDic
 
 
 class ScoredCaption(NamedTuple):
-    """One sentence for a photo and how likely the captioner holds it."""
+    """One sentence for a photo and how likely the captioner considers it."""
 
     caption: str
     score: float  # the ranking, higher is better: log_prob / tokens ** length_penalty, or agreement (consensus)

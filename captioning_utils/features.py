@@ -18,6 +18,7 @@ from tqdm import tqdm
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.files import atomic_write, read_json, write_json
 from captioning_utils.base.types import AnyPath, FeatureEncoder
+from captioning_utils.base.wording import one_line
 from captioning_utils.images import ImageSource, load_image
 
 FORMAT_VERSION = 1
@@ -221,7 +222,7 @@ def _start_index(folder: Path, encoder: FeatureEncoder, cache: FeatureCache | No
 def _pending(
     image_paths: Mapping[str, ImageSource], known: list[FeatureCache], skipped: Mapping[str, str]
 ) -> list[tuple[str, ImageSource]]:
-    """The photos to do, those that failed before at the end: the others fall into the same batches as ever."""
+    """The photos to do, those that failed before at the end, so that the other photos keep their batches."""
     todo = [image_id for image_id in image_paths if not any(image_id in cache for cache in known)]
     todo.sort(key=lambda image_id: image_id in skipped)
     return [(image_id, image_paths[image_id]) for image_id in todo]
@@ -350,7 +351,7 @@ def _open_shard(path: Path, shape: tuple[int, ...]) -> NDArray[np.float16]:
     try:
         array = np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError) as error:
-        raise _damaged(path, " ".join(str(error).split())) from error
+        raise _damaged(path, one_line(error)) from error
     if array.dtype != np.float16 or array.shape != shape:
         raise _damaged(path, f"it is {array.dtype} {array.shape}, the index says float16 {shape}")
     return array
@@ -363,7 +364,7 @@ def _load_pickle(path: Path) -> FeatureCache:
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except Exception as error:  # a damaged pickle ends in any kind of error, from EOFError to TypeError
-        raise _damaged(path, " ".join(str(error).split()) or type(error).__name__) from error
+        raise _damaged(path, one_line(error)) from error
     contents = _checked(contents, path)
     image_ids = _checked_ids(contents.get("image_ids"), path)
     features = getattr(contents.get("features"), "array", None)

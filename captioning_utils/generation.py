@@ -146,7 +146,7 @@ class _Sampler(_Generator):
 
 
 def forbid_tokens(logits: Tensor, history: Tensor, position: Tensor, block_repeats: int) -> Tensor:
-    """Make impossible what must not come next.
+    """Mask tokens that may not come next.
 
     Never: padding, the start token, the unknown token, and the end token as the first word. With `block_repeats=n`
     also every word that would complete a run of `n` words that the sentence holds already.

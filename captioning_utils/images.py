@@ -13,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.types import AnyPath
+from captioning_utils.base.wording import one_line
 
 ImageSource: TypeAlias = str | os.PathLike[str] | BinaryIO | Image.Image | NDArray[Any]
 """A photo as `load_image` takes it: a path, an open binary file, a Pillow image or an array."""
@@ -188,7 +189,7 @@ def _decode(open_image: Callable[[], AbstractContextManager[Image.Image]], name:
             f"{name} is not a photo that can be read here; give a JPEG, PNG, WebP, TIFF, GIF or BMP file"
         ) from error
     except Exception as error:  # decoders meet damaged files with many kinds of errors, struct.error to SyntaxError
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise InputError(f"{name} is damaged or cut short ({reason}); copy or download it again") from error
 
 

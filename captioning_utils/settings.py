@@ -73,7 +73,7 @@ class GenerationConfig(Settings):
 class TrainingConfig(Settings):
     """Settings of a training run; saved with the captioner."""
 
-    FREE: ClassVar = ("patience", "save_every")  # a run may go on with others: they change no step
+    MAY_CHANGE_ON_RESUME: ClassVar = ("patience", "save_every")  # they change no step
 
     decoder: str = setting("merge", "what turns features into words: merge, attention or transformer")
     decoder_settings: dict[str, Any] = dataclasses.field(default_factory=dict)  # fields of the decoder's configuration
@@ -98,7 +98,7 @@ class TrainingConfig(Settings):
 class SelfCriticalConfig(Settings):
     """Settings of self-critical training; saved with the captioner."""
 
-    FREE: ClassVar = ("epochs", "patience", "save_every")  # a run may go on with others: they change no step
+    MAY_CHANGE_ON_RESUME: ClassVar = ("epochs", "patience", "save_every")  # they change no step
 
     epochs: int = setting(8, "passes over the train photos, at the most", least=1)
     samples: int = setting(5, "sentences drawn for each photo of a step, which are compared with each other", least=2)
@@ -109,8 +109,8 @@ class SelfCriticalConfig(Settings):
     # at 1, label smoothing would put a stray word into most sentences
     temperature: float = setting(0.7, "of the drawing", above=0, most=100)
     max_length: int = setting(20, "words that are drawn at the most", least=1, most=1000)
-    shortest: float = setting(
-        0.95, "an epoch counts if its sentences have this share of the words that BLEU asks for, or more", **SHARE
+    min_length_ratio: float = setting(
+        0.95, "of the words that BLEU asks for; an epoch with shorter sentences does not count", **SHARE
     )
     patience: int = setting(3, "epochs without a better score on the val split before training stops", least=1)
     clip_norm: float = setting(1.0, "the gradient of a step is shortened to this norm", **RATE)

@@ -192,8 +192,13 @@ class Vocabulary:
     def __post_init__(self) -> None:
         _check_words(self.words)
         object.__setattr__(self, "words", tuple(self.words))
-        first = len(RESERVED_WORDS)
-        object.__setattr__(self, "_ids", {word: index for index, word in enumerate(self.words[first:], first)})
+        ids = {word: index for index, word in enumerate(self.ordinary_words, len(RESERVED_WORDS))}
+        object.__setattr__(self, "_ids", ids)
+
+    @property
+    def ordinary_words(self) -> tuple[str, ...]:
+        """The words without the reserved ones; tuple of str."""
+        return self.words[len(RESERVED_WORDS) :]
 
     def __len__(self) -> int:
         """The vocabulary size: how many ids there are, the reserved ones included."""
@@ -312,7 +317,7 @@ def build_vocabulary(captions: Iterable[str], min_count: int = 5) -> Vocabulary:
         InputError: where `min_count` is below 1, `captions` is a single str, or no word occurs often enough.
 
     Example:
-        >>> build_vocabulary(["two dogs run", "two dogs sit", "dogs sit"], min_count=2).words[4:]
+        >>> build_vocabulary(["two dogs run", "two dogs sit", "dogs sit"], min_count=2).ordinary_words
         ('dogs', 'sit', 'two')
     """
     if min_count < 1:

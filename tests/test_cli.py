@@ -1,5 +1,4 @@
 import csv
-import dataclasses
 import json
 import os
 import shutil
@@ -15,7 +14,7 @@ from captioning_utils.base.checks import options_of
 from captioning_utils.captioner import ScoredCaption
 from captioning_utils.commands import evaluate as evaluate_command
 from captioning_utils.commands import generate as generate_command
-from captioning_utils.commands import options, shell, workspace
+from captioning_utils.commands import shell, workspace
 from captioning_utils.commands import train as train_command
 from captioning_utils.datasets import load_dataset
 from captioning_utils.features import extract_features
@@ -353,8 +352,7 @@ def test_features_of_another_encoder_are_refused(tiny_dataset, vgg16_weights, tm
 def test_collapsed_captions_are_warned_about(capsys):
     class Collapsed:
         def caption_features(self, features):
-            from captioning_utils.base.checks import options_of
-from captioning_utils.captioner import ScoredCaption
+            from captioning_utils.captioner import ScoredCaption
 
             return [[ScoredCaption("a dog", -1.0, -3.0)] for _ in features]
 

@@ -1,4 +1,4 @@
-"""What the web page does, without the web page."""
+"""The logic behind the web page, without Streamlit."""
 
 import io
 import tomllib

@@ -88,21 +88,21 @@ class Stopping(ColourFeatures):
 
 
 def test_a_stopped_run_goes_on_exactly(dataset, start, tmp_path):
-    straight = practise(dataset, start, tmp_path / "straight.h5", shortest=0.0, patience=9)
+    straight = practise(dataset, start, tmp_path / "straight.h5", min_length_ratio=0.0, patience=9)
     with pytest.raises(KeyboardInterrupt):
-        practise(dataset, start, tmp_path / "resumed.h5", Stopping(), shortest=0.0, patience=9)
+        practise(dataset, start, tmp_path / "resumed.h5", Stopping(), min_length_ratio=0.0, patience=9)
     assert (tmp_path / "resumed.h5.checkpoint").is_file()  # the first epoch is over
     assert not (tmp_path / "resumed.h5").exists()
     keras.utils.set_random_seed(99)
-    resumed = practise(dataset, start, tmp_path / "resumed.h5", shortest=0.0, patience=9)
+    resumed = practise(dataset, start, tmp_path / "resumed.h5", min_length_ratio=0.0, patience=9)
     for ours, theirs in zip(weights_of(straight), weights_of(resumed), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
 def test_a_finished_run_goes_on_when_given_more_epochs(dataset, start, tmp_path):
-    straight = practise(dataset, start, tmp_path / "straight.h5", epochs=2, shortest=0.0)
-    practise(dataset, start, tmp_path / "further.h5", epochs=1, shortest=0.0)
-    further = practise(dataset, start, tmp_path / "further.h5", epochs=2, shortest=0.0)
+    straight = practise(dataset, start, tmp_path / "straight.h5", epochs=2, min_length_ratio=0.0)
+    practise(dataset, start, tmp_path / "further.h5", epochs=1, min_length_ratio=0.0)
+    further = practise(dataset, start, tmp_path / "further.h5", epochs=2, min_length_ratio=0.0)
     for ours, theirs in zip(weights_of(straight), weights_of(further), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     histories = [captioner.training["self_critical"]["history"] for captioner in (straight, further)]
@@ -113,7 +113,7 @@ def test_the_same_seed_gives_the_same_run(dataset, start, tmp_path):
     runs = []
     for name, unrelated_seed in (("first.h5", 1), ("second.h5", 2)):
         keras.utils.set_random_seed(unrelated_seed)  # what happened before must not matter
-        runs.append(practise(dataset, start, tmp_path / name, shortest=0.0))
+        runs.append(practise(dataset, start, tmp_path / name, min_length_ratio=0.0))
     for first, second in zip(*map(weights_of, runs), strict=True):
         np.testing.assert_array_equal(first, second)
     before, first = load_captioner(start), runs[0]
@@ -123,7 +123,7 @@ def test_the_same_seed_gives_the_same_run(dataset, start, tmp_path):
 def test_the_captioner_it_starts_from_stays_as_it_is(dataset, start, tmp_path):
     captioner = load_captioner(start)
     before = weights_of(captioner)
-    config = SelfCriticalConfig(**(QUICK | {"shortest": 0.0}))
+    config = SelfCriticalConfig(**(QUICK | {"min_length_ratio": 0.0}))
     train_self_critical(captioner, dataset, ColourFeatures(), tmp_path / "new.h5", config, verbose=0)
     for old, now in zip(before, weights_of(captioner), strict=True):
         np.testing.assert_array_equal(old, now)
@@ -170,7 +170,7 @@ def test_captions_without_a_word_are_left_out(dataset, start, tmp_path):
         {"samples": 1},
         {"epochs": 0},
         {"cross_entropy": -1},
-        {"shortest": 1.5},
+        {"min_length_ratio": 1.5},
         {"learning_rate": 0.0},
         {"clip_norm": -1.0},
         {"seed": -1},

@@ -140,7 +140,7 @@ def test_encode_gives_the_ids_of_add_boundaries():
 
 def test_a_caption_cannot_smuggle_boundary_tokens_in():
     vocabulary = build_vocabulary(["a dog startseq endseq <pad>"], min_count=1)
-    assert set(vocabulary.words[4:]) == {"a", "dog"}
+    assert set(vocabulary.ordinary_words) == {"a", "dog"}
     assert vocabulary.encode("a endseq startseq <pad> dog") == [1, 4, 3, 3, 3, 5, 2]
 
 
@@ -166,7 +166,7 @@ def test_vocabulary_does_not_depend_on_the_order_of_captions():
 def test_endless_words_stay_unknown():
     endless = "a" * (MAX_WORD_LENGTH + 1)
     vocabulary = build_vocabulary([f"dog {endless}"], min_count=1)
-    assert vocabulary.words[4:] == ("dog",)
+    assert vocabulary.ordinary_words == ("dog",)
     assert vocabulary.encode(endless) == [1, 3, 2]
 
 

@@ -1,4 +1,4 @@
-"""What the web page does, without the web page: photos made ready, sentences as rows, maps laid over photos.
+"""The logic behind streamlit_app.py, without Streamlit: photos made ready, sentences as rows, maps laid over photos.
 
 `streamlit_app.py` shows what these functions give. They need no Streamlit, and only `open_captioner` loads Keras.
 """
@@ -45,7 +45,7 @@ class Source(NamedTuple):
 
 
 class Photo(NamedTuple):
-    """A photo made ready; the full-size pixels are gone."""
+    """A decoded photo: preview and encoder inputs, not the full-size pixels."""
 
     key: str
     name: str
@@ -170,7 +170,7 @@ def describe_captioner(captioner: Captioner) -> str:
 
     encoder, layer = captioner.encoder.split()[:2]
     data = captioner.training.get("dataset", "unknown photos")
-    words = len(captioner.vocabulary) - 4  # the special tokens are no words
+    words = len(captioner.vocabulary.ordinary_words)
     start = captioner.training.get("started_from")
     before = f" after {start['dataset']!s:.60}" if isinstance(start, dict) and start.get("dataset") else ""
     kind = f"{decoder_name(captioner.decoder)} decoder, {encoder} {layer}"

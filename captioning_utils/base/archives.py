@@ -15,6 +15,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from captioning_utils.base.errors import InputError
+from captioning_utils.base.wording import one_line
 
 MAX_UNPACKED = 40 * 10**9  # bytes; the largest dataset archive that is known here, COCO's, unpacks to 19
 SPARE_ROOM = 10**9  # bytes that stay free on the disk
@@ -82,7 +83,7 @@ def unpack_zip(
             for name, member in tqdm(members.items(), f"unpacking {archive.name}", unit="files", file=sys.stderr):
                 _unpack(source, member, folder / name)
     except (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, RuntimeError, NotImplementedError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise InputError(f"{archive} cannot be unpacked ({reason}); it may be damaged: download it again") from error
     return [folder / name for name in members]
 

@@ -90,7 +90,7 @@ def read_json(path: AnyPath) -> Any:
 
 
 def check_writable(path: AnyPath) -> None:
-    """Refuse a place to write to before the work, not after it."""
+    """Raise `InputError` if `path` cannot be written."""
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path} is a folder; give the name of a file")

@@ -101,7 +101,7 @@ def _mend(row: list[str], header: TableHeader) -> list[str]:
     return row if len(row) <= last else [*row[:last], header.delimiter.join(row[last:])]
 
 
-def format_table(rows: Sequence[Mapping[str, Any]]) -> str:
+def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows as the text of a CSV file with a first line of names.
 
     Args:
@@ -111,10 +111,10 @@ def format_table(rows: Sequence[Mapping[str, Any]]) -> str:
         str.
 
     Example:
-        >>> print(format_table([{"image": "a.jpg", "caption": "a dog, running"}]))
+        >>> print(to_csv([{"image": "a.jpg", "caption": "a dog, running"}]))
         image,caption
         a.jpg,"a dog, running"
-        >>> format_table([{"epoch": 0}, {"epoch": 1, "reward": 0.5}])
+        >>> to_csv([{"epoch": 0}, {"epoch": 1, "reward": 0.5}])
         'epoch,reward\\n0,\\n1,0.5\\n'
     """
     table = io.StringIO()
@@ -136,6 +136,6 @@ def write_captions(path: AnyPath, rows: Sequence[dict[str, Any]]) -> None:
         a.jpg,a dog,-0.5
     """
     if Path(path).suffix.lower() == ".csv":
-        write_text(path, format_table(rows))
+        write_text(path, to_csv(rows))
     else:
         write_json(path, rows)

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.types import AnyPath
+from captioning_utils.base.wording import one_line
 
 ANSWER_SECONDS = 10  # a server that has not answered by then is given up
 WAITS = (1, 5, 15, 30)  # seconds before each new try of a download that broke off; they start anew when bytes arrive
@@ -96,10 +97,6 @@ def _size_of(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
 def _fetch_rest(url: str, path: Path, size: int | None) -> None:
     """One connection: ask for what is missing, and write it behind what is there."""
     have = _size_of(path)
@@ -130,7 +127,7 @@ def _read_chunks(response: HTTPResponse, url: str) -> Iterator[bytes]:
         try:
             chunk = response.read(CHUNK)
         except (OSError, HTTPException) as error:
-            raise _BrokenOffError(f"the download of {url} broke off ({_one_line(error)})") from error
+            raise _BrokenOffError(f"the download of {url} broke off ({one_line(error)})") from error
         if not chunk:
             return
         yield chunk
@@ -164,7 +161,7 @@ def _answer(request: urllib.request.Request) -> HTTPResponse:
     if isinstance(answer, Exception):
         refused = isinstance(answer, urllib.error.HTTPError) and answer.code < 500
         kind = InputError if refused else _BrokenOffError
-        raise kind(f"{request.full_url} cannot be read ({_one_line(answer)})") from answer
+        raise kind(f"{request.full_url} cannot be read ({one_line(answer)})") from answer
     return answer
 
 

@@ -1,4 +1,4 @@
-"""Types that many modules name: what is passed between them, where a class of one module would say too much."""
+"""Shared types and protocols."""
 
 from __future__ import annotations
 

@@ -7,6 +7,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 
+def one_line(error: BaseException) -> str:
+    """An exception's message in one line; str, its type where it has none.
+
+    Example:
+        >>> one_line(OSError("no\\n  room")), one_line(KeyError())
+        ('no room', 'KeyError')
+    """
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def name_some(names: Sequence[Any], limit: int = 3, show: Callable[[Any], str] = repr) -> str:
     """The first of some names, for a message, and how many more there are.
 

@@ -131,7 +131,6 @@ def _caption_split(options: argparse.Namespace) -> tuple[list[CandidateSet], Eva
     from captioning_utils.evaluation.provenance import describe_captioner
     from captioning_utils.evaluation.records import CandidateSet
     from captioning_utils.scenes.truth_summary import load_facts
-    from captioning_utils.text import RESERVED_WORDS
 
     dataset = open_dataset(options.data_path)
     print(dataset.summary())
@@ -145,7 +144,7 @@ def _caption_split(options: argparse.Namespace) -> tuple[list[CandidateSet], Eva
         features = find_captioner_features(captioner, dataset, wanted, options)
         first_features = first_features or features
         captions = caption_split(captioner, features, image_ids, settings, options.allow_missing)
-        known_words = captioner.vocabulary.words[len(RESERVED_WORDS) :]
+        known_words = captioner.vocabulary.ordinary_words
         candidate_sets.append(CandidateSet(name, captions, known_words, describe_captioner(captioner, settings)))
     path = Path(options.data_path)
     facts = load_facts((path if path.is_dir() else path.parent) / "facts.json")

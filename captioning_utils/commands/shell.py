@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from captioning_utils.base.errors import InputError
+from captioning_utils.base.wording import one_line
 
 OK, PARTLY, REFUSED = 0, 1, 2
 EXIT_CODES = (
@@ -41,7 +42,7 @@ def run_command(main: Callable[[Sequence[str] | None], int], arguments: Sequence
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it ends
         return OK
     except (InputError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return REFUSED
     except KeyboardInterrupt as stop:
         print("; ".join(["stopped", *map(str, stop.args)]), file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Looking at a dataset before anyone trains on it: what it holds, what is wrong with it, and what to do."""
+"""Checks of a dataset before training: what it holds, what is wrong with it, and what to do."""
 
 import collections
 from collections.abc import Iterator, Mapping

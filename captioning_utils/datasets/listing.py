@@ -41,7 +41,7 @@ class Listing:
     def note(self, kind: str, count: int, text: str) -> None:
         self.notes[kind] = Note(count, text)
 
-    def note_losses(self) -> None:
+    def note_omissions(self) -> None:
         if self.empty:
             text = f"{count_noun(len(self.empty), 'empty caption')} left out, of {name_some(self.empty)}"
             self.note("empty_captions", len(self.empty), text)

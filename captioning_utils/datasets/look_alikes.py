@@ -14,6 +14,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from captioning_utils.base.errors import InputError
+from captioning_utils.base.wording import one_line
 from captioning_utils.datasets.dataset import CaptionDataset
 from captioning_utils.images import load_image
 
@@ -47,7 +48,7 @@ def _look(path: Path) -> PhotoFacts:
         with open(path, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").digest()
     except (InputError, OSError) as error:
-        return PhotoFacts(" ".join(str(error).split()))
+        return PhotoFacts(one_line(error))
     small = Image.fromarray(image)
     thumbnail = np.asarray(small.resize((8, 8), Image.Resampling.BOX))
     return PhotoFacts("", digest, image.shape[:2], thumbnail, _pattern(small))

@@ -22,7 +22,7 @@ PHOTO_FOLDERS = (
 
 
 class PhotoFinder:
-    """Finds photos by name in the likely folders, each listed once: a question to the disk a photo is slow."""
+    """Finds photos by name in the likely folders, each listed once: one stat call per photo would be slow."""
 
     def __init__(self, root: Path) -> None:
         if not root.is_dir():

@@ -120,7 +120,7 @@ class EnsembleDecoder(keras.Model):
 
 
 def _name(entry: str, index: int) -> str:
-    """An entry of a member's state in the ensemble's: the beginning stays, because "photo" there has a meaning."""
+    """An entry's key in the ensemble's state; "photo" stays in front, because such entries are shared by the beams."""
     return f"{entry} of member {index}"
 
 

@@ -124,10 +124,10 @@ class MergeDecoder(keras.Model):
     def _image_vector(self, features: Tensor, training: bool) -> Tensor:
         features = self.normalise(ops.cast(features, "float32"))
         if len(self.config.feature_shape) == 2:
-            features = self._summarise(self.drop_image(features, training=training))
+            features = self._summarize(self.drop_image(features, training=training))
         return self.image(self.drop_image(features, training=training))
 
-    def _summarise(self, regions: Tensor) -> Tensor:
+    def _summarize(self, regions: Tensor) -> Tensor:
         """(batch, num_regions, feature_dim) → weighted averages, one a head: (batch, num_heads * feature_dim)."""
         scores = self.region_scores(self.region_keys(regions))  # (batch, num_regions, num_heads)
         weights = ops.transpose(ops.softmax(scores, axis=1), (0, 2, 1))  # (batch, num_heads, num_regions)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.types import AnyPath, Tensor
+from captioning_utils.base.wording import one_line
 from captioning_utils.encoders.vgg16_arrays import KerasFile, load_vgg16_arrays
 from captioning_utils.encoders.weights import find_keras_weights, find_vgg16_weights
 
@@ -264,7 +265,7 @@ def cut_backbone(backbone: keras.Model, layer: str) -> keras.Model:
     return keras.Model(backbone.input, backbone.get_layer(layer).output)
 
 
-def summarise(features: Tensor, name: str, layer: str) -> Tensor:
+def summarize(features: Tensor, name: str, layer: str) -> Tensor:
     """Turn the map of features of the encoder `name` into what `layer` asks for; float32 tensor in and out."""
     return (POOLINGS | ENCODERS[name].extra_layers).get(layer, _unchanged)(features)
 
@@ -331,7 +332,7 @@ def _add_ends(backbone: keras.Model, name: str, layer: str) -> keras.Model:
     images = keras.Input((*spec.photo_size(layer), 3), dtype="uint8")
     pixels = module.preprocess_input(keras.ops.cast(images, "float32"))
     features = _look_twice(backbone, pixels) if layer == TWO_SCALES else backbone(pixels)
-    model = keras.Model(images, summarise(keras.ops.cast(features, "float32"), name, layer))
+    model = keras.Model(images, summarize(keras.ops.cast(features, "float32"), name, layer))
     model.jit_compile = keras.backend.backend() == "jax"  # TensorFlow's own kernels are the faster ones on a CPU
     return model
 
@@ -361,7 +362,7 @@ def _load_weights(backbone: keras.Model, name: str, layer: str, path: AnyPath | 
             warnings.simplefilter("ignore")  # Keras warns a hundred times before the one error
             backbone.load_weights(path)
     except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = one_line(error)[:300]
         raise InputError(f"{path} does not hold {name}'s weights without the top ({reason})") from error
 
 

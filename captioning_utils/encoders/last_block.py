@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.storage import assign_variables, collect_variables
-from captioning_utils.encoders.encoder import TWO_SCALES, ImageEncoder, assemble_encoder, cut_backbone, summarise
+from captioning_utils.encoders.encoder import TWO_SCALES, ImageEncoder, assemble_encoder, cut_backbone, summarize
 
 if TYPE_CHECKING:
     import keras
@@ -64,7 +64,7 @@ def split_encoder(encoder: ImageEncoder) -> tuple[ImageEncoder, keras.Model]:
     dtype = encoder.fingerprint.split()[2]
     trunk = assemble_encoder(encoder.name, before, dtype, cut_backbone(backbone, before))
     features = keras.ops.cast(backbone.output, "float32")
-    head = keras.Model(cut, summarise(features, encoder.name, encoder.layer))
+    head = keras.Model(cut, summarize(features, encoder.name, encoder.layer))
     for layer in head.layers:
         # The statistics of a batch of captions' photos are not those of ImageNet: normalisation stays as it is.
         layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)

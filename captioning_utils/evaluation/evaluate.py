@@ -79,7 +79,7 @@ def evaluate(
     if not kept:
         raise InputError("no photo has a caption of every captioner; score them one by one")
     everything = set(data.references).union(*(candidates.captions for candidates in candidate_sets))
-    data = data.keep(kept)
+    data = data.select(kept)
     captioners = [_score(candidates, data, protocol, extra_metrics) for candidates in candidate_sets]
     baselines = [
         _score(_one_each(name, captions), data, protocol, extra_metrics) for name, captions in data.baselines.items()

@@ -23,7 +23,7 @@ class EvaluationData:
 
     Example:
         >>> data = EvaluationData("pets", {"1.jpg": ["a dog"], "2.jpg": ["a cat"]}, split="test")
-        >>> list(data.keep(["2.jpg"]).references)
+        >>> list(data.select(["2.jpg"]).references)
         ['2.jpg']
     """
 
@@ -36,7 +36,7 @@ class EvaluationData:
     facts: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     baselines: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)  # name -> {image_id: caption}
 
-    def keep(self, image_ids: Iterable[str]) -> Self:
+    def select(self, image_ids: Iterable[str]) -> Self:
         """The same, for some of the photos; in the order of `image_ids`."""
 
         def some(values: Mapping[str, _Value]) -> dict[str, _Value]:

@@ -141,11 +141,11 @@ def _number(value: float | None, is_share: bool) -> str:
     return f"{100 * value:.1f} %" if is_share else f"{value:,}" if isinstance(value, int) else f"{value:.2f}"
 
 
-def format_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def align_columns(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table as text: the first column to the left, the others to the right.
 
     Example:
-        >>> print(format_table(["", "BLEU-4"], [["mine", "18.3"], ["people", "20.9"]]))
+        >>> print(align_columns(["", "BLEU-4"], [["mine", "18.3"], ["people", "20.9"]]))
                 BLEU-4
         mine      18.3
         people    20.9
@@ -205,10 +205,10 @@ def format_evaluation(evaluation: Evaluation) -> str:
     Returns:
         str.
     """
-    parts = ["\n".join(describe_evaluation(evaluation)), format_table(*score_table(evaluation))]
+    parts = ["\n".join(describe_evaluation(evaluation)), align_columns(*score_table(evaluation))]
     parts += ["\n".join(_comparison_in_words(evaluation))] if evaluation.comparison else []
     for columns, rows in (diversity_table(evaluation), truth_table(evaluation)):
-        parts += [format_table(columns, rows)] if rows else []
+        parts += [align_columns(columns, rows)] if rows else []
     return "\n\n".join(parts)
 
 

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.files import atomic_write, read_json, write_json, write_text
-from captioning_utils.base.tables import format_table
+from captioning_utils.base.tables import to_csv
 from captioning_utils.base.types import AnyPath
 from captioning_utils.scenes.scene import Scene, generate_scene
 from captioning_utils.scenes.scenery import DRAWING_VERSION, render
@@ -118,4 +118,4 @@ def _captions_csv(names: Sequence[str], scenes: Sequence[Scene], seed: int) -> s
         for name, scene in zip(names, scenes, strict=True)
         for caption in describe_scene(scene)
     ]
-    return format_table(rows)
+    return to_csv(rows)

@@ -1,6 +1,6 @@
 """Whether a caption of a drawn scene is true: its claims, read with the word lists that scenes are worded with.
 
-Word overlap cannot tell "a red kite" from "a blue kite" by much; the facts of a drawn scene can.
+Word overlap hardly distinguishes "a red kite" from "a blue kite"; the facts of a drawn scene can.
 """
 
 import re

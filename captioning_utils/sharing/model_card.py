@@ -113,7 +113,7 @@ def build_model_card(
         facts=_table(_facts(captioner)),
         training=_training(captioner.training),
         scores=_scores(captioner, results),
-        words=len(captioner.vocabulary) - 4,
+        words=len(captioner.vocabulary.ordinary_words),
         height=height,
         width=width,
         credit=_VGG_CREDIT if captioner.encoder.startswith("vgg16 ") else "",

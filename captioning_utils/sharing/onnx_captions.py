@@ -120,7 +120,7 @@ class OnnxCaptioner:
 
 
 def forbid_tokens(logits: NDArray[np.float32], history: NDArray[np.int32], block_repeats: int) -> None:
-    """Make impossible, in place, what must not come next: special tokens, an empty sentence, repeated runs of words.
+    """Mask, in place, what may not come next: special tokens, an empty sentence, repeated runs of words.
 
     Args:
         logits: float32 `(beams, vocabulary_size)`.

@@ -20,9 +20,9 @@ from captioning_utils.base.types import AnyPath, Decoder, FeatureSource, Tensor
 from captioning_utils.batches import Batch, CaptionBatches, Row
 from captioning_utils.encoders.last_block import collect_last_block, replace_last_block, split_encoder
 from captioning_utils.settings import TrainingConfig
-from captioning_utils.training.growing import describe_start, grow_captioner, take_over
+from captioning_utils.training.growing import config_of, describe_start, grow_captioner
 from captioning_utils.training.run_state import digest_data
-from captioning_utils.training.train import fit_decoder, prepare_captions, summarise_run
+from captioning_utils.training.train import fit_decoder, prepare_captions, summarize_run
 
 if TYPE_CHECKING:
     from captioning_utils.captioner import Captioner
@@ -184,7 +184,7 @@ def fine_tune_encoder(
     start_from.check_features(encoder)
     if config.weight_decay:
         raise InputError("weight_decay would shrink the encoder as fast as the decoder; leave it out here")
-    config = take_over(start_from, config)
+    config = config_of(start_from, config)
     vocabulary, rows = prepare_captions(dataset, features, config, start_from.cleaning, start_from)
     captioner = grow_captioner(start_from, vocabulary, share=1.0)
     _, head = split_encoder(encoder)
@@ -201,7 +201,7 @@ def fine_tune_encoder(
         verbose,
         optimizer_class=functools.partial(TwoRateAdam, slow=head.trainable_variables, ratio=ENCODER_RATE),
     )
-    summary = summarise_run(dataset, rows, config, run)
+    summary = summarize_run(dataset, rows, config, run)
     summary |= {"started_from": describe_start(start_from, vocabulary), "encoder_rate": ENCODER_RATE}
     captioner = attach_encoder(captioner, encoder, summary)
     captioner.save(model_path)

@@ -14,7 +14,7 @@ from captioning_utils.base.errors import InputError
 from captioning_utils.base.storage import assign_variables, collect_variables
 from captioning_utils.captioner import Captioner
 from captioning_utils.decoders import build_decoder, decoder_name
-from captioning_utils.text import MAX_WORDS_IN_VOCABULARY, RESERVED_WORDS, Vocabulary, build_vocabulary
+from captioning_utils.text import MAX_WORDS_IN_VOCABULARY, Vocabulary, build_vocabulary
 
 if TYPE_CHECKING:
     from captioning_utils.settings import TrainingConfig
@@ -39,16 +39,14 @@ def grow_vocabulary(vocabulary: Vocabulary, captions: Iterable[str], min_count: 
 
     Example:
         >>> old = build_vocabulary(["a dog", "a dog"], min_count=2)
-        >>> grow_vocabulary(old, ["a cat sits", "a cat"], min_count=2).words[4:]
+        >>> grow_vocabulary(old, ["a cat sits", "a cat"], min_count=2).ordinary_words
         ('a', 'dog', 'cat')
     """
-    new = [
-        word for word in build_vocabulary(captions, min_count).words[len(RESERVED_WORDS) :] if word not in vocabulary
-    ]
+    new = [word for word in build_vocabulary(captions, min_count).ordinary_words if word not in vocabulary]
     return Vocabulary(vocabulary.words + tuple(new[: MAX_WORDS_IN_VOCABULARY - len(vocabulary)]))
 
 
-def take_over(captioner: Captioner, config: TrainingConfig) -> TrainingConfig:
+def config_of(captioner: Captioner, config: TrainingConfig) -> TrainingConfig:
     """A training configuration with the captioner's decoder and its sizes.
 
     Args:
@@ -63,7 +61,7 @@ def take_over(captioner: Captioner, config: TrainingConfig) -> TrainingConfig:
 
     Example:
         >>> from captioning_utils.settings import TrainingConfig
-        >>> take_over(load_captioner("flickr8k_merge"), TrainingConfig()).decoder_settings["hidden_dim"]
+        >>> config_of(load_captioner("flickr8k_merge"), TrainingConfig()).decoder_settings["hidden_dim"]
         512
     """
     own = dataclasses.asdict(captioner.decoder.config)

@@ -17,7 +17,7 @@ import keras
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.files import write_text
 from captioning_utils.base.storage import assign_variables, collect_variables, read_storage, write_storage
-from captioning_utils.base.tables import format_table
+from captioning_utils.base.tables import to_csv
 from captioning_utils.base.types import AnyPath, Decoder
 from captioning_utils.settings import TrainingConfig
 
@@ -42,7 +42,7 @@ def digest_data(*parts: Any) -> str:
 
 
 class RunState(keras.callbacks.Callback):
-    """Where a run stands: kept in a checkpoint so complete that resuming equals never having stopped.
+    """State of a training run. Resuming from its checkpoint gives the same weights as an uninterrupted run.
 
     It holds weights, the optimizer's moments, the dropout's random state, the best weights so far, the history and
     the early-stopping count. The order of the batches needs no storage: it follows from the seed and the epoch.
@@ -123,7 +123,8 @@ class RunState(keras.callbacks.Callback):
         """What must agree between a checkpoint and the run that goes on from it."""
         settings = dataclasses.asdict(self.config) | {"decoder_config": dataclasses.asdict(self.decoder.config)}
         settings["data"] = self.data
-        return json.loads(json.dumps({name: value for name, value in settings.items() if name not in self.config.FREE}))
+        free = self.config.MAY_CHANGE_ON_RESUME
+        return json.loads(json.dumps({name: value for name, value in settings.items() if name not in free}))
 
     def _variables(self) -> list[Any]:
         return self.decoder.variables + self.decoder.optimizer.variables
@@ -140,7 +141,7 @@ class RunState(keras.callbacks.Callback):
         arrays = {f"now/{name}": array for name, array in collect_variables(self._variables()).items()}
         arrays |= {f"best/{name}": array for name, array in self.best.items()}
         write_storage(self.path, CHECKPOINT_KIND, CHECKPOINT_VERSION, {"state": state}, arrays)
-        write_text(self.path.with_suffix(".csv"), format_table(self.history))
+        write_text(self.path.with_suffix(".csv"), to_csv(self.history))
 
     def _load(self) -> None:
         documents, arrays = read_storage(self.path, CHECKPOINT_KIND, CHECKPOINT_VERSION)

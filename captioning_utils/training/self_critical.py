@@ -204,7 +204,7 @@ class _Practice:
         candidates = {image_id: several[0] for image_id, several in found.items()}
         scores = compute_scores(candidates, references)
         words, closest = scores.bleu_statistics[:, -2:].mean(axis=0)
-        credit = scores.corpus["cider_d"] if words >= self.config.shortest * closest else 0.0
+        credit = scores.corpus["cider_d"] if words >= self.config.min_length_ratio * closest else 0.0
         return {
             "val_cider_d": scores.corpus["cider_d"],
             "val_bleu_4": scores.corpus["bleu_4"],

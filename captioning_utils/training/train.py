@@ -17,7 +17,7 @@ from captioning_utils.captioner import Captioner
 from captioning_utils.decoders import build_decoder
 from captioning_utils.settings import GenerationConfig, TrainingConfig
 from captioning_utils.text import TextCleaning, Vocabulary, build_vocabulary, clean_caption
-from captioning_utils.training.growing import describe_start, grow_captioner, grow_vocabulary, take_over
+from captioning_utils.training.growing import config_of, describe_start, grow_captioner, grow_vocabulary
 from captioning_utils.training.losses import NatsPerToken, masked_cross_entropy
 from captioning_utils.training.run_state import RunState, digest_data
 
@@ -93,7 +93,7 @@ def train_captioner(
     keras.utils.set_random_seed(config.seed)
     if start_from:
         start_from.check_features(features)
-        config, cleaning = take_over(start_from, config), start_from.cleaning
+        config, cleaning = config_of(start_from, config), start_from.cleaning
     vocabulary, rows = prepare_captions(dataset, features, config, cleaning, start_from)
     if start_from:
         captioner = grow_captioner(start_from, vocabulary, share=1.0)
@@ -106,7 +106,7 @@ def train_captioner(
     start = [start_from.fingerprint] if start_from else []
     data = digest_data(features.fingerprint, vocabulary.words, rows, *start)
     run = fit_decoder(captioner.decoder, train_batches, val_batches, config, model_path, data, log_dir, verbose)
-    captioner.training = summarise_run(dataset, rows, config, run)
+    captioner.training = summarize_run(dataset, rows, config, run)
     if start_from:
         captioner.training["started_from"] = describe_start(start_from, vocabulary)
     captioner.save(model_path)
@@ -150,7 +150,7 @@ def prepare_captions(
     return vocabulary, rows
 
 
-def summarise_run(
+def summarize_run(
     dataset: CaptionDataset, rows: Mapping[str, Sequence[Row]], config: TrainingConfig, run: RunState
 ) -> dict[str, Any]:
     """What the captioner's file says of its training."""
