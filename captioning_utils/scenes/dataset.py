@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,13 +85,18 @@ def draw_dataset(folder: AnyPath, num_scenes: int = 800, seed: int = 0) -> Path:
     if all(path.is_file() for path in paths + results):
         return folder
     scenes = [generate_scene(f"{seed} {name}") for name in names]
-    for path, scene in tqdm(list(zip(paths, scenes, strict=True)), desc="Drawing scenes", unit="scene"):
-        if not path.is_file():
-            with atomic_write(path) as temporary:
-                draw_scene(scene).save(temporary, "JPEG", quality=92, subsampling=0)
+    missing = [(path, scene) for path, scene in zip(paths, scenes, strict=True) if not path.is_file()]
+    with ThreadPoolExecutor() as pool:  # Pillow lets other threads work while it fills, blurs, pastes and compresses
+        list(tqdm(pool.map(_save_scene, missing), desc="Drawing scenes", unit="scene", total=len(missing)))
     write_json(folder / "facts.json", {name: scene.facts for name, scene in zip(names, scenes, strict=True)})
     write_text(folder / "captions.csv", _captions_csv(names, scenes, seed))
     return folder
+
+
+def _save_scene(path_and_scene: tuple[Path, Scene]) -> None:
+    path, scene = path_and_scene
+    with atomic_write(path) as temporary:
+        draw_scene(scene).save(temporary, "JPEG", quality=92, subsampling=0)
 
 
 def _start_over_unless(folder: Path, made_with: dict[str, int]) -> None:

@@ -36,6 +36,7 @@ SKINS = ((247, 208, 178), (226, 174, 134), (176, 120, 84), (120, 78, 54))
 HAIRS = ((52, 36, 28), (110, 66, 34), (222, 178, 92), (168, 74, 34))
 TROUSERS = ((52, 62, 96), (84, 74, 66), (70, 72, 80))
 DARK = (40, 36, 44)
+RIM = 4  # pixels by which the soft dark rim of an object is wider than the object
 
 
 def mix(first: Colour, second: Colour, share: float) -> Colour:
@@ -105,12 +106,19 @@ class Pen:
         self.draw.line(points, fill=fill, width=max(1, round(width * self.scale)), joint="curve")
 
     def finish(self, light: Sequence[float]) -> Image.Image:
-        """The layer with soft light from the upper left; `light` tints it (the colour of white at that hour)."""
-        alpha = self.layer.getchannel("A")
+        """The layer with soft light from the upper left; `light` tints it (the colour of white at that hour).
+
+        What is empty around the object is cut off first, and `origin` moves with it.
+        """
         reach = max(2, round(0.035 * self.scale))
+        left, top, right, bottom = self.layer.getbbox() or (0, 0, 1, 1)
+        room = max(reach, RIM)
+        layer = self.layer.crop((left - room, top - room, right + room, bottom + room))
+        self.origin = self.origin - (left - room, top - room)
+        alpha = layer.getchannel("A")
         soft = ImageChops.offset(alpha, reach, reach).filter(ImageFilter.BoxBlur(reach))
         tones = [soft.point([round(c * (0.74 + 0.26 * v / 255)) for v in range(256)]) for c in light]
-        shaded = ImageChops.multiply(self.layer.convert("RGB"), Image.merge("RGB", tones))
+        shaded = ImageChops.multiply(layer.convert("RGB"), Image.merge("RGB", tones))
         shaded.putalpha(alpha)
         return shaded
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from captioning_utils.scenes.drawing import LOOKS, PALETTE, PEOPLE, Colour, Pen, body_of, hand_of, mix, smooth
+from captioning_utils.scenes.drawing import LOOKS, PALETTE, PEOPLE, RIM, Colour, Pen, body_of, hand_of, mix, smooth
 
 if TYPE_CHECKING:
     from captioning_utils.scenes.scene import Scene, SceneObject
@@ -68,7 +68,7 @@ class Backdrop:
 
     def gradient(self, top: Colour, bottom: Colour, height: int) -> Image.Image:
         column = np.linspace(top, bottom, max(2, height))[:, None].round().astype(np.uint8)
-        return Image.fromarray(column).resize((CANVAS_SIZE, height))
+        return Image.fromarray(column).resize((CANVAS_SIZE, height), Image.Resampling.NEAREST)
 
     def land(self, ridge: Ridge, top: Colour, bottom: Colour, floor: float = 1.0, snow: float = 0.9) -> None:
         """Fill from the line `ridge` = [(x, y), ...] down to y = `floor`, from the colour `top` to `bottom`."""
@@ -417,7 +417,7 @@ def _put(canvas: Image.Image, item: Item, scene: Scene, rng: random.Random) -> l
     corner = tuple((corner + nudge).tolist())
     if not item.airborne and item.name != "bird":
         _shadow(canvas, item)
-    rim = mask.filter(ImageFilter.BoxBlur(4)).point([v * 0.5 for v in range(256)])
+    rim = mask.filter(ImageFilter.BoxBlur(RIM)).point([v * 0.5 for v in range(256)])
     canvas.paste((30, 32, 50), corner, rim)  # a soft dark rim, so that a white dog shows on snow
     canvas.paste(layer, corner, mask)
     return [round(float(edge) / SUPERSAMPLING) for edge in (*(start + nudge), *(end + nudge))]
