@@ -53,6 +53,20 @@ def test_vgg16_14x14_grid_pools_to_the_7x7_grid(photos, keras_map):
     np.testing.assert_allclose(pooled, keras_map, rtol=2e-3, atol=0.05)
 
 
+def test_half_size_is_the_grid_of_block4_at_112_pixels(vgg16_weights, photos):
+    import keras
+
+    encoder = build_encoder("vgg16", "half_size")
+    small = photos[:, ::2, ::2]
+    model = keras.applications.VGG16(include_top=False, weights=vgg16_weights, input_shape=(112, 112, 3))
+    model = keras.Model(model.input, model.get_layer("block4_pool").output)
+    expected = np.asarray(model(keras.applications.vgg16.preprocess_input(small.astype("float32"))))  # (2, 7, 7, 512)
+    assert encoder.image_size == (112, 112)
+    assert encoder.output_shape == (49, 512)
+    np.testing.assert_allclose(encoder.encode(small), expected.reshape(2, 49, 512), rtol=2e-3, atol=0.05)
+    assert encoder.fingerprint.startswith("vgg16 half_size float32 112x112 bilinear caffe weights:")
+
+
 def test_two_scales_are_the_grids_of_both_sizes(keras_map, vgg16_weights, photos):
     import keras
 
@@ -231,7 +245,7 @@ def test_wrong_photos_are_refused(images):
     ("arguments", "message"),
     [
         ({"name": "vgg19"}, "one of vgg16, resnet50"),
-        ({"layer": "fc1"}, "one of grid, two_scales, avg, block5_conv3, fc2"),
+        ({"layer": "fc1"}, "one of grid, two_scales, avg, half_size, block5_conv3, fc2"),
         ({"name": "resnet50", "layer": "fc2"}, "no layer 'fc2'"),
         ({"dtype": "float16"}, "float32, bfloat16"),
         ({"weights": "places365"}, "imagenet"),

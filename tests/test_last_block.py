@@ -69,7 +69,7 @@ def test_refuses_unsuitable_layers_and_foreign_arrays(encoder):
     ):
         with pytest.raises(InputError, match="the captioner's encoder"):
             replace_last_block(encoder, damaged)
-    for layer in ("fc2", "two_scales"):
+    for layer in ("fc2", "two_scales", "half_size"):
         with pytest.raises(InputError, match=layer):
             split_encoder(type("Unsuitable", (), {"layer": layer})())
 

@@ -26,6 +26,7 @@ DEFAULT_ENCODER = "vgg16"
 DEFAULT_LAYER = "grid"
 DTYPES = ("float32", "bfloat16")
 TWO_SCALES = "two_scales"  # the layer for which a photo is seen twice, at the usual and at twice the usual size
+HALF_SIZE = "half_size"  # the layer for which a photo is seen at half the usual size
 LARGEST_BATCH = 32  # photos per call of the model; more at once is no faster on a CPU
 _FLOAT16_MAX = 65504.0
 
@@ -69,8 +70,8 @@ class EncoderSpec:
     grid_layer: str  # the Keras layer with the last map of features
     preprocessing: str  # what preprocess_input does, as a word for the fingerprint
     weights_file: KerasFile | None = None  # None: VGG16, which has roads of its own
-    # layer name, also Keras's, to how it is summarised
-    extra_layers: dict[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)
+    # layer name to the Keras layer it is taken from and how that is summarised
+    extra_layers: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = field(default_factory=dict)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -80,6 +81,8 @@ class EncoderSpec:
     def photo_size(self, layer: str) -> tuple[int, int]:
         """The size of the photos that are encoded for a layer: (height, width) in pixels."""
         height, width = self.image_size
+        if layer == HALF_SIZE:
+            return height // 2, width // 2
         return (2 * height, 2 * width) if layer == TWO_SCALES else (height, width)
 
 
@@ -90,7 +93,11 @@ ENCODERS = {
         (224, 224),
         "block5_pool",
         "caffe",
-        extra_layers={"block5_conv3": _as_grid, "fc2": _unchanged},
+        extra_layers={
+            HALF_SIZE: ("block4_pool", _as_grid),
+            "block5_conv3": ("block5_conv3", _as_grid),
+            "fc2": ("fc2", _unchanged),
+        },
     ),
     "resnet50": EncoderSpec(
         "ResNet50",
@@ -207,9 +214,10 @@ def build_encoder(
 
     Layers of every encoder, taken from the last map of features (VGG16: `block5_pool`, 7×7):
     `grid` (each region by itself), `two_scales` (each region, and beside it the maximum of the four that the photo has
-    there at twice the size: five times the work), `avg` (mean over the regions). VGG16 has two more: `block5_conv3`,
-    the 14×14 grid before the last pooling, and `fc2`, 4096 numbers of the dense top, whose weights only Keras's
-    download has.
+    there at twice the size: five times the work), `avg` (mean over the regions). VGG16 has three more: `half_size`, the
+    7×7 grid that the earlier `block4_pool` has of the photo at half the size (a quarter of the work; colours and
+    numbers are plainer there than meanings); `block5_conv3`, the 14×14 grid before the last pooling; and `fc2`, 4096
+    numbers of the dense top, whose weights only Keras's download has.
 
     Args:
         name: str, of `ENCODERS`.
@@ -238,7 +246,7 @@ def build_encoder(
         _fill_with_fixed_noise(backbone)
     else:
         _load_weights(backbone, name, layer, weights_path)
-    last = layer if layer in ENCODERS[name].extra_layers else ENCODERS[name].grid_layer
+    last, _ = ENCODERS[name].extra_layers.get(layer, (ENCODERS[name].grid_layer, None))
     return assemble_encoder(name, layer, dtype, cut_backbone(backbone, last))
 
 
@@ -267,7 +275,8 @@ def cut_backbone(backbone: keras.Model, layer: str) -> keras.Model:
 
 def summarize(features: Tensor, name: str, layer: str) -> Tensor:
     """Turn the map of features of the encoder `name` into what `layer` asks for; float32 tensor in and out."""
-    return (POOLINGS | ENCODERS[name].extra_layers).get(layer, _unchanged)(features)
+    _, summary = ENCODERS[name].extra_layers.get(layer, ("", POOLINGS.get(layer, _unchanged)))
+    return summary(features)
 
 
 def compute_weights_hash(arrays: Iterable[NDArray[Any]]) -> str:
@@ -319,7 +328,7 @@ def _build_backbone(spec: EncoderSpec, layer: str, dtype: str) -> keras.Model:
 
     with _dtype_policy("float32" if dtype == "float32" else f"mixed_{dtype}"):
         application = getattr(keras.applications, spec.application)
-        size = (None, None) if layer == TWO_SCALES else spec.image_size
+        size = (None, None) if layer == TWO_SCALES else spec.photo_size(layer)
         return application(include_top=layer == "fc2", weights=None, input_shape=(*size, 3))
 
 

@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.storage import assign_variables, collect_variables
-from captioning_utils.encoders.encoder import TWO_SCALES, ImageEncoder, assemble_encoder, cut_backbone, summarize
+from captioning_utils.encoders.encoder import (
+    HALF_SIZE,
+    TWO_SCALES,
+    ImageEncoder,
+    assemble_encoder,
+    cut_backbone,
+    summarize,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -26,6 +33,7 @@ LAST_BEFORE = {
 # Layers that are not fine-tuned, and why.
 UNSUITABLE = {
     "fc2": "whose weights are too many to fine-tune",
+    HALF_SIZE: "which is computed without the last block",
     TWO_SCALES: "which goes through the encoder twice, and fine-tuning is written for once",
 }
 
@@ -42,8 +50,7 @@ def split_encoder(encoder: ImageEncoder) -> tuple[ImageEncoder, keras.Model]:
         are trainable.
 
     Raises:
-        InputError: for the layers `fc2`, whose two dense layers hold 119 million weights more, and `two_scales`, and
-            for an encoder that was made without its backbone.
+        InputError: for the layers of `UNSUITABLE`, and for an encoder that was made without its backbone.
 
     Example:
         >>> from captioning_utils.encoders.encoder import build_encoder
