@@ -4,7 +4,7 @@ import pytest
 
 from captioning_utils import InputError
 from captioning_utils.scenes import Scene, SceneObject, compute_truth, describe_scene, generate_scene
-from captioning_utils.scenes.truth import KINDS_OF_CLAIM, SEVERAL, Claim
+from captioning_utils.scenes.truth import KINDS_OF_CLAIM, SEVERAL, Claim, list_mistakes
 
 DOGS = Scene("park", "sunny", (SceneObject("dog", "brown", 2, "sitting"), SceneObject("tree")), "under").facts
 BOY = Scene("beach", "cloudy", (SceneObject("boy", "red", 1, "standing"), SceneObject("kite", "blue")), "flying").facts
@@ -164,3 +164,10 @@ def test_unusable_input_is_refused():
         compute_truth(7, DOGS)
     with pytest.raises(InputError, match="lack objects, relation"):
         compute_truth("a dog", {"place": "park", "weather": "sunny"})
+
+
+def test_mistakes_in_words():
+    assert list_mistakes("a boy in a red shirt flies a blue kite on the beach", BOY) == []
+    assert list_mistakes("a boy in blue flies a kite", BOY) == ["boy: red, not blue"]
+    assert list_mistakes("three cats sit under a tree", DOGS) == ["dog, not cat", "dog under tree, not cat under tree"]
+    assert list_mistakes("two dogs sit under a tree, a car stands", DOGS) == ["no car"]

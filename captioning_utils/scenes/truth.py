@@ -215,6 +215,36 @@ def compute_truth(caption: str, facts: Mapping[str, Any]) -> dict[str, list[Clai
     return claims
 
 
+def list_mistakes(caption: str, facts: Mapping[str, Any]) -> list[str]:
+    """What a caption says of a scene that is not so, in words.
+
+    Args:
+        caption: str, as `compute_truth` takes it.
+        facts: dict, as `compute_truth` takes it.
+
+    Returns:
+        list of str, one a wrong claim: what is so, and what is said instead. What is said of an object that is not
+        there is left out: that it is not there says it all.
+
+    Raises:
+        InputError: as `compute_truth`.
+
+    Example:
+        >>> from captioning_utils.scenes import Scene, SceneObject
+        >>> scene = Scene("park", "sunny", (SceneObject("dog", "brown", 2, "sitting"),))
+        >>> list_mistakes("A black dog sits on the beach in the sun.", scene.facts)
+        ['dog: brown, not black', 'dog: 2, not 1', 'park, not beach']
+    """
+    claims = [claim for claims in compute_truth(caption, facts).values() for claim in claims]
+    there = {"", *(thing["name"] for thing in facts["objects"])}
+    return [
+        (f"{claim.about}: " if claim.about else "")
+        + (f"no {claim.said}" if claim.truth is None else f"{claim.truth}, not {claim.said}")
+        for claim in claims
+        if not claim.right and claim.about in there
+    ]
+
+
 def _check_input(caption: str, facts: Mapping[str, Any]) -> None:
     if not isinstance(caption, str):
         raise InputError(f"the caption is {caption!r}; give a str")
