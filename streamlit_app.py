@@ -206,7 +206,7 @@ def upload_captioners():
 def choose_settings(choices):
     """Ask how sentences are chosen, the first captioner's own way first; gives fields of `GenerationConfig`."""
     own = choices[0].captioner.generation
-    positions = [getattr(choice.captioner.decoder.config, "max_positions", None) or math.inf for choice in choices]
+    positions = [choice.captioner.decoder.max_length or math.inf for choice in choices]
     ways = {"Search": choose_search, "Sample": choose_sampling}
     with st.sidebar:
         st.header("How it writes", anchor=False)
@@ -319,7 +319,7 @@ def show_score(caption):
 
 
 def show_attention(photo, choice, caption, alone):
-    if not hasattr(choice.captioner.decoder, "step_with_attention"):
+    if not choice.captioner.decoder.has_attention:
         if alone:
             st.caption(NO_MAPS)
         return

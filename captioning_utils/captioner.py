@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.storage import assign_variables, collect_variables, read_storage, write_storage
-from captioning_utils.base.types import AnyPath, Decoder, Fingerprinted
-from captioning_utils.decoders import DecoderConfig, build_config, build_decoder, decoder_name
+from captioning_utils.base.types import AnyPath, Fingerprinted
+from captioning_utils.decoders import build_config, build_decoder, decoder_name
+from captioning_utils.decoders.base import CaptionDecoder, DecoderConfig
 from captioning_utils.encoders.encoder import ImageEncoder, build_encoder
 from captioning_utils.encoders.last_block import replace_last_block
 from captioning_utils.generation import IMPOSSIBLE, CaptionGenerator
@@ -46,7 +47,7 @@ class ScoredCaption(NamedTuple):
 class Captioner:
     """All that turns features or photos into sentences. Get one from `load_captioner` or from training."""
 
-    decoder: Decoder  # a keras.Model of captioning_utils.decoders
+    decoder: CaptionDecoder
     vocabulary: Vocabulary
     cleaning: TextCleaning
     encoder: str  # the fingerprint of the encoder whose features the decoder reads

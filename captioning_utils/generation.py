@@ -1,9 +1,8 @@
 """From features to sentences: greedy, beam search and sampling, batched, compiled, for every decoder.
 
-All that is asked of a decoder is `initial_state(features) -> state` and `step(tokens, state) -> (logits, state)`, where
-a state is a flat dict of tensors whose first axis is the batch. The state is carried from word to word, so a word costs
-one step, however long the sentence already is. Entries whose name begins with "photo" depend on the photo alone: all
-beams of a photo share them, so they are not sorted with the beams.
+All that is asked of a decoder is `initial_state(features) -> state` and `step(tokens, state) -> (logits, state)`; see
+`decoders.base.CaptionDecoder`. What it knows of the words is carried from word to word, so a word costs one step,
+however long the sentence already is. What it knows of the photo stays outside the loop: the beams of a photo share it.
 """
 
 import dataclasses
@@ -16,7 +15,8 @@ from keras import ops
 from numpy.typing import NDArray
 
 from captioning_utils.base.errors import InputError
-from captioning_utils.base.types import Decoder, State, Tensor
+from captioning_utils.base.types import Tensor
+from captioning_utils.decoders.base import CaptionDecoder, State
 from captioning_utils.metrics.cider import similarity_d, vectorize_ngrams
 from captioning_utils.settings import GenerationConfig
 from captioning_utils.text import Vocabulary
@@ -44,13 +44,13 @@ class _Loop(NamedTuple):
     log_probs: Tensor  # float32 (batch, beams)
     lengths: Tensor  # float32 (batch, beams), tokens chosen, the end token included
     finished: Tensor  # bool (batch, beams), the end token has been chosen
-    state: State  # the decoder's, each (rows, …)
+    words: dict[str, Tensor]  # what the decoder knows of them, each (rows, …)
 
 
 class _Generator(keras.Model):
     """A decoder and a configuration as one model, because `predict_on_batch` compiles a model on every backend."""
 
-    def __init__(self, decoder: Decoder, config: GenerationConfig, beams: int) -> None:
+    def __init__(self, decoder: CaptionDecoder, config: GenerationConfig, beams: int) -> None:
         super().__init__(name="caption_generator")
         self.decoder = decoder
         self.config = config
@@ -59,13 +59,15 @@ class _Generator(keras.Model):
 
     def call(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         features, *draws = inputs
-        decoder_state = self.decoder.initial_state(features)
-        batch = next(iter(decoder_state.values())).shape[0]
-        loop = self._start(batch, decoder_state)
-        (loop,) = ops.while_loop(self._unfinished, lambda loop: (self._advance(loop, draws),), (loop,))
+        photo, words = (
+            {name: ops.repeat(value, self.beams, axis=0) for name, value in part.items()}  # (rows, …)
+            for part in self.decoder.initial_state(features)
+        )
+        loop = self._start(features.shape[0], words)
+        (loop,) = ops.while_loop(self._unfinished, lambda loop: (self._advance(loop, photo, draws),), (loop,))
         return loop.tokens, loop.log_probs, loop.lengths, loop.finished
 
-    def _start(self, batch: int, decoder_state: State) -> _Loop:
+    def _start(self, batch: int, words: dict[str, Tensor]) -> _Loop:
         shape = (batch, self.beams)
         return _Loop(
             position=ops.convert_to_tensor(0, "int32"),
@@ -73,18 +75,18 @@ class _Generator(keras.Model):
             log_probs=self._first_log_probs(shape),
             lengths=ops.zeros(shape, "float32"),
             finished=ops.zeros(shape, "bool"),
-            state={name: ops.repeat(value, self.beams, axis=0) for name, value in decoder_state.items()},
+            words=words,
         )
 
     def _unfinished(self, loop: _Loop) -> Tensor:
         return ops.logical_and(loop.position < self.config.max_length, ops.logical_not(ops.all(loop.finished)))
 
-    def _advance(self, loop: _Loop, draws: list[Tensor]) -> _Loop:
+    def _advance(self, loop: _Loop, photo: dict[str, Tensor], draws: list[Tensor]) -> _Loop:
         """Choose one more word for every sentence."""
         batch, beams, length = loop.tokens.shape
         last = ops.take(loop.tokens, ops.maximum(loop.position - 1, 0), axis=2)  # (batch, beams)
         last = ops.where(loop.position == 0, START_ID, last)
-        logits, state = self.decoder.step(ops.reshape(last, (-1,)), loop.state)  # (rows, vocabulary)
+        logits, (_, words) = self.decoder.step(ops.reshape(last, (-1,)), State(photo, loop.words))  # (rows, vocabulary)
         history = ops.reshape(loop.tokens, (-1, length))  # (rows, max_length)
         logits = forbid_tokens(ops.cast(logits, "float32"), history, loop.position, self.config.block_repeats)
         logits = ops.reshape(logits, (batch, beams, -1))  # (batch, beams, vocabulary)
@@ -99,10 +101,7 @@ class _Generator(keras.Model):
             log_probs=log_prob,
             lengths=ops.take_along_axis(loop.lengths, beam, axis=1) + ops.cast(~finished, "float32"),
             finished=ops.logical_or(finished, word == END_ID),
-            state={
-                name: value if name.startswith("photo") else ops.take(value, rows, axis=0)
-                for name, value in state.items()
-            },
+            words={name: ops.take(value, rows, axis=0) for name, value in words.items()},
         )
 
 
@@ -284,7 +283,7 @@ class CaptionGenerator:
     """Writes captions with one decoder; compiled on first use and kept, so later calls are quick.
 
     Args:
-        decoder: a `keras.Model` with `initial_state` and `step`, for example `MergeDecoder`.
+        decoder: `CaptionDecoder`, for example a `MergeDecoder`.
 
     Example:
         >>> from captioning_utils.decoders import build_decoder
@@ -296,7 +295,7 @@ class CaptionGenerator:
         ((2, 2, 6), (2, 2))
     """
 
-    def __init__(self, decoder: Decoder) -> None:
+    def __init__(self, decoder: CaptionDecoder) -> None:
         self.decoder = decoder
         self._compiled: dict[tuple[int, bool, GenerationConfig], _Generator] = {}
 
@@ -325,8 +324,8 @@ class CaptionGenerator:
         return Generated(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
     def _check_length(self, config: GenerationConfig) -> None:
-        longest = getattr(self.decoder.config, "max_positions", None) or config.max_length
-        if config.max_length > longest:
+        longest = self.decoder.max_length
+        if longest and config.max_length > longest:
             raise InputError(f"max_length is {config.max_length}; this captioner writes at most {longest} words")
 
     def _run(

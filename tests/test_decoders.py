@@ -97,12 +97,26 @@ def test_stepping_equals_the_full_pass(case):
     np.testing.assert_allclose(np.stack(stepped, axis=1), logits_of(decoder, features, tokens), atol=1e-5)
 
 
-def test_state_keeps_names_and_shapes(case):
+def test_the_words_state_keeps_names_and_shapes_and_the_photo_its_tensors(case):
     decoder = make(case)
     features, tokens = make_inputs(case)
     state = decoder.initial_state(ops.convert_to_tensor(features))
     _, after = decoder.step(ops.convert_to_tensor(tokens[:, 0]), state)
-    assert {name: value.shape for name, value in state.items()} == {name: v.shape for name, v in after.items()}
+    assert {name: value.shape for name, value in state.words.items()} == {n: v.shape for n, v in after.words.items()}
+    assert all(after.photo[name] is value for name, value in state.photo.items())
+
+
+def test_says_whether_it_attends_and_how_far_it_writes(case):
+    decoder = make(case)
+    features, tokens = make_inputs(case)
+    assert decoder.max_length == {"transformer": 64, "ensemble": 64}.get(case[0])
+    assert decoder.has_attention == (case[0] in ("attention", "transformer"))
+    if decoder.has_attention:
+        state = decoder.initial_state(ops.convert_to_tensor(features))
+        logits, _, weights = decoder.step_with_attention(ops.convert_to_tensor(tokens[:, 0]), state)
+        np.testing.assert_array_equal(logits, decoder.step(ops.convert_to_tensor(tokens[:, 0]), state)[0])
+        assert weights.shape == (4, 5)
+        np.testing.assert_allclose(ops.convert_to_numpy(weights).sum(axis=1), 1, atol=1e-6)
 
 
 def test_the_photo_matters(case):

@@ -10,6 +10,7 @@ from captioning_utils.decoders import build_decoder
 from captioning_utils.text import TextCleaning, build_vocabulary
 from captioning_utils.training import combine_captioners
 
+ENCODER = "vgg16 grid float32 224x224 bilinear caffe weights:0123456789abcdef"
 VOCABULARY = build_vocabulary(["a dog runs", "a cat sits"], min_count=1)
 SIZES = {
     "merge": {"embedding_dim": 8, "hidden_dim": 8},
@@ -18,7 +19,7 @@ SIZES = {
 }
 
 
-def make(kind, vocabulary=VOCABULARY, encoder="vgg16 grid float32 demo"):
+def make(kind, vocabulary=VOCABULARY, encoder=ENCODER):
     decoder = build_decoder(kind, vocabulary_size=len(vocabulary), feature_shape=(4, 6), **SIZES[kind])
     return Captioner(decoder, vocabulary, TextCleaning(), encoder)
 
@@ -73,7 +74,7 @@ def test_refuses_captioners_that_do_not_fit(members):
     with pytest.raises(InputError, match="vocabulary"):
         combine_captioners([members[0], other_words])
     with pytest.raises(InputError, match="encoder"):
-        combine_captioners([members[0], make("merge", encoder="vgg16 avg float32 demo")])
+        combine_captioners([members[0], make("merge", encoder=ENCODER.replace("grid", "avg"))])
     with pytest.raises(InputError, match="cleaning"):
         combine_captioners([members[0], dataclasses.replace(members[1], cleaning=TextCleaning(keep_digits=False))])
     with pytest.raises(InputError, match="at least one"):
@@ -82,7 +83,11 @@ def test_refuses_captioners_that_do_not_fit(members):
 
 @pytest.mark.parametrize(
     ("wanted", "message"),
-    [([], "members"), ([{"decoder": "ensemble"}], "ensemble itself"), ([{"decoder": "no"}], "unknown decoder")],
+    [
+        ([], "members"),
+        ([{"decoder": "ensemble"}], "unknown decoder"),
+        ([{"decoder": "no"}], "unknown decoder"),
+    ],
 )
 def test_refuses_members(wanted, message):
     with pytest.raises(InputError, match=message):

@@ -7,33 +7,31 @@ from keras import ops
 
 from captioning_utils import InputError
 from captioning_utils.decoders import build_decoder
+from captioning_utils.decoders.base import CaptionDecoder, State
 from captioning_utils.generation import MAX_COMPILED, CaptionGenerator, forbid_tokens, measure_agreement, sample_words
 from captioning_utils.settings import GenerationConfig
 
 END = 2
 
 
-class NoConfig:
-    """The toy has no limit on the length of a sentence."""
-
-
-class TableDecoder(keras.Model):
+class TableDecoder(CaptionDecoder):
     """A toy language model: the next token's logits are a row of a table, chosen by the last token and the photo."""
 
     def __init__(self, table):
-        super().__init__()
+        super().__init__(None)
         self.table = ops.convert_to_tensor(table, "float32")  # (photos, vocabulary, vocabulary)
-        self.config = NoConfig()
         self.traced = 0  # how often a program was made of it: a compiled one does not come back to Python
         self.built = True
 
     def initial_state(self, features):
         self.traced += 1
-        return {"photo": ops.cast(features[:, 0], "int32")}
+        number = ops.cast(features[:, 0], "int32")
+        return State({"number": number}, {"steps": ops.zeros_like(number)})
 
     def step(self, tokens, state):
-        rows = ops.take(self.table, state["photo"], axis=0)  # (batch, vocabulary, vocabulary)
-        return ops.take_along_axis(rows, tokens[:, None, None], axis=1)[:, 0], state
+        rows = ops.take(self.table, state.photo["number"], axis=0)  # (batch, vocabulary, vocabulary)
+        logits = ops.take_along_axis(rows, tokens[:, None, None], axis=1)[:, 0]
+        return logits, State(state.photo, {"steps": state.words["steps"] + 1})
 
 
 def make_table(vocabulary=7, photos=3, seed=0):

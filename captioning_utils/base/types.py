@@ -15,11 +15,6 @@ AnyPath: TypeAlias = str | os.PathLike[str]
 """A file or folder, as text or as `pathlib.Path`."""
 Tensor: TypeAlias = Any
 """A tensor of Keras's backend, which is chosen when the program runs: TensorFlow's or JAX's."""
-State: TypeAlias = dict[str, Tensor]
-"""What a decoder carries from word to word, by name, each `(batch, …)`."""
-Decoder: TypeAlias = Any
-"""A `keras.Model` with the `config`, `initial_state` and `step` of `captioning_utils.decoders`. Keras comes without
-types, so a checker knows nothing of it."""
 
 
 class Fingerprinted(Protocol):

@@ -1,23 +1,12 @@
 """The decoders by name. Each turns features and the words so far into logits for the next word."""
 
-import dataclasses
-from typing import Any, TypeAlias
+from typing import Any
 
-from captioning_utils.base.errors import InputError
-from captioning_utils.base.types import Decoder
-from captioning_utils.decoders.attention import AttentionConfig, AttentionDecoder
+from captioning_utils.decoders.base import CaptionDecoder, DecoderConfig
 from captioning_utils.decoders.ensemble import EnsembleConfig, EnsembleDecoder
-from captioning_utils.decoders.merge import MergeConfig, MergeDecoder
-from captioning_utils.decoders.transformer import TransformerConfig, TransformerDecoder
+from captioning_utils.decoders.plain import PLAIN_DECODERS, Registry, configure
 
-DecoderConfig: TypeAlias = MergeConfig | AttentionConfig | TransformerConfig | EnsembleConfig
-
-DECODERS: dict[str, tuple[type[Any], type[DecoderConfig]]] = {
-    "merge": (MergeDecoder, MergeConfig),
-    "attention": (AttentionDecoder, AttentionConfig),
-    "transformer": (TransformerDecoder, TransformerConfig),
-    "ensemble": (EnsembleDecoder, EnsembleConfig),
-}
+DECODERS: Registry = {**PLAIN_DECODERS, "ensemble": (EnsembleDecoder, EnsembleConfig)}
 
 
 def build_config(name: str, **settings: Any) -> DecoderConfig:
@@ -34,24 +23,14 @@ def build_config(name: str, **settings: Any) -> DecoderConfig:
         >>> build_config("merge", vocabulary_size=9, feature_shape=(8,), hidden_dim=16).hidden_dim
         16
     """
-    if name not in DECODERS:
-        raise InputError(f"unknown decoder {name!r:.80}; choose from {', '.join(DECODERS)}")
-    _, config = DECODERS[name]
-    fields = {field.name for field in dataclasses.fields(config)}
-    unknown = sorted(set(settings) - fields)
-    if unknown:
-        raise InputError(f"the {name} decoder has no setting {unknown[0]!r:.80}; it has {', '.join(sorted(fields))}")
-    missing = [each for each in ("vocabulary_size", "feature_shape") if each not in settings]
-    if missing:
-        raise InputError(f"the {name} decoder needs {missing[0]}")
-    return config(**settings)
+    return configure(DECODERS, name, settings)
 
 
-def build_decoder(name: str, **settings: Any) -> Decoder:
+def build_decoder(name: str, **settings: Any) -> CaptionDecoder:
     """Build a decoder from its name and the fields of its configuration; see `build_config`.
 
     Returns:
-        `keras.Model` with random weights.
+        `CaptionDecoder` with random weights.
 
     Example:
         >>> build_decoder("merge", vocabulary_size=9, feature_shape=(8,), hidden_dim=16).config.hidden_dim
@@ -61,7 +40,7 @@ def build_decoder(name: str, **settings: Any) -> Decoder:
     return DECODERS[name][0](config)
 
 
-def decoder_name(decoder: Decoder) -> str:
+def decoder_name(decoder: CaptionDecoder) -> str:
     """The name under which `build_decoder` builds this decoder's class; str.
 
     Example:

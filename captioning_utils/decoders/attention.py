@@ -9,18 +9,17 @@ from keras import ops
 
 from captioning_utils.base.checks import check_feature_shape, check_shares, check_sizes
 from captioning_utils.base.errors import InputError
-from captioning_utils.base.types import State, Tensor
+from captioning_utils.base.types import Tensor
+from captioning_utils.decoders.base import CaptionDecoder, DecoderConfig, State
 from captioning_utils.text import Vocabulary
 
 CELLS = {"gru": keras.layers.GRUCell, "lstm": keras.layers.LSTMCell}
 
 
 @dataclasses.dataclass(frozen=True)
-class AttentionConfig:
-    """Sizes of an `AttentionDecoder`; everything that is needed to build it again."""
+class AttentionConfig(DecoderConfig):
+    """Sizes of an `AttentionDecoder`, which reads grids; everything that is needed to build it again."""
 
-    vocabulary_size: int  # rows of the embedding and of the softmax, the four special tokens included
-    feature_shape: tuple[int, ...]  # (num_regions, feature_dim) of a grid
     cell: str = "gru"  # the recurrent cell: "gru" or "lstm"
     embedding_dim: int = 256  # numbers per word
     hidden_dim: int = 512  # width of the recurrent cell
@@ -39,7 +38,6 @@ class AttentionConfig:
             raise InputError(f"cell is {self.cell!r:.80}; give one of {', '.join(CELLS)}")
 
     def count_parameters(self) -> int:
-        """How many numbers the decoder holds; int. Known before anything is built."""
         features, words, hidden = self.feature_shape[-1], self.vocabulary_size, self.hidden_dim
         width, compared = self.embedding_dim, self.attention_dim
         if self.cell == "lstm":
@@ -93,7 +91,7 @@ class AttentionCell(keras.layers.Layer):
         return ops.concatenate([hidden, context, weights[:, :, 0]], axis=-1), [*recurrent, keys, regions]
 
 
-class AttentionDecoder(keras.Model):
+class AttentionDecoder(CaptionDecoder):
     """Next-word logits from a grid of regions and the words so far, with a look at the photo for every word.
 
     Args:
@@ -116,9 +114,11 @@ class AttentionDecoder(keras.Model):
         Xu et al. 2015, Show, Attend and Tell (arXiv:1502.03044).
     """
 
+    config: AttentionConfig
+    has_attention = True
+
     def __init__(self, config: AttentionConfig, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.config = config
+        super().__init__(config, **kwargs)
         self.normalise = keras.layers.LayerNormalization(name="normalise")
         self.drop_channels = keras.layers.SpatialDropout1D(config.photo_dropout, name="drop_channels")
         self.project = keras.layers.Dense(config.embedding_dim, activation="relu", name="project")
@@ -157,25 +157,22 @@ class AttentionDecoder(keras.Model):
         return logits
 
     def initial_state(self, features: Tensor) -> State:
-        """State before the first word, from features `(batch, num_regions, feature_dim)`."""
-        return dict(zip(self._state_names(), self._start(features, training=False), strict=True))
-
-    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """One more word: tokens int32 `(batch,)` and state → logits `(batch, vocabulary_size)` and the new state."""
-        logits, state, _ = self.step_with_attention(tokens, state)
-        return logits, state
+        """The recurrent state from the mean region, and the regions with their keys."""
+        *recurrent, keys, regions = self._start(features, training=False)
+        return State({"keys": keys, "regions": regions}, dict(zip(self._recurrent(), recurrent, strict=True)))
 
     def step_with_attention(self, tokens: Tensor, state: State) -> tuple[Tensor, State, Tensor]:
-        """As `step`, and the weights over the regions that were looked at: `(batch, num_regions)`."""
-        words = self.embed(tokens)
-        names = self._state_names()  # not the dict's own order: JAX sorts it
-        output, values = self.cell(words, [state[name] for name in names])
-        logits, weights = self._read(output, words, training=False)
-        return logits, dict(zip(names, values, strict=True)), weights
+        """One more word, after a look at the photo."""
+        photo, words = state
+        embedded, names = self.embed(tokens), self._recurrent()
+        recurrent = [words[name] for name in names]
+        output, (*recurrent, _, _) = self.cell(embedded, [*recurrent, photo["keys"], photo["regions"]])
+        logits, weights = self._read(output, embedded, training=False)
+        return logits, State(photo, dict(zip(names, recurrent, strict=True))), weights
 
-    def _state_names(self) -> tuple[str, ...]:
-        recurrent = ("hidden", "cell") if self.config.cell == "lstm" else ("hidden",)
-        return (*recurrent, "photo_keys", "photo_regions")
+    def _recurrent(self) -> tuple[str, ...]:
+        """Names of the cell's own states in its order; a dict's order will not do, because JAX sorts it."""
+        return ("hidden", "cell") if self.config.cell == "lstm" else ("hidden",)
 
     def _start(self, features: Tensor, training: bool) -> list[Tensor]:
         """The recurrent state from the mean region, then the keys and the regions themselves."""

@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
-import keras
 from keras import ops
 
 from captioning_utils.base.checks import check_feature_shape, check_sizes
 from captioning_utils.base.errors import InputError
-from captioning_utils.base.types import State, Tensor
-
-if TYPE_CHECKING:
-    from captioning_utils.decoders import DecoderConfig
-
+from captioning_utils.base.types import Tensor
+from captioning_utils.decoders.base import CaptionDecoder, DecoderConfig, State
+from captioning_utils.decoders.plain import PLAIN_DECODERS, configure
 
 MOST_MEMBERS = 32
 
 
 @dataclasses.dataclass(frozen=True)
-class EnsembleConfig:
+class EnsembleConfig(DecoderConfig):
     """What an `EnsembleDecoder` is made of; everything that is needed to build it again."""
 
-    vocabulary_size: int  # of every member
-    feature_shape: tuple[int, ...]  # of every member
-    members: tuple[
-        dict[str, Any], ...
-    ] = ()  # one dict a member: its "decoder" (a name) and the other fields of its configuration
+    # one dict a member: its "decoder" (the name of a plain one) and the fields of its configuration that are its own
+    members: tuple[dict[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         check_sizes(self, "vocabulary_size")
@@ -42,26 +37,15 @@ class EnsembleConfig:
         return [(settings["decoder"], self._member_config(settings)) for settings in self.members]
 
     def _member_config(self, settings: dict[str, Any]) -> DecoderConfig:
-        from captioning_utils.decoders import build_config  # it knows this module, too
-
         own = {name: value for name, value in settings.items() if name != "decoder"}
-        if settings["decoder"] == "ensemble":
-            raise InputError("an ensemble's member is an ensemble itself; name its members instead")
         common = {"vocabulary_size": self.vocabulary_size, "feature_shape": self.feature_shape}
-        return build_config(settings["decoder"], **(own | common))
-
-    @property
-    def max_positions(self) -> int | None:
-        """Words that every member can write; None where none has a limit."""
-        limits = [getattr(config, "max_positions", None) for _, config in self.member_configs()]
-        return min((limit for limit in limits if limit), default=None)
+        return configure(PLAIN_DECODERS, settings["decoder"], own | common)
 
     def count_parameters(self) -> int:
-        """How many numbers all members hold; int. Known before anything is built."""
         return sum(config.count_parameters() for _, config in self.member_configs())
 
 
-class EnsembleDecoder(keras.Model):
+class EnsembleDecoder(CaptionDecoder):
     """Next-word logits from the mean of several decoders' probabilities.
 
     The members may be of any kinds; they share vocabulary and features. To everything else an ensemble is a decoder
@@ -87,13 +71,12 @@ class EnsembleDecoder(keras.Model):
         Vinyals et al. 2017, Show and Tell: Lessons learned, section 5.1 (arXiv:1609.06647).
     """
 
-    def __init__(self, config: EnsembleConfig, **kwargs: Any) -> None:
-        from captioning_utils.decoders import DECODERS
+    config: EnsembleConfig
 
-        super().__init__(**kwargs)
-        self.config = config
+    def __init__(self, config: EnsembleConfig, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
         self.members = [
-            DECODERS[kind][0](settings, name=f"member_{index}")
+            PLAIN_DECODERS[kind][0](settings, name=f"member_{index}")
             for index, (kind, settings) in enumerate(config.member_configs())
         ]
         self.built = True  # the members create their variables themselves
@@ -101,27 +84,38 @@ class EnsembleDecoder(keras.Model):
     def call(self, inputs: tuple[Tensor, Tensor], training: bool = False) -> Tensor:
         return _average([member(inputs, training=training) for member in self.members])
 
+    @property
+    def max_length(self) -> int | None:
+        """Tokens that every member can write."""
+        return min((member.max_length for member in self.members if member.max_length), default=None)
+
     def initial_state(self, features: Tensor) -> State:
-        """State before the first word: the members' states side by side."""
-        states = [member.initial_state(features) for member in self.members]
-        return {_name(entry, index): value for index, state in enumerate(states) for entry, value in state.items()}
+        """The members' states side by side."""
+        return _join([member.initial_state(features) for member in self.members])
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """One more word: tokens int32 `(batch,)` and state → logits `(batch, vocabulary_size)` and the new state."""
-        logits: list[Tensor] = []
-        after: State = {}
-        for index, member in enumerate(self.members):
-            suffix = _name("", index)
-            own = {name.removesuffix(suffix): value for name, value in state.items() if name.endswith(suffix)}
-            member_logits, own = member.step(tokens, own)
-            logits.append(member_logits)
-            after |= {_name(entry, index): value for entry, value in own.items()}
-        return _average(logits), after
+        """One more word of every member, on which they agree."""
+        steps = [member.step(tokens, own) for member, own in zip(self.members, self._split(state), strict=True)]
+        return _average([logits for logits, _ in steps]), _join([own for _, own in steps])
+
+    def _split(self, state: State) -> list[State]:
+        """The states that `_join` joined."""
+        return [State(*(_select(part, index) for part in state)) for index in range(len(self.members))]
 
 
-def _name(entry: str, index: int) -> str:
-    """An entry's key in the ensemble's state; "photo" stays in front, because such entries are shared by the beams."""
-    return f"{entry} of member {index}"
+def _join(states: list[State]) -> State:
+    """The members' states as one, each entry's name with its member's number."""
+    photo, words = (
+        {f"{name} of member {index}": value for index, part in enumerate(parts) for name, value in part.items()}
+        for parts in zip(*states, strict=True)
+    )
+    return State(photo, words)
+
+
+def _select(part: Mapping[str, Tensor], index: int) -> dict[str, Tensor]:
+    """One member's entries of the photo or of the words, under its own names."""
+    suffix = f" of member {index}"
+    return {name.removesuffix(suffix): value for name, value in part.items() if name.endswith(suffix)}
 
 
 def _average(logits: list[Tensor]) -> Tensor:

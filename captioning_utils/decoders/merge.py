@@ -7,15 +7,14 @@ import keras
 from keras import ops
 
 from captioning_utils.base.checks import check_feature_shape, check_shares, check_sizes
-from captioning_utils.base.types import State, Tensor
+from captioning_utils.base.types import Tensor
+from captioning_utils.decoders.base import CaptionDecoder, DecoderConfig, State
 
 
 @dataclasses.dataclass(frozen=True)
-class MergeConfig:
+class MergeConfig(DecoderConfig):
     """Sizes of a `MergeDecoder`; everything that is needed to build it again."""
 
-    vocabulary_size: int  # rows of the embedding and of the softmax, the four special tokens included
-    feature_shape: tuple[int, ...]  # (feature_dim,) of a pooled encoder or (num_regions, feature_dim) of a grid
     embedding_dim: int = 256  # numbers per word
     hidden_dim: int = 512  # width of the LSTM and of the merged vector
     num_heads: int = 4  # a grid only: how many weighted averages of its regions are taken
@@ -28,7 +27,6 @@ class MergeConfig:
         check_shares(self, "dropout", "hidden_dropout")
 
     def count_parameters(self) -> int:
-        """How many numbers the decoder holds; int. Known before anything is built."""
         features, hidden, words = self.feature_shape[-1], self.hidden_dim, self.vocabulary_size
         total = 2 * features
         if len(self.feature_shape) == 2:
@@ -39,7 +37,7 @@ class MergeConfig:
         return total + (hidden + 1) * hidden + (hidden + 1) * words
 
 
-class MergeDecoder(keras.Model):
+class MergeDecoder(CaptionDecoder):
     """Next-word logits from a photo's features and the words so far, which are merged by addition.
 
     image: features → layer normalisation → dropout → dense  ┐
@@ -69,9 +67,10 @@ class MergeDecoder(keras.Model):
         Tanti, Gatt and Camilleri 2018, Where to put the image in an image caption generator (arXiv:1703.09137).
     """
 
+    config: MergeConfig
+
     def __init__(self, config: MergeConfig, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.config = config
+        super().__init__(config, **kwargs)
         self.normalise = keras.layers.LayerNormalization(name="normalise")
         self.region_keys = keras.layers.Dense(config.hidden_dim, activation="tanh", name="region_keys")
         self.region_scores = keras.layers.Dense(config.num_heads, name="region_scores")
@@ -108,18 +107,15 @@ class MergeDecoder(keras.Model):
         return self._merge(image[:, None, :], words, training)  # (batch, length, vocabulary_size)
 
     def initial_state(self, features: Tensor) -> State:
-        """State before the first word, from features `(batch, *feature_shape)`: a dict of `(batch, hidden_dim)`."""
+        """The photo as a vector, and an LSTM that has read nothing: all `(batch, hidden_dim)`."""
         image = self._image_vector(features, training=False)
-        return {"photo": image, "hidden": ops.zeros_like(image), "cell": ops.zeros_like(image)}
+        return State({"image": image}, {"hidden": ops.zeros_like(image), "cell": ops.zeros_like(image)})
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """One more word: tokens int32 `(batch,)` and state → logits `(batch, vocabulary_size)` and the new state."""
-        word, (hidden, cell) = self.lstm.cell(self.embed(tokens), [state["hidden"], state["cell"]])
-        return self._merge(state["photo"], word, training=False), {
-            "photo": state["photo"],
-            "hidden": hidden,
-            "cell": cell,
-        }
+        """One more word through the LSTM, merged with the photo."""
+        photo, words = state
+        word, (hidden, cell) = self.lstm.cell(self.embed(tokens), [words["hidden"], words["cell"]])
+        return self._merge(photo["image"], word, training=False), State(photo, {"hidden": hidden, "cell": cell})
 
     def _image_vector(self, features: Tensor, training: bool) -> Tensor:
         features = self.normalise(ops.cast(features, "float32"))

@@ -1,7 +1,7 @@
 """The transformer decoder: every word attends to the words before it and to the regions of the photo."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -9,15 +9,14 @@ from keras import ops
 
 from captioning_utils.base.checks import check_feature_shape, check_shares, check_sizes
 from captioning_utils.base.errors import InputError
-from captioning_utils.base.types import State, Tensor
+from captioning_utils.base.types import Tensor
+from captioning_utils.decoders.base import CaptionDecoder, DecoderConfig, State
 
 
 @dataclasses.dataclass(frozen=True)
-class TransformerConfig:
-    """Sizes of a `TransformerDecoder`; everything that is needed to build it again."""
+class TransformerConfig(DecoderConfig):
+    """Sizes of a `TransformerDecoder`, which reads grids; everything that is needed to build it again."""
 
-    vocabulary_size: int  # rows of the embedding and of the softmax, the four special tokens included
-    feature_shape: tuple[int, ...]  # (num_regions, feature_dim) of a grid
     hidden_dim: int = 256  # width of all layers; a multiple of num_heads
     num_layers: int = 2
     num_heads: int = 8  # of each attention
@@ -36,7 +35,6 @@ class TransformerConfig:
             raise InputError(f"hidden_dim is {self.hidden_dim}; give a multiple of num_heads, {self.num_heads}")
 
     def count_parameters(self) -> int:
-        """How many numbers the decoder holds; int. Known before anything is built."""
         num_regions, features = self.feature_shape
         hidden, words, wide = self.hidden_dim, self.vocabulary_size, self.feedforward_dim
         attention = 4 * (hidden + 1) * hidden
@@ -71,9 +69,9 @@ class Attention(keras.layers.Layer):
         self.output_dense.build((None, None, self.query.units))
         self.built = True
 
-    def remember(self, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values of a memory `(batch, length, dim)`: two tensors `(batch, length, hidden_dim)`."""
-        return ops.split(self.key_value(memory), 2, axis=-1)
+    def remember(self, memory: Tensor) -> list[Tensor]:
+        """Keys and values of a memory `(batch, length, dim)`: list of two tensors `(batch, length, hidden_dim)`."""
+        return list(ops.split(self.key_value(memory), 2, axis=-1))
 
     def call(self, hidden: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Attend from hidden `(batch, queries, hidden_dim)`; mask is True where attention is allowed.
@@ -126,37 +124,44 @@ class DecoderLayer(keras.layers.Layer):
     def call(
         self,
         hidden: Tensor,
-        photo: tuple[Tensor, Tensor],
-        mask: Tensor,
-        past: Callable[[Tensor, Tensor], Sequence[Tensor]] | None = None,
+        photo: Sequence[Tensor],
+        cache: Sequence[Tensor] | None = None,
+        position: Tensor | None = None,
         training: bool = False,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, list[Tensor], Tensor]:
         """One layer.
 
         Args:
             hidden: `(batch, queries, hidden_dim)`.
             photo: keys and values of the regions, from `cross_attention.remember`.
-            mask: bool, broadcast to `(batch, num_heads, queries, length)`.
-            past: function from (keys, values) of the queries' own words to those of all words so far, or None where
-                the queries are all words.
+            cache: keys and values of the words before, each `(batch, max_positions, hidden_dim)`, where `hidden` is one
+                word; None where `hidden` is all words.
+            position: int32 scalar, that word's place in the cache.
             training: bool, whether dropout is on.
 
         Returns:
-            tuple of hidden `(batch, queries, hidden_dim)`, keys, values, and weights over the regions.
+            tuple of hidden `(batch, queries, hidden_dim)`, keys and values of the words `[keys, values]`, and weights
+            over the regions `(batch, num_heads, queries, num_regions)`.
         """
         normed = self.norms[0](hidden)
-        keys, values = self.self_attention.remember(normed)
-        if past is not None:
-            keys, values = past(keys, values)
-        attended, _ = self.self_attention(normed, keys, values, mask)
+        words = self.self_attention.remember(normed)
+        if cache is None:
+            places = ops.arange(ops.shape(hidden)[1])
+            mask = places[:, None] >= places[None, :]  # (queries, length): a word sees itself and those before it
+        else:
+            places = ops.arange(cache[0].shape[1])
+            mask = places <= position
+            here = (places == position)[:, None]  # (max_positions, 1); ops.slice_update has no operator in ONNX
+            words = [ops.where(here, new, old) for new, old in zip(words, cache, strict=True)]
+        attended, _ = self.self_attention(normed, *words, mask)
         hidden = hidden + self.dropout(attended, training=training)
         attended, weights = self.cross_attention(self.norms[1](hidden), *photo)
         hidden = hidden + self.dropout(attended, training=training)
         forward = self.narrow(self.widen(self.norms[2](hidden)))
-        return hidden + self.dropout(forward, training=training), keys, values, weights
+        return hidden + self.dropout(forward, training=training), words, weights
 
 
-class TransformerDecoder(keras.Model):
+class TransformerDecoder(CaptionDecoder):
     """Next-word logits from the words so far and a grid of regions, by attention alone.
 
     The regions are normalised, projected to `hidden_dim` and given learned positions. The embedding of the words is
@@ -182,9 +187,11 @@ class TransformerDecoder(keras.Model):
         Vaswani et al. 2017 (arXiv:1706.03762); tying: Press and Wolf 2017 (arXiv:1608.05859).
     """
 
+    config: TransformerConfig
+    has_attention = True
+
     def __init__(self, config: TransformerConfig, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.config = config
+        super().__init__(config, **kwargs)
         self.normalise = keras.layers.LayerNormalization(name="normalise")
         self.drop_channels = keras.layers.SpatialDropout1D(config.photo_dropout, name="drop_channels")
         self.project = keras.layers.Dense(config.hidden_dim, name="project")
@@ -212,48 +219,41 @@ class TransformerDecoder(keras.Model):
     def call(self, inputs: tuple[Tensor, Tensor], training: bool = False) -> Tensor:
         features, input_tokens = inputs
         photo = self._photo(features, training)
-        length = ops.shape(input_tokens)[1]
-        places = ops.arange(length)
-        causal = places[:, None] >= places[None, :]  # (queries, length): a word sees itself and those before it
+        places = ops.arange(ops.shape(input_tokens)[1])
         hidden = self.dropout(self._embed(input_tokens, places), training=training)
         for block, memory in zip(self.blocks, photo, strict=True):
-            hidden, *_ = block(hidden, memory, causal, training=training)
+            hidden, *_ = block(hidden, memory, training=training)
         return self._logits(hidden)
 
+    @property
+    def max_length(self) -> int:
+        """As many tokens as there are positions."""
+        return self.config.max_positions
+
     def initial_state(self, features: Tensor) -> State:
-        """State before the first word: per layer the photo's keys and values, and empty ones for the words."""
-        state = {"position": ops.zeros((features.shape[0],), "int32")}
+        """Per layer the photo's keys and values, and a cache for those of the words, still empty."""
+        photo: dict[str, Tensor] = {}
+        words = {"position": ops.zeros((features.shape[0],), "int32")}
         empty = ops.zeros((features.shape[0], self.config.max_positions, self.config.hidden_dim), "float32")
         for index, (keys, values) in enumerate(self._photo(features, training=False)):
-            state |= {f"photo_keys_{index}": keys, f"photo_values_{index}": values}
-            state |= {f"word_keys_{index}": empty, f"word_values_{index}": empty}
-        return state
-
-    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """One more word: tokens int32 `(batch,)` and state → logits `(batch, vocabulary_size)` and the new state."""
-        logits, state, _ = self.step_with_attention(tokens, state)
-        return logits, state
+            photo |= {f"keys_{index}": keys, f"values_{index}": values}
+            words |= {f"keys_{index}": empty, f"values_{index}": empty}
+        return State(photo, words)
 
     def step_with_attention(self, tokens: Tensor, state: State) -> tuple[Tensor, State, Tensor]:
-        """As `step`, and the last layer's weights over the regions, mean of the heads: `(batch, num_regions)`."""
-        position = state["position"][0]  # all rows are at the same word
-        places = ops.arange(self.config.max_positions)
-        here = (places == position)[None, :, None]  # (1, max_positions, 1)
+        """One more word; the weights are those of the last layer, mean of the heads."""
+        photo, words = state
+        position = words["position"][0]  # all rows are at the same word
         hidden = self._embed(tokens[:, None], ops.reshape(position, (1,)))  # (batch, 1, hidden_dim)
-        state = state | {"position": state["position"] + 1}
+        after = {"position": words["position"] + 1}
         for index, block in enumerate(self.blocks):
-            names = (f"word_keys_{index}", f"word_values_{index}")
-            before = [state[name] for name in names]
-            hidden, keys, values, weights = block(
-                hidden,
-                (state[f"photo_keys_{index}"], state[f"photo_values_{index}"]),
-                places <= position,
-                past=lambda *new, before=before: [ops.where(here, *pair) for pair in zip(new, before, strict=True)],
-            )
-            state |= dict(zip(names, (keys, values), strict=True))
-        return self._logits(hidden)[:, 0], state, ops.mean(weights, axis=1)[:, 0]
+            names = (f"keys_{index}", f"values_{index}")
+            regions, cache = ([part[name] for name in names] for part in state)
+            hidden, cache, weights = block(hidden, regions, cache, position)
+            after |= dict(zip(names, cache, strict=True))
+        return self._logits(hidden)[:, 0], State(photo, after), ops.mean(weights, axis=1)[:, 0]
 
-    def _photo(self, features: Tensor, training: bool) -> list[tuple[Tensor, Tensor]]:
+    def _photo(self, features: Tensor, training: bool) -> list[list[Tensor]]:
         """Each layer's keys and values of the regions."""
         features = self.normalise(ops.cast(features, "float32"))
         regions = self.project(self.drop_channels(features, training=training))

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from keras import ops
 from numpy.typing import NDArray
 
 from captioning_utils.base.errors import InputError
-from captioning_utils.base.types import Decoder
+from captioning_utils.decoders.base import CaptionDecoder
 from captioning_utils.images import ImageSource, load_image
 from captioning_utils.text import clean_caption
 
@@ -74,12 +75,12 @@ def compute_attention_maps(captioner: Captioner, image: ImageSource, caption: st
 
 
 def compute_attention_weights(
-    decoder: Decoder, features: NDArray[Any], token_ids: Sequence[int]
+    decoder: CaptionDecoder, features: NDArray[Any], token_ids: Sequence[int]
 ) -> NDArray[np.float32]:
     """The attention of a decoder for each token of one caption, as maps over the photo's grid.
 
     Args:
-        decoder: `keras.Model` with `initial_state` and `step_with_attention`.
+        decoder: `CaptionDecoder` with attention.
         features: float `(num_regions, feature_dim)`, the grid of one photo, row by row.
         token_ids: list of int, start and end token included, as `Vocabulary.encode` gives them.
 
@@ -95,12 +96,10 @@ def compute_attention_weights(
         >>> compute_attention_weights(decoder, np.ones((49, 512)), [1, 4, 5, 2]).shape
         (3, 7, 7)
     """
-    from keras import ops
-
     check_attention(decoder)
     side = _grid_side(decoder.config.feature_shape[0])
-    longest = getattr(decoder.config, "max_positions", len(token_ids))
-    if len(token_ids) - 1 > longest:
+    longest = decoder.max_length
+    if longest and len(token_ids) - 1 > longest:
         raise InputError(f"the caption has {len(token_ids) - 2} words; this captioner reads at most {longest - 1}")
     state = decoder.initial_state(ops.convert_to_tensor(features[None], "float32"))
     maps = []
@@ -110,7 +109,7 @@ def compute_attention_weights(
     return np.stack(maps)
 
 
-def check_attention(decoder: Decoder) -> None:
+def check_attention(decoder: CaptionDecoder) -> None:
     """Refuse a decoder that does not look at the regions of a photo anew for every word.
 
     Raises:
@@ -120,7 +119,7 @@ def check_attention(decoder: Decoder) -> None:
         >>> from captioning_utils.decoders import build_decoder
         >>> check_attention(build_decoder("transformer", vocabulary_size=9, feature_shape=(49, 512)))
     """
-    if not hasattr(decoder, "step_with_attention"):
+    if not decoder.has_attention:
         raise InputError(
             f"the {type(decoder).__name__} has no attention to show; give a captioner with the decoder attention or "
             "transformer"

@@ -13,7 +13,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from captioning_utils.base.errors import InputError
-from captioning_utils.base.types import Decoder, State
+from captioning_utils.decoders.base import CaptionDecoder, State
 from captioning_utils.generation import END_ID, IMPOSSIBLE, START_ID, forbid_tokens
 from captioning_utils.settings import GenerationConfig
 
@@ -116,7 +116,7 @@ def _finished(beam: _Beam) -> bool:
     return beam.token_ids[-1:] == (END_ID,)
 
 
-def _extend(beam: _Beam, decoder: Decoder, config: GenerationConfig, words: Sequence[str]) -> list[_Beam]:
+def _extend(beam: _Beam, decoder: CaptionDecoder, config: GenerationConfig, words: Sequence[str]) -> list[_Beam]:
     """The sentence with each of its likeliest next words; a finished one alone."""
     if _finished(beam):
         return [beam]

@@ -10,8 +10,8 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
 from captioning_utils.base.errors import InputError
-from captioning_utils.base.types import Decoder
 from captioning_utils.decoders.attention import AttentionConfig, AttentionDecoder
+from captioning_utils.decoders.base import CaptionDecoder
 from captioning_utils.decoders.merge import MergeConfig, MergeDecoder
 from captioning_utils.decoders.transformer import TransformerConfig, TransformerDecoder
 from captioning_utils.plots.figure import BLUE, GREY, INK, LINE, PAPER, SKY, DescribedFigure, styled
@@ -42,7 +42,7 @@ class Box(NamedTuple):
 
 
 @styled
-def plot_decoder(decoder: Decoder) -> DescribedFigure:
+def plot_decoder(decoder: CaptionDecoder) -> DescribedFigure:
     """Draw a decoder with the shape of everything that flows through it.
 
     Args:
@@ -84,7 +84,7 @@ def plot_decoder(decoder: Decoder) -> DescribedFigure:
     return figure
 
 
-def _merge(decoder: Decoder, config: MergeConfig) -> Diagram:
+def _merge(decoder: CaptionDecoder, config: MergeConfig) -> Diagram:
     hidden, features = config.hidden_dim, config.feature_shape
     boxes = {
         "features": Box("photo features", _shape(*features), (0, 0)),
@@ -109,7 +109,7 @@ def _merge(decoder: Decoder, config: MergeConfig) -> Diagram:
     return "The merge decoder", boxes, None
 
 
-def _attention(decoder: Decoder, config: AttentionConfig) -> Diagram:
+def _attention(decoder: CaptionDecoder, config: AttentionConfig) -> Diagram:
     width, hidden, regions = config.embedding_dim, config.hidden_dim, config.feature_shape[0]
     cell, name = decoder.cell, config.cell.upper()
     state = _shape(hidden) if config.cell == "gru" else f"2 × {_shape(hidden)}"
@@ -142,7 +142,7 @@ def _attention(decoder: Decoder, config: AttentionConfig) -> Diagram:
     return "The attention decoder, choosing one word", boxes, None
 
 
-def _transformer(decoder: Decoder, config: TransformerConfig) -> Diagram:
+def _transformer(decoder: CaptionDecoder, config: TransformerConfig) -> Diagram:
     hidden, blocks, regions = config.hidden_dim, decoder.blocks, config.feature_shape[0]
     words, layers = _shape("length", hidden), len(blocks)
     boxes = {
@@ -175,7 +175,7 @@ def _transformer(decoder: Decoder, config: TransformerConfig) -> Diagram:
     return "The transformer decoder", boxes, ((1, 2), (1, 4), note + "its result is added")
 
 
-_DIAGRAMS: dict[type, Callable[[Decoder, Any], Diagram]] = {
+_DIAGRAMS: dict[type, Callable[[CaptionDecoder, Any], Diagram]] = {
     MergeDecoder: _merge,
     AttentionDecoder: _attention,
     TransformerDecoder: _transformer,

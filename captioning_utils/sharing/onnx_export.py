@@ -20,7 +20,8 @@ from keras import ops
 
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.files import atomic_write, write_json, write_text
-from captioning_utils.base.types import AnyPath, Decoder, State, Tensor
+from captioning_utils.base.types import AnyPath, Tensor
+from captioning_utils.decoders.base import CaptionDecoder, State
 from captioning_utils.encoders.encoder import ImageEncoder, build_encoder
 from captioning_utils.encoders.last_block import replace_last_block
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from captioning_utils.captioner import Captioner
 
 
-Graph: TypeAlias = tuple[Callable[..., State], list[Any]]
+Graph: TypeAlias = tuple[Callable[..., dict[str, Tensor]], list[Any]]
 """A function of tensors, and a `tf.TensorSpec` with a name for each of them."""
 FORMAT_VERSION = 1
 OPSET = 18  # onnxruntime reads it since 1.14; newer ones add nothing that these graphs use
@@ -103,26 +104,17 @@ def _settings(captioner: Captioner, encoder: ImageEncoder, state: State) -> dict
         "max_length": generation.max_length,
         "length_penalty": generation.length_penalty,
         "block_repeats": generation.block_repeats,
-        "longest": getattr(captioner.decoder.config, "max_positions", None) or 1000,
-        "state": [_plain(name) for name in _ordered(state)],
-        "changing_state": [_plain(name) for name in _changing(state)],
+        "longest": captioner.decoder.max_length or 1000,
+        "state": sorted(_flatten(state)),  # the order of the graphs' outputs
+        "changing_state": sorted(_flatten(State({}, state.words))),
         "words": list(captioner.vocabulary.words),
     }
 
 
-def _changing(state: State) -> list[str]:
-    """The names of the state's entries that change from word to word, in the order of step.onnx."""
-    return [name for name in _ordered(state) if not name.startswith("photo")]
-
-
-def _ordered(state: State) -> list[str]:
-    """The names of the state's entries in the order that TensorFlow gives the outputs of start.onnx."""
-    return sorted(state, key=_plain)
-
-
-def _plain(name: str) -> str:
-    """The name of a part of the state in the graphs, where TensorFlow allows no spaces."""
-    return name.replace(" ", "_")
+def _flatten(state: State) -> dict[str, Tensor]:
+    """A decoder's state by the names that its tensors have in the graphs, where TensorFlow allows no spaces."""
+    photo = {f"photo_{name}": value for name, value in state.photo.items()}
+    return {name.replace(" ", "_"): value for name, value in (photo | state.words).items()}
 
 
 def encoder_graph(encoder: ImageEncoder) -> Graph:
@@ -138,46 +130,48 @@ def encoder_graph(encoder: ImageEncoder) -> Graph:
 
     largest = float(np.finfo(np.float16).max)
 
-    def encode(images: Tensor) -> State:
+    def encode(images: Tensor) -> dict[str, Tensor]:
         features = encoder.model(images, training=False)
         return {"features": ops.cast(ops.clip(features, -largest, largest), "float16")}
 
     return encode, [tf.TensorSpec((None, *encoder.image_size, 3), "uint8", name="images")]
 
 
-def start_graph(decoder: Decoder) -> Graph:
+def start_graph(decoder: CaptionDecoder) -> Graph:
     """One photo's features → the state before the first word, as `encoder_graph`.
 
     One photo, because a decoder may ask how many there are while its graph is made.
     """
     import tensorflow as tf
 
-    def start(features: Tensor) -> State:
-        return {_plain(name): tf.identity(value) for name, value in decoder.initial_state(features).items()}
+    def start(features: Tensor) -> dict[str, Tensor]:
+        return {name: tf.identity(value) for name, value in _flatten(decoder.initial_state(features)).items()}
 
     return start, [tf.TensorSpec((1, *decoder.config.feature_shape), "float16", name="features")]
 
 
-def step_graph(decoder: Decoder, state: State) -> Graph:
+def step_graph(decoder: CaptionDecoder, state: State) -> Graph:
     """The last words and the state → logits and the entries of the state that have changed, as `encoder_graph`.
 
     Args:
-        decoder: decoder of a captioner.
-        state: dict of tensors, its `initial_state`, for names, shapes and dtypes.
+        decoder: `CaptionDecoder`.
+        state: its `initial_state`, for names, shapes and dtypes.
     """
     import tensorflow as tf
 
-    names = _ordered(state)
+    def step(tokens: Tensor, *values: Tensor) -> dict[str, Tensor]:
+        split = len(state.photo)
+        photo = dict(zip(state.photo, values[:split], strict=True))
+        words = dict(zip(state.words, values[split:], strict=True))
+        logits, (_, words) = decoder.step(tokens, State(photo, words))
+        changed = _flatten(State({}, words)).items()
+        return {"logits": logits} | {f"next_{name}": tf.identity(value) for name, value in changed}
 
-    def step(tokens: Tensor, *values: Tensor) -> State:
-        logits, new = decoder.step(tokens, dict(zip(names, values, strict=True)))
-        return {"logits": logits} | {f"next_{_plain(name)}": tf.identity(new[name]) for name in _changing(state)}
-
-    rows = [tf.TensorSpec((None, *state[name].shape[1:]), state[name].dtype, name=_plain(name)) for name in names]
+    rows = [tf.TensorSpec((None, *value.shape[1:]), value.dtype, name=name) for name, value in _flatten(state).items()]
     return step, [tf.TensorSpec((None,), "int32", name="tokens"), *rows]
 
 
-def convert(function: Callable[..., State], signature: Sequence[Any]) -> onnx.ModelProto:
+def convert(function: Callable[..., dict[str, Tensor]], signature: Sequence[Any]) -> onnx.ModelProto:
     """A function of tensors as an ONNX model.
 
     Args:
@@ -249,7 +243,7 @@ def _hold_constants(model: onnx.ModelProto, concrete: Any) -> None:
             model.graph.initializer.append(numpy_helper.from_array(values[entry.name].numpy(), entry.name))
 
 
-def _write_graph(path: AnyPath, function: Callable[..., State], signature: Sequence[Any]) -> None:
+def _write_graph(path: AnyPath, function: Callable[..., dict[str, Tensor]], signature: Sequence[Any]) -> None:
     model = convert(function, signature)
     with atomic_write(path) as temporary:
         temporary.write_bytes(model.SerializeToString())

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from captioning_utils.base.errors import InputError
-from captioning_utils.base.types import AnyPath, Decoder, FeatureSource, Tensor
+from captioning_utils.base.types import AnyPath, FeatureSource, Tensor
 from captioning_utils.batches import Batch, CaptionBatches, Row
+from captioning_utils.decoders.base import CaptionDecoder
 from captioning_utils.encoders.last_block import collect_last_block, replace_last_block, split_encoder
 from captioning_utils.settings import TrainingConfig
 from captioning_utils.training.growing import config_of, describe_start, grow_captioner
@@ -86,12 +87,12 @@ class FlippedBatches(CaptionBatches):
         return (features, input_tokens), target_tokens
 
 
-class TunedDecoder(keras.Model):
+class TunedDecoder(CaptionDecoder):
     """The encoder's last block and the decoder as one model.
 
     Args:
         head: `keras.Model` of `split_encoder`.
-        decoder: `keras.Model` of `captioning_utils.decoders`.
+        decoder: `CaptionDecoder`.
 
     Call arguments:
         inputs: tuple `(maps, input_tokens)`: float `(batch, rows, columns, channels)` from the trunk and int32
@@ -102,12 +103,16 @@ class TunedDecoder(keras.Model):
         float32 logits `(batch, sequence_length, vocabulary_size)`.
     """
 
-    def __init__(self, head: keras.Model, decoder: Decoder, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, head: keras.Model, decoder: CaptionDecoder, **kwargs: Any) -> None:
+        super().__init__(decoder.config, **kwargs)
         self.head = head
         self.decoder = decoder
-        self.config = decoder.config
         self.built = True  # both parts are
+
+    @property
+    def max_length(self) -> int | None:
+        """The decoder's."""
+        return self.decoder.max_length
 
     def call(self, inputs: tuple[Tensor, Tensor], training: bool = False) -> Tensor:
         maps, input_tokens = inputs

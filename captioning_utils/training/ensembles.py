@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.storage import assign_variables, collect_variables
-from captioning_utils.base.types import Decoder
 from captioning_utils.decoders import build_decoder, decoder_name
+from captioning_utils.decoders.base import CaptionDecoder
 
 if TYPE_CHECKING:
     from captioning_utils.captioner import Captioner
@@ -56,7 +56,7 @@ def combine_captioners(captioners: Sequence[Captioner]) -> Captioner:
     return dataclasses.replace(first, decoder=decoder, training=training)
 
 
-def _members(captioner: Captioner) -> list[Decoder]:
+def _members(captioner: Captioner) -> list[CaptionDecoder]:
     """The decoders of a captioner: its own, or those of the ensemble that it is."""
     return getattr(captioner.decoder, "members", [captioner.decoder])
 

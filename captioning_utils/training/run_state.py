@@ -18,7 +18,8 @@ from captioning_utils.base.errors import InputError
 from captioning_utils.base.files import write_text
 from captioning_utils.base.storage import assign_variables, collect_variables, read_storage, write_storage
 from captioning_utils.base.tables import to_csv
-from captioning_utils.base.types import AnyPath, Decoder
+from captioning_utils.base.types import AnyPath
+from captioning_utils.decoders.base import CaptionDecoder
 from captioning_utils.settings import TrainingConfig
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class RunState(keras.callbacks.Callback):
         self.best_loss = float("inf")
         self.seconds = 0.0
 
-    def attach(self, decoder: Decoder) -> None:
+    def attach(self, decoder: CaptionDecoder) -> None:
         """Connect to a compiled decoder, and continue from the checkpoint where there is one."""
         self.decoder = decoder
         self.best = collect_variables(decoder.weights)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from captioning_utils.base.errors import InputError
-from captioning_utils.base.types import AnyPath, Decoder
+from captioning_utils.base.types import AnyPath
 from captioning_utils.batches import CaptionBatches, Row
 from captioning_utils.captioner import Captioner
 from captioning_utils.decoders import build_decoder
+from captioning_utils.decoders.base import CaptionDecoder
 from captioning_utils.settings import GenerationConfig, TrainingConfig
 from captioning_utils.text import TextCleaning, Vocabulary, build_vocabulary, clean_caption
 from captioning_utils.training.growing import config_of, describe_start, grow_captioner, grow_vocabulary
@@ -168,7 +169,7 @@ def summarize_run(
 
 
 def fit_decoder(
-    decoder: Decoder,
+    decoder: CaptionDecoder,
     train_batches: CaptionBatches,
     val_batches: CaptionBatches,
     config: TrainingConfig,
@@ -181,7 +182,7 @@ def fit_decoder(
     """Fit a decoder with Adam until the validation loss stops falling; afterwards it has the best weights.
 
     Args:
-        decoder: `keras.Model` of `captioning_utils.decoders`.
+        decoder: `CaptionDecoder`.
         train_batches: `CaptionBatches`.
         val_batches: `CaptionBatches`.
         config: `TrainingConfig`.
@@ -236,7 +237,7 @@ def fit_decoder(
     return run
 
 
-def _compute_val_loss(decoder: Decoder, val_batches: CaptionBatches) -> float:
+def _compute_val_loss(decoder: CaptionDecoder, val_batches: CaptionBatches) -> float:
     """Nats a token: log(vocabulary_size) of a fresh decoder, or what a captioner to go on from knows already."""
     return float(decoder.evaluate(val_batches, verbose=0, return_dict=True)["nats_per_token"])
 
@@ -272,10 +273,10 @@ def build_optimizer(
     return optimizer
 
 
-def _check_length(decoder: Decoder, config: TrainingConfig) -> None:
+def _check_length(decoder: CaptionDecoder, config: TrainingConfig) -> None:
     """A transformer has learned positions, and none for longer captions than it was built for."""
     spare = 2  # the start token and the most padding
-    positions = getattr(decoder.config, "max_positions", None) or config.max_words + spare
+    positions = decoder.max_length or config.max_words + spare
     if config.max_words + spare > positions:
         raise InputError(
             f"max_words is {config.max_words}; with max_positions {positions} give up to {positions - spare}"
