@@ -391,7 +391,7 @@ def show_page(sources):
     settings = choose_settings(choices)
     try:
         for choice in choices:
-            name = choice.captioner.encoder.split()[0]
+            name = choice.captioner.encoder_id.name
             waiting = f"Getting {name} ready, which looks at the photos. Its weights are downloaded if need be…"
             with st.spinner(waiting), start_backend():
                 choice.captioner.image_encoder()

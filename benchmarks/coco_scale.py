@@ -46,7 +46,7 @@ class ToyEncoder:
 
     def __init__(self, feature_dim=16):
         self.output_shape = (49, feature_dim)
-        self.fingerprint = f"toy grid float32 {feature_dim}"
+        self.fingerprint = f"toy grid float32 224x224 bilinear none weights:{feature_dim:016x}"
         self._mix = np.random.default_rng(0).normal(size=(3, feature_dim)) / 255
 
     def encode(self, images):

@@ -20,6 +20,7 @@ from captioning_utils.base.types import AnyPath, Fingerprinted
 from captioning_utils.decoders import build_config, build_decoder, decoder_name
 from captioning_utils.decoders.base import CaptionDecoder, DecoderConfig
 from captioning_utils.encoders.encoder import ImageEncoder, build_encoder
+from captioning_utils.encoders.encoder_id import EncoderId
 from captioning_utils.encoders.last_block import replace_last_block
 from captioning_utils.generation import IMPOSSIBLE, CaptionGenerator
 from captioning_utils.images import ImageSource, load_image
@@ -68,6 +69,11 @@ class Captioner:
         for array in collect_variables(self.decoder.weights).values():
             digest.update(np.ascontiguousarray(array, "float32").tobytes())
         return digest.hexdigest()[:12]
+
+    @property
+    def encoder_id(self) -> EncoderId:
+        """The parts of `encoder`; `EncoderId`."""
+        return EncoderId.parse(self.encoder)
 
     @property
     def training_minutes(self) -> float:
@@ -148,15 +154,15 @@ class Captioner:
         if self._image_encoder is None:
             shared = None if weights_path else _encoders.get(self.encoder)
             encoder = shared or self.build_image_encoder(weights_path)
-            if not encoder.fingerprint.endswith(" tuned"):  # a fine-tuned one comes from its captioner's file only
+            if not self.encoder_id.tuned:  # a fine-tuned one comes from its captioner's file only
                 _encoders[self.encoder] = encoder
             self._image_encoder = encoder
         return self._image_encoder
 
     def build_image_encoder(self, weights_path: AnyPath | None = None) -> ImageEncoder:
         """As `image_encoder`, but a new one that nobody shares, so that it may be trained further."""
-        name, layer, dtype = self.encoder.split()[:3]
-        encoder = build_encoder(name, layer=layer, dtype=dtype, weights_path=weights_path)
+        own = self.encoder_id
+        encoder = build_encoder(own.name, layer=own.layer, dtype=own.dtype, weights_path=weights_path)
         if self.encoder_weights:
             encoder = replace_last_block(encoder, self.encoder_weights)
         self.check_features(encoder)
@@ -250,39 +256,32 @@ def load_captioner(name: AnyPath | None = None) -> Captioner:
         parts = documents["captioner"]
         vocabulary = Vocabulary.from_dict(parts["vocabulary"])
         config = parts["decoder_config"]
-        _check_sizes(path, build_config(parts["decoder"], **config), vocabulary, arrays)
+        _check_sizes(build_config(parts["decoder"], **config), vocabulary, arrays)
         decoder = build_decoder(parts["decoder"], **config)
         captioner = Captioner(
             decoder,
             vocabulary,
             TextCleaning.from_dict(parts["cleaning"]),
-            _check_encoder(path, parts["encoder"]),
+            str(EncoderId.parse(parts["encoder"])),
             GenerationConfig(**parts["generation"]),
             dict(documents["training"]),
             encoder_weights=encoder_weights,
         )
-    except InputError:
-        raise
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise InputError(f"{path}: the captioner's description is incomplete or damaged ({error!r:.200})") from error
     assign_variables(path, decoder.weights, arrays)
     return captioner
 
 
-def _check_encoder(path: Path, fingerprint: Any) -> str:
-    """A fingerprint begins with name, layer and dtype; `build_encoder` checks what they are."""
-    if not isinstance(fingerprint, str) or len(fingerprint.split()) < 3:
-        raise InputError(f"{path}: {fingerprint!r:.80} is no encoder's fingerprint; the file is damaged")
-    return fingerprint
-
-
-def _check_sizes(path: Path, config: DecoderConfig, vocabulary: Vocabulary, arrays: Mapping[str, NDArray[Any]]) -> None:
+def _check_sizes(config: DecoderConfig, vocabulary: Vocabulary, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Refuse a description that does not fit the file, before memory for its decoder is asked for."""
     if config.vocabulary_size != len(vocabulary):
-        raise InputError(f"{path}: {len(vocabulary)} words for a decoder of {config.vocabulary_size}")
+        raise InputError(f"{len(vocabulary)} words for a decoder of {config.vocabulary_size}; the file is damaged")
     stored, wanted = sum(array.size for array in arrays.values()), config.count_parameters()
     if stored != wanted:
-        raise InputError(f"{path} holds {stored} numbers, its decoder has {wanted}; the file is damaged")
+        raise InputError(f"it holds {stored} numbers, its decoder has {wanted}; the file is damaged")
 
 
 @functools.lru_cache(maxsize=4)

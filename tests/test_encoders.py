@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from captioning_utils import InputError
-from captioning_utils.encoders import ENCODERS, build_encoder, vgg16_arrays, weights
+from captioning_utils.encoders import ENCODERS, EncoderId, build_encoder, vgg16_arrays, weights
 from captioning_utils.encoders import encoder as encoder_module
 from captioning_utils.encoders.encoder import compute_weights_hash
 from captioning_utils.encoders.vgg16_arrays import KerasFile
@@ -254,3 +254,44 @@ def test_wrong_photos_are_refused(images):
 def test_unknown_choices_are_refused(arguments, message):
     with pytest.raises(InputError, match=message):
         build_encoder(**arguments)
+
+
+@pytest.mark.parametrize("change", ["", " tuned", " mirrored", " tuned mirrored"])
+@pytest.mark.parametrize(
+    "fingerprint",
+    [
+        "vgg16 two_scales float32 448x448 bilinear caffe weights:a0f3b31f611d6c7a",
+        "inception_resnet_v2 avgmax bfloat16 299x299 bilinear tf weights:0123456789abcdef",
+    ],
+)
+def test_an_encoder_id_reads_what_it_writes(fingerprint, change):
+    parts = EncoderId.parse(fingerprint + change)
+    assert str(parts) == fingerprint + change
+    assert (parts.tuned, parts.mirrored) == ("tuned" in change, "mirrored" in change)
+    assert f"{parts.image_size[0]}x{parts.image_size[1]}" == fingerprint.split()[3]
+
+
+def test_an_encoder_says_its_id():
+    encoder = build_encoder("vgg16", "avg", weights=None)
+    assert EncoderId.parse(encoder.fingerprint) == encoder.encoder_id
+    assert encoder.encoder_id.image_size == encoder.image_size
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        None,
+        3,
+        "vgg16 grid float32",
+        "vgg16 ../../grid float32 224x224 bilinear caffe weights:a0f3b31f611d6c7a",
+        "vgg16 grid float32 224x224 bilinear caffe weights:a0f3",
+        "vgg16 grid float32 224x٢٢٤ bilinear caffe weights:a0f3b31f611d6c7a",
+        "vgg16 grid float32 224x224 bilinear caffe weights:a0f3b31f611d6c7a\n",
+        "vgg16 grid float32 224x224 bilinear caffe weights:a0f3b31f611d6c7a tuned twice",
+    ],
+)
+def test_no_other_text_is_an_encoder_id(text):
+    with pytest.raises(InputError, match="is no encoder's fingerprint") as refused:
+        EncoderId.parse(text)
+    assert "\n" not in str(refused.value)

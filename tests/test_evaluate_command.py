@@ -15,7 +15,7 @@ from captioning_utils.features import load_features
 from captioning_utils.scenes import draw_dataset
 
 COLOURS = ("red", "green", "blue", "white")
-ENCODER = "vgg16 avg float32 224x224 made up for a test"
+ENCODER = "vgg16 avg float32 224x224 bilinear caffe weights:0123456789abcdef"
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +154,7 @@ def test_captioners_of_the_same_file_name_are_told_apart(run, workplace, tmp_pat
 class ToyEncoder:
     """Stands for VGG16 where photos without features must be extracted."""
 
-    fingerprint, output_shape, image_size, name, layer = ENCODER, (8,), (16, 16), "vgg16", "avg"
+    fingerprint, output_shape, image_size = ENCODER, (8,), (16, 16)
 
     def encode(self, images):
         return np.zeros((len(images), 8), "float16")

@@ -168,12 +168,11 @@ def describe_captioner(captioner: Captioner) -> str:
     """
     from captioning_utils.decoders import decoder_name
 
-    encoder, layer = captioner.encoder.split()[:2]
     data = captioner.training.get("dataset", "unknown photos")
     words = len(captioner.vocabulary.ordinary_words)
     start = captioner.training.get("started_from")
     before = f" after {start['dataset']!s:.60}" if isinstance(start, dict) and start.get("dataset") else ""
-    kind = f"{decoder_name(captioner.decoder)} decoder, {encoder} {layer}"
+    kind = f"{decoder_name(captioner.decoder)} decoder, {captioner.encoder_id.name} {captioner.encoder_id.layer}"
     return f"{kind}, {words:,} words, trained on {data!s:.60}{before}"
 
 

@@ -129,8 +129,8 @@ def _decided_by(captioner: Captioner) -> dict[str, str]:
     """The options that a captioner to start from decides."""
     from captioning_utils.decoders import decoder_name
 
-    encoder, layer, dtype = captioner.encoder.split()[:3]
-    return {"decoder": decoder_name(captioner.decoder), "encoder": encoder, "layer": layer, "dtype": dtype}
+    own = captioner.encoder_id
+    return {"decoder": decoder_name(captioner.decoder), "encoder": own.name, "layer": own.layer, "dtype": own.dtype}
 
 
 def build_train_parser() -> argparse.ArgumentParser:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.types import AnyPath, Tensor
 from captioning_utils.base.wording import one_line
+from captioning_utils.encoders.encoder_id import EncoderId
 from captioning_utils.encoders.vgg16_arrays import KerasFile, load_vgg16_arrays
 from captioning_utils.encoders.weights import find_keras_weights, find_vgg16_weights
 
@@ -138,11 +139,9 @@ class ImageEncoder:
         image_size: `(height, width)` in pixels that `encode` expects.
         batch_size: int, photos per call of the model at the most.
         output_shape: `(feature_dim,)` of pooled features or `(num_regions, feature_dim)` of a grid.
-        fingerprint: str, one readable line that says how the features are made: encoder, layer, dtype, image
-            size, preprocessing and the SHA-256 of the weights, for example
-            `vgg16 avg float32 224x224 bilinear caffe weights:a0f3b31f611d6c7a`. Features go together when their
-            fingerprints are equal. It does not depend on the Keras version or backend. A last word "tuned" says that
-            the weights are no longer the pretrained ones.
+        encoder_id: `EncoderId`, how the features are made. Features go together when those of their encoders are equal.
+        fingerprint: str, the same as one readable line, for example
+            `vgg16 avg float32 224x224 bilinear caffe weights:a0f3b31f611d6c7a`.
         model: `keras.Model`, photos as `encode` takes them → float32 features; for export.
         backbone: `keras.Model` from preprocessed pixels to the map of features, before any pooling.
     """
@@ -162,10 +161,9 @@ class ImageEncoder:
         self.image_size = spec.photo_size(layer)
         self.batch_size = LARGEST_BATCH // 4 if layer == TWO_SCALES else LARGEST_BATCH  # the same memory for both
         self.output_shape = tuple(model.output_shape[1:])
-        self.fingerprint = (
-            f"{name} {layer} {dtype} {self.image_size[0]}x{self.image_size[1]} bilinear {spec.preprocessing} "
-            f"weights:{compute_weights_hash(model.get_weights())[:16]}{' tuned' if tuned else ''}"
-        )
+        weights = compute_weights_hash(model.get_weights())[:16]
+        self.encoder_id = EncoderId(name, layer, dtype, self.image_size, spec.preprocessing, weights, tuned)
+        self.fingerprint = str(self.encoder_id)
         self.backbone = backbone
         self.model = model
 

@@ -68,7 +68,7 @@ def split_encoder(encoder: ImageEncoder) -> tuple[ImageEncoder, keras.Model]:
     if backbone is None:
         raise InputError("this encoder was made without its backbone; give one of build_encoder or assemble_encoder")
     cut = backbone.get_layer(before).output
-    dtype = encoder.fingerprint.split()[2]
+    dtype = encoder.encoder_id.dtype
     trunk = assemble_encoder(encoder.name, before, dtype, cut_backbone(backbone, before))
     features = keras.ops.cast(backbone.output, "float32")
     head = keras.Model(cut, summarize(features, encoder.name, encoder.layer))
@@ -99,5 +99,5 @@ def replace_last_block(encoder: ImageEncoder, arrays: Mapping[str, NDArray[Any]]
     """
     _, head = split_encoder(encoder)
     assign_variables("the captioner's encoder", head.trainable_variables, arrays)
-    dtype = encoder.fingerprint.split()[2]
+    dtype = encoder.encoder_id.dtype
     return assemble_encoder(encoder.name, encoder.layer, dtype, encoder.backbone, tuned=True)

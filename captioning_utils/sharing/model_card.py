@@ -103,7 +103,7 @@ def build_model_card(
     """
     if license is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", license):
         raise InputError(f"{license!r:.80} is no licence's identifier; give one such as mit, apache-2.0 or cc-by-4.0")
-    height, width = captioner.encoder.split()[3].split("x")
+    height, width = captioner.encoder_id.image_size
     return _CARD.format(
         license_line=f"license: {license}\n" if license else "",
         license_text=f"The file is under the licence `{license}`." if license else "No licence is stated for the file.",
@@ -116,7 +116,7 @@ def build_model_card(
         words=len(captioner.vocabulary.ordinary_words),
         height=height,
         width=width,
-        credit=_VGG_CREDIT if captioner.encoder.startswith("vgg16 ") else "",
+        credit=_VGG_CREDIT if captioner.encoder_id.name == "vgg16" else "",
     )
 
 

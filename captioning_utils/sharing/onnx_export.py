@@ -76,7 +76,7 @@ def check_export_is_possible(captioner: Captioner) -> None:
         )
     if keras.backend.backend() != "tensorflow":
         raise InputError(f"Keras runs on {keras.backend.backend()}; the export needs KERAS_BACKEND=tensorflow")
-    if captioner.encoder.split()[1] == "fc2":
+    if captioner.encoder_id.layer == "fc2":
         raise InputError(
             "this captioner reads VGG16's dense layer fc2, whose export takes more than 20 GB of memory; "
             "train one on --layer grid"
@@ -85,10 +85,10 @@ def check_export_is_possible(captioner: Captioner) -> None:
 
 def _float32_encoder(captioner: Captioner, weights_path: AnyPath | None) -> ImageEncoder:
     """The captioner's encoder in float32, for onnxruntime's CPU kernels have no bfloat16."""
-    name, layer, dtype = captioner.encoder.split()[:3]
-    if dtype == "float32":
+    own = captioner.encoder_id
+    if own.dtype == "float32":
         return captioner.image_encoder(weights_path)
-    encoder = build_encoder(name, layer=layer, weights_path=weights_path)
+    encoder = build_encoder(own.name, layer=own.layer, weights_path=weights_path)
     return replace_last_block(encoder, captioner.encoder_weights) if captioner.encoder_weights else encoder
 
 
