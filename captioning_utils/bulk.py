@@ -1,8 +1,11 @@
-"""Captions for many photos, some at a time: memory stays bounded, and no two parts draw the same random numbers."""
+"""Many photos: their features, and captions some at a time, so that memory is bounded and nothing is drawn twice."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import hashlib
+import math
+import os
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
@@ -12,8 +15,11 @@ from tqdm import tqdm
 
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.files import printable
+from captioning_utils.base.types import AnyPath
 from captioning_utils.captioner import Captioner, ScoredCaption
-from captioning_utils.features import FeatureCache
+from captioning_utils.datasets.dataset import CaptionDataset
+from captioning_utils.encoders.encoder_id import EncoderId
+from captioning_utils.features import FeatureCache, extract_features, load_features
 from captioning_utils.images import load_image
 
 _Photo = TypeVar("_Photo")
@@ -22,6 +28,63 @@ Loaded: TypeAlias = "tuple[Sequence[_Photo], NDArray[Any]]"
 
 PHOTOS_AT_ONCE = 32  # decoded photos in memory
 FEATURES_AT_ONCE = 256  # 50 MB of a 14×14 grid with 512 channels
+LARGEST_PICKLE = 5 * 10**8  # bytes of features that are held in memory as a whole, for a moment twice
+
+
+def features_path(dataset: CaptionDataset, encoder_id: EncoderId, shape: Sequence[int]) -> Path:
+    """Where the features of a dataset are kept: one pickle, or a folder of shards where that would fill the memory.
+
+    The name holds a hash of the folder that holds the photos, so that two datasets of the same name stay apart, and
+    one dataset is the same by whichever path or caption file it was opened.
+
+    Args:
+        dataset: `CaptionDataset`.
+        encoder_id: `EncoderId`; each fine-tuned encoder has features of its own.
+        shape: `(feature_dim,)` or `(num_regions, feature_dim)`.
+
+    Returns:
+        `Path`, in data/features.
+    """
+    folder = os.path.commonpath({path.parent.absolute() for path in dataset.image_paths.values()})
+    place = hashlib.sha256(os.fsencode(os.path.realpath(folder))).hexdigest()[:8]
+    layer = f"{encoder_id.layer}{'-mirrored' if encoder_id.mirrored else ''}"
+    tuned = f"-{encoder_id.weights[-8:]}" if encoder_id.tuned else ""
+    num_bytes = 2 * len(dataset.image_paths) * math.prod(shape)  # float16
+    suffix = ".pkl" if num_bytes < LARGEST_PICKLE else ""
+    name = f"{dataset.name}-{place}-{encoder_id.name}-{layer}-{encoder_id.dtype}{tuned}{suffix}"
+    return Path("data/features") / name
+
+
+def captioner_features(
+    captioner: Captioner,
+    dataset: CaptionDataset,
+    image_ids: Collection[str],
+    path: AnyPath | None = None,
+    weights_path: AnyPath | None = None,
+) -> FeatureCache:
+    """The features that a captioner reads; the encoder is built only where some are not cached yet.
+
+    Args:
+        captioner: `Captioner`.
+        dataset: `CaptionDataset`.
+        image_ids: collection of the image ids that are needed.
+        path: str or `Path` of the feature cache to use or make; None: that of `features_path`.
+        weights_path: str or `Path` of a file with the encoder's weights; None finds or downloads them.
+
+    Returns:
+        `FeatureCache`; photos that cannot be read are in its `skipped`.
+
+    Raises:
+        InputError: where the cache is damaged or another encoder's, or the encoder's weights cannot be had.
+    """
+    path = Path(path or features_path(dataset, captioner.encoder_id, captioner.decoder.config.feature_shape))
+    if path.is_file() or (path / "index.json").is_file():
+        features = load_features(path)
+        captioner.check_features(features)
+        if all(image_id in features for image_id in image_ids):
+            return features
+    photos = {image_id: dataset.image_paths[image_id] for image_id in image_ids}
+    return extract_features(photos, captioner.image_encoder(weights_path), path)
 
 
 def caption_many(

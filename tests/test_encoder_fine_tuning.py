@@ -9,7 +9,7 @@ from captioning_utils.captioner import Captioner, load_captioner, predict_captio
 from captioning_utils.commands.workspace import default_features_path
 from captioning_utils.datasets import load_dataset
 from captioning_utils.decoders import build_decoder
-from captioning_utils.encoders import build_encoder
+from captioning_utils.encoders import EncoderId, build_encoder
 from captioning_utils.encoders.last_block import split_encoder
 from captioning_utils.features import FeatureCache, extract_features
 from captioning_utils.scenes import draw_dataset
@@ -30,7 +30,8 @@ def run(tmp_path_factory, vgg16_weights):
     encoder = build_encoder("vgg16")
     trunk, _ = split_encoder(encoder)
     features, mirrored = (
-        extract_features(dataset.image_paths, each, folder / each.layer) for each in (trunk, MirroredTrunk(trunk))
+        extract_features(dataset.image_paths, each, folder / name)
+        for name, each in (("features", trunk), ("mirrored", MirroredTrunk(trunk)))
     )
     before = collect_variables(encoder.backbone.weights)
     start = make_captioner(dataset, encoder)
@@ -133,7 +134,8 @@ def test_photos_are_mirrored_at_random_but_not_under_left_and_right():
 
 def test_the_mirrored_trunk_sees_left_and_right_exchanged():
     class Trunk:
-        name, layer, image_size, output_shape, fingerprint = "toy", "map", (1, 3), (3,), "toy map"
+        image_size, output_shape = (1, 3), (3,)
+        encoder_id = EncoderId("toy", "map", "float32", image_size, "caffe", "0123456789abcdef")
 
         def encode(self, images):
             return images[:, 0, :, 0].astype("float16")
@@ -141,7 +143,7 @@ def test_the_mirrored_trunk_sees_left_and_right_exchanged():
     photo = np.arange(3, dtype="uint8").reshape(1, 1, 3, 1).repeat(3, axis=3)
     mirrored = MirroredTrunk(Trunk())
     assert mirrored.encode(photo).tolist() == [[2, 1, 0]]
-    assert mirrored.fingerprint == "toy map mirrored"
+    assert mirrored.fingerprint == f"{Trunk.encoder_id} mirrored"
 
 
 def test_slow_variables_take_smaller_steps():

@@ -50,22 +50,3 @@ class FeatureEncoder(Fingerprinted, Protocol):
     def encode(self, images: NDArray[np.uint8]) -> NDArray[np.float16]:
         """uint8 `(batch, height, width, 3)` → float16 `(batch, *output_shape)`."""
         ...
-
-
-class NamedEncoder(Fingerprinted, Protocol):
-    """What a file of features is named after."""
-
-    @property
-    def name(self) -> str:
-        """See `encoders.ImageEncoder`."""
-        ...
-
-    @property
-    def layer(self) -> str:
-        """See `encoders.ImageEncoder`."""
-        ...
-
-    @property
-    def output_shape(self) -> tuple[int, ...]:
-        """See `encoders.ImageEncoder`."""
-        ...

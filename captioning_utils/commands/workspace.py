@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
-import math
-import os
 from collections.abc import Collection
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-from captioning_utils.base.types import AnyPath, NamedEncoder
+from captioning_utils.base.types import AnyPath, FeatureEncoder
+from captioning_utils.bulk import captioner_features, features_path
+from captioning_utils.encoders.encoder_id import EncoderId
 
 if TYPE_CHECKING:
     from captioning_utils.captioner import Captioner
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
 
 
 DRAWN = Path("data/drawn")
-LARGEST_PICKLE = 5 * 10**8  # bytes of features that are held in memory as a whole, for a moment twice
 
 
 def open_dataset(data_path: AnyPath) -> CaptionDataset:
@@ -40,53 +37,13 @@ def open_dataset(data_path: AnyPath) -> CaptionDataset:
     return load_dataset(data_path)
 
 
-def default_features_path(dataset: CaptionDataset, encoder: NamedEncoder) -> Path:
-    """Where the features of a dataset are kept: one pickle, or a folder of shards where that would fill the memory.
-
-    The name holds a hash of the folder that holds the photos, so that two datasets of the same name stay apart, and
-    one dataset is the same by whichever path or caption file it was opened.
-
-    Args:
-        dataset: `CaptionDataset`.
-        encoder: object with the `name`, `layer`, `output_shape` and `fingerprint` of an `ImageEncoder`.
-
-    Returns:
-        `Path`, in data/features.
-    """
-    folder = os.path.commonpath({path.parent.absolute() for path in dataset.image_paths.values()})
-    place = hashlib.sha256(os.fsencode(os.path.realpath(folder))).hexdigest()[:8]
-    num_bytes = 2 * len(dataset.image_paths) * math.prod(encoder.output_shape)  # float16
-    suffix = ".pkl" if num_bytes < LARGEST_PICKLE else ""
-    words = encoder.fingerprint.split()
-    tuned = f"-{words[-2][-8:]}" if words[-1] == "tuned" else ""  # each fine-tuned encoder has features of its own
-    return Path("data/features") / f"{dataset.name}-{place}-{encoder.name}-{encoder.layer}-{words[2]}{tuned}{suffix}"
+def default_features_path(dataset: CaptionDataset, encoder: FeatureEncoder) -> Path:
+    """As `bulk.features_path`, for an `ImageEncoder` or what stands for one."""
+    return features_path(dataset, EncoderId.parse(encoder.fingerprint), encoder.output_shape)
 
 
 def find_captioner_features(
     captioner: Captioner, dataset: CaptionDataset, image_ids: Collection[str], options: argparse.Namespace
 ) -> FeatureCache:
-    """The features that a captioner reads; the encoder is built only where some are not cached yet.
-
-    Args:
-        captioner: `Captioner`.
-        dataset: `CaptionDataset`.
-        image_ids: iterable of the image ids that are needed.
-        options: what `add_data_options` parsed.
-
-    Returns:
-        `FeatureCache`.
-    """
-    from captioning_utils.features import extract_features, load_features
-
-    name, layer = captioner.encoder.split()[:2]
-    own = SimpleNamespace(
-        name=name, layer=layer, fingerprint=captioner.encoder, output_shape=captioner.decoder.config.feature_shape
-    )
-    path = Path(options.features or default_features_path(dataset, own))
-    if path.is_file() or (path / "index.json").is_file():
-        features = load_features(path)
-        captioner.check_features(features)
-        if all(image_id in features for image_id in image_ids):
-            return features
-    photos = {image_id: dataset.image_paths[image_id] for image_id in image_ids}
-    return extract_features(photos, captioner.image_encoder(options.weights), path)
+    """As `bulk.captioner_features`, with what `add_data_options` parsed."""
+    return captioner_features(captioner, dataset, image_ids, options.features, options.weights)

@@ -44,9 +44,9 @@ class MirroredTrunk:
     """
 
     def __init__(self, trunk: ImageEncoder) -> None:
-        self.name, self.layer = trunk.name, f"{trunk.layer}-mirrored"
         self.image_size, self.output_shape = trunk.image_size, trunk.output_shape
-        self.fingerprint = f"{trunk.fingerprint} mirrored"
+        self.encoder_id = dataclasses.replace(trunk.encoder_id, mirrored=True)
+        self.fingerprint = str(self.encoder_id)
         self._trunk = trunk
 
     def encode(self, images: NDArray[np.uint8]) -> NDArray[np.float16]:

@@ -1,0 +1,68 @@
+import dataclasses
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from captioning_utils import InputError
+from captioning_utils.bulk import captioner_features, features_path
+from captioning_utils.captioner import Captioner
+from captioning_utils.datasets import CaptionDataset
+from captioning_utils.encoders import EncoderId
+
+ENCODER = EncoderId("vgg16", "avg", "float32", (8, 8), "caffe", "0123456789abcdef")
+
+
+class ToyCaptioner(Captioner):
+    """Has an encoder that gives the mean colour, and counts how often it is asked for."""
+
+    def __init__(self):
+        self.encoder, self.asked = str(ENCODER), 0
+        self.decoder = SimpleNamespace(config=SimpleNamespace(feature_shape=(3,)))
+
+    def image_encoder(self, weights_path=None):
+        self.asked += 1
+        encode = lambda images: images.mean(axis=(1, 2)).astype("float16")  # noqa: E731
+        return SimpleNamespace(fingerprint=self.encoder, output_shape=(3,), image_size=(8, 8), encode=encode)
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    paths = {f"{number}.png": tmp_path / "photos" / f"{number}.png" for number in range(4)}
+    (tmp_path / "photos").mkdir()
+    for number, path in enumerate(paths.values()):
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(path)
+    captions = {image_id: ["A caption ."] for image_id in paths}
+    return CaptionDataset("toy", paths, captions, {"train": list(paths), "val": [], "test": []})
+
+
+def test_each_kind_of_features_has_a_place_of_its_own(dataset):
+    changes = [{}, {"tuned": True}, {"tuned": True, "weights": "f" * 16}, {"mirrored": True}, {"dtype": "bfloat16"}]
+    paths = [features_path(dataset, dataclasses.replace(ENCODER, **change), (3,)) for change in changes]
+    endings = ["avg-float32", "avg-float32-89abcdef", "avg-float32-ffffffff", "avg-mirrored-float32", "avg-bfloat16"]
+    assert all(path.stem.endswith(f"-vgg16-{ending}") for path, ending in zip(paths, endings, strict=True))
+    assert len(set(paths)) == len(paths)
+
+
+def test_features_too_many_for_the_memory_become_a_folder(dataset):
+    assert features_path(dataset, ENCODER, (10**8,)).suffix == ""
+
+
+def test_the_encoder_is_asked_only_for_what_is_missing(dataset, tmp_path):
+    captioner, path = ToyCaptioner(), tmp_path / "features.pkl"
+    features = captioner_features(captioner, dataset, ["1.png", "2.png"], path)
+    assert (features.image_ids, captioner.asked) == (["1.png", "2.png"], 1)
+    features = captioner_features(captioner, dataset, ["2.png"], path)
+    np.testing.assert_array_equal(features.get(["2.png"]), [[2, 0, 0]])
+    assert captioner.asked == 1
+    assert len(captioner_features(captioner, dataset, dataset.image_paths, path)) == 4
+    assert captioner.asked == 2
+
+
+def test_features_of_another_encoder_are_refused(dataset, tmp_path):
+    captioner, path = ToyCaptioner(), tmp_path / "features.pkl"
+    captioner_features(captioner, dataset, ["1.png"], path)
+    captioner.encoder = str(dataclasses.replace(ENCODER, dtype="bfloat16"))
+    with pytest.raises(InputError, match="the captioner was trained on 'vgg16 avg bfloat16"):
+        captioner_features(captioner, dataset, ["1.png"], path)
