@@ -60,6 +60,7 @@ def config_of(captioner: Captioner, config: TrainingConfig) -> TrainingConfig:
         InputError: where `config.decoder_settings` asks for other sizes than the captioner's.
 
     Example:
+        >>> from captioning_utils.captioner import load_captioner
         >>> from captioning_utils.settings import TrainingConfig
         >>> config_of(load_captioner("flickr8k_merge"), TrainingConfig()).decoder_settings["hidden_dim"]
         512
@@ -94,6 +95,7 @@ def grow_captioner(captioner: Captioner, vocabulary: Vocabulary, share: float = 
         InputError: where the vocabulary does not begin with the captioner's words.
 
     Example:
+        >>> from captioning_utils.captioner import load_captioner
         >>> old = load_captioner("flickr8k_merge")
         >>> new = grow_captioner(old, grow_vocabulary(old.vocabulary, ["a hexagon"], min_count=1))
         >>> len(new.vocabulary) - len(old.vocabulary), new.vocabulary.words[-1]

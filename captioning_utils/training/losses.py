@@ -86,6 +86,7 @@ class WeightedCrossEntropy(keras.losses.Loss):
     that of cross-entropy. So both are one batch and one loss.
 
     Example:
+        >>> import numpy as np
         >>> loss = WeightedCrossEntropy()
         >>> logits, weights = np.zeros((1, 2, 4), "float32"), np.array([[1.0, -1.0]], "float32")
         >>> float(loss(np.array([[3, 1]]), logits, sample_weight=weights))
