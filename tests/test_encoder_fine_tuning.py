@@ -154,3 +154,12 @@ def test_slow_variables_take_smaller_steps():
     optimizer.apply([keras.ops.ones(2), keras.ops.ones(2)], [quick, slow])
     np.testing.assert_allclose(slow.numpy(), 0.25 * quick.numpy())
     np.testing.assert_allclose(quick.numpy(), -0.1, rtol=1e-5)
+
+
+def test_slow_variables_take_smaller_steps_in_a_compiled_step():
+    slow, quick = (keras.layers.Dense(1, use_bias=False, kernel_initializer="ones") for _ in range(2))
+    model = keras.Sequential([keras.Input((1,)), slow, quick])  # both have the same gradient
+    model.compile(TwoRateAdam(0.1, slow=slow.trainable_variables, ratio=0.25), "mse")
+    model.fit(np.ones((1, 1)), np.zeros((1, 1)), verbose=0)
+    np.testing.assert_allclose(slow.kernel.numpy(), 0.975, rtol=1e-5)
+    np.testing.assert_allclose(quick.kernel.numpy(), 0.9, rtol=1e-5)

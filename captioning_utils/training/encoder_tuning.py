@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -135,18 +135,16 @@ class TwoRateAdam(keras.optimizers.Adam):
         self, learning_rate: Any, slow: Sequence[keras.Variable] = (), ratio: float = 1.0, **kwargs: Any
     ) -> None:
         super().__init__(learning_rate, **kwargs)
-        self.slow = frozenset(map(id, slow))  # a list of variables would become part of the optimizer's own
+        # A function, because a list of variables would become part of the optimizer's own. TensorFlow's updates get a
+        # Keras variable's value, JAX's the variable.
+        self.is_slow: Callable[[Any], bool] = lambda variable: any(
+            variable is each or variable is each.value for each in slow
+        )
         self.ratio = ratio
 
-    def build(self, variables: Sequence[keras.Variable]) -> None:
-        """Keras's hook: note where the slow variables stand."""
-        super().build(variables)
-        self.slow_places = frozenset(place for place, variable in enumerate(variables) if id(variable) in self.slow)
-
-    def update_step(self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor) -> None:
+    def update_step(self, gradient: Tensor, variable: Any, learning_rate: Tensor) -> None:
         """Keras's hook: one variable's update."""
-        is_slow = self._get_variable_index(variable) in self.slow_places
-        super().update_step(gradient, variable, learning_rate * self.ratio if is_slow else learning_rate)
+        super().update_step(gradient, variable, learning_rate * self.ratio if self.is_slow(variable) else learning_rate)
 
 
 def fine_tune_encoder(
