@@ -37,7 +37,7 @@ def run(tmp_path_factory, vgg16_weights):
     start = make_captioner(dataset, encoder)
     config = TrainingConfig(epochs=1, batch_size=8, min_count=1)
     path = folder / "model.h5"
-    captioner = fine_tune_encoder(start, dataset, encoder, features, mirrored, path, config, verbose=0)
+    captioner = fine_tune_encoder(start, encoder, dataset, (features, mirrored), path, config, verbose=0)
     return start, captioner, path, before, collect_variables(encoder.backbone.weights), dataset
 
 
@@ -73,7 +73,7 @@ def test_the_file_carries_the_encoder(run):
 def test_weight_decay_is_refused(run):
     start, _, _, _, _, dataset = run
     with pytest.raises(InputError, match="weight_decay would shrink the encoder"):
-        fine_tune_encoder(start, dataset, build_encoder("vgg16"), {}, {}, "new.h5", TrainingConfig(weight_decay=0.1))
+        fine_tune_encoder(start, build_encoder("vgg16"), dataset, ({}, {}), "new.h5", TrainingConfig(weight_decay=0.1))
 
 
 def test_features_of_the_pretrained_encoder_are_refused(run):

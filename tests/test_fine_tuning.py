@@ -13,7 +13,7 @@ from captioning_utils.datasets import CaptionDataset
 from captioning_utils.decoders import build_decoder, decoder_name
 from captioning_utils.settings import GenerationConfig, TrainingConfig
 from captioning_utils.text import TextCleaning, build_vocabulary
-from captioning_utils.training import grow_captioner, grow_vocabulary, train_captioner
+from captioning_utils.training import fine_tune_captioner, grow_captioner, grow_vocabulary
 
 ENCODER = "vgg16 grid float32 224x224 bilinear caffe weights:0123456789abcdef"
 SHAPE = (3, 8)
@@ -142,7 +142,7 @@ def dataset(tmp_path_factory):
 def fine_tune(dataset, path, start_from, features=None, **settings):
     small = {"epochs": 15, "batch_size": 4, "min_count": 1, "max_words": 8, "label_smoothing": 0.0, "patience": 15}
     config = TrainingConfig(**(small | {"learning_rate": 2e-2} | settings))
-    return train_captioner(dataset, features or GridFeatures(), path, config, verbose=0, start_from=start_from)
+    return fine_tune_captioner(start_from, dataset, features or GridFeatures(), path, config, verbose=0)
 
 
 @pytest.fixture(params=SIZES, scope="module")

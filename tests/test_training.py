@@ -4,7 +4,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from balls import COLOURS, ColourFeatures, make_balls, small, train, weights_of
+from balls import COLOURS, ColourFeatures, fine_tune, make_balls, small, train, weights_of
 from keras import ops
 
 from captioning_utils import InputError
@@ -100,9 +100,9 @@ def test_a_run_says_what_the_start_is_worth_and_a_resumed_one_does_not(dataset, 
 
 def test_a_run_that_makes_a_captioner_worse_says_so(dataset, tmp_path, capsys):
     good = train(dataset, tmp_path / "good.h5", epochs=5)
-    train(dataset, tmp_path / "better.h5", epochs=1, verbose=1, start_from=good, learning_rate=1e-3)
+    fine_tune(good, dataset, tmp_path / "better.h5", epochs=1, verbose=1, learning_rate=1e-3)
     assert "no epoch was better" not in capsys.readouterr().err
-    train(dataset, tmp_path / "worse.h5", epochs=1, verbose=1, start_from=good, learning_rate=1.0)
+    fine_tune(good, dataset, tmp_path / "worse.h5", epochs=1, verbose=1, learning_rate=1.0)
     assert "no epoch was better than the start" in capsys.readouterr().err
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from captioning_utils.base.storage import collect_variables
 from captioning_utils.datasets import CaptionDataset
 from captioning_utils.settings import TrainingConfig
-from captioning_utils.training import train_captioner
+from captioning_utils.training import fine_tune_captioner, train_captioner
 
 COLOURS = ("red", "green", "blue", "white")
 
@@ -42,9 +42,15 @@ def small(**settings):
     return TrainingConfig(**(defaults | settings))
 
 
-def train(dataset, path, verbose=0, start_from=None, **settings):
+def train(dataset, path, verbose=0, **settings):
     """Train on the made-up photos and write the captioner."""
-    return train_captioner(dataset, ColourFeatures(), path, small(**settings), verbose=verbose, start_from=start_from)
+    return train_captioner(dataset, ColourFeatures(), path, small(**settings), verbose=verbose)
+
+
+def fine_tune(captioner, dataset, path, verbose=0, **settings):
+    """Train a captioner further on the made-up photos and write what it becomes."""
+    config = small(decoder_settings={}, **settings)
+    return fine_tune_captioner(captioner, dataset, ColourFeatures(), path, config, verbose=verbose)
 
 
 def weights_of(captioner):

@@ -55,22 +55,21 @@ def _train_on_features(
     from captioning_utils.decoders import build_config
     from captioning_utils.encoders.encoder import build_encoder
     from captioning_utils.features import extract_features
+    from captioning_utils.training.fine_tuning import fine_tune_captioner
     from captioning_utils.training.train import train_captioner
 
     if start_from:
         features = find_captioner_features(start_from, dataset, dataset.image_paths, options)
-    else:
-        encoder = build_encoder(options.encoder, options.layer, options.dtype, options.weights)
-        try:
-            build_config(config.decoder, vocabulary_size=1, feature_shape=encoder.output_shape)
-        except InputError as error:
-            raise InputError(f"the {config.decoder} decoder cannot read --layer {options.layer}: {error}") from error
-        path = options.features or default_features_path(dataset, encoder)
-        features = extract_features(dataset.image_paths, encoder, path)
-    captioner = train_captioner(
-        dataset, features, options.model_path, config, log_dir=options.log_dir, start_from=start_from
-    )
-    return captioner, features
+        captioner = fine_tune_captioner(start_from, dataset, features, options.model_path, config, options.log_dir)
+        return captioner, features
+    encoder = build_encoder(options.encoder, options.layer, options.dtype, options.weights)
+    try:
+        build_config(config.decoder, vocabulary_size=1, feature_shape=encoder.output_shape)
+    except InputError as error:
+        raise InputError(f"the {config.decoder} decoder cannot read --layer {options.layer}: {error}") from error
+    path = options.features or default_features_path(dataset, encoder)
+    features = extract_features(dataset.image_paths, encoder, path)
+    return train_captioner(dataset, features, options.model_path, config, log_dir=options.log_dir), features
 
 
 def _train_with_encoder(
@@ -88,7 +87,7 @@ def _train_with_encoder(
         for each in (trunk, MirroredTrunk(trunk))
     )
     captioner = fine_tune_encoder(
-        start_from, dataset, encoder, features, mirrored, options.model_path, config, options.log_dir
+        start_from, encoder, dataset, (features, mirrored), options.model_path, config, options.log_dir
     )
     shown = {image_id: dataset.image_paths[image_id] for image_id in dataset.splits["val"][:SAMPLES]}
     own = captioner.image_encoder(options.weights)

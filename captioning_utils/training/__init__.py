@@ -2,6 +2,7 @@
 
 from captioning_utils.training.encoder_tuning import fine_tune_encoder as fine_tune_encoder
 from captioning_utils.training.ensembles import combine_captioners as combine_captioners
+from captioning_utils.training.fine_tuning import fine_tune_captioner as fine_tune_captioner
 from captioning_utils.training.growing import grow_captioner as grow_captioner
 from captioning_utils.training.growing import grow_vocabulary as grow_vocabulary
 from captioning_utils.training.losses import NatsPerToken as NatsPerToken

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
@@ -18,19 +18,16 @@ from numpy.typing import NDArray
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.types import AnyPath, FeatureSource, Tensor
 from captioning_utils.batches import Batch, CaptionBatches, Row
+from captioning_utils.captioner import Captioner
+from captioning_utils.datasets.dataset import CaptionDataset
 from captioning_utils.decoders.base import CaptionDecoder
+from captioning_utils.encoders.encoder import ImageEncoder
 from captioning_utils.encoders.last_block import collect_last_block, replace_last_block, split_encoder
+from captioning_utils.features import FeatureCache
 from captioning_utils.settings import TrainingConfig
 from captioning_utils.training.growing import config_of, describe_start, grow_captioner
-from captioning_utils.training.run_state import digest_data
-from captioning_utils.training.train import fit_decoder, prepare_captions, summarize_run
-
-if TYPE_CHECKING:
-    from captioning_utils.captioner import Captioner
-    from captioning_utils.datasets.dataset import CaptionDataset
-    from captioning_utils.encoders.encoder import ImageEncoder
-    from captioning_utils.features import FeatureCache
-
+from captioning_utils.training.run import Run, digest_data
+from captioning_utils.training.train import fit_decoder, make_batches, prepare_captions, summarize_run
 
 ENCODER_RATE = 0.1  # the encoder's learning rate, as a share of the decoder's
 SIDES = ("left", "right")  # captions with these words would be wrong for a mirrored photo
@@ -148,11 +145,10 @@ class TwoRateAdam(keras.optimizers.Adam):
 
 
 def fine_tune_encoder(
-    start_from: Captioner,
-    dataset: CaptionDataset,
+    captioner: Captioner,
     encoder: ImageEncoder,
-    features: FeatureCache,
-    mirrored: FeatureCache,
+    dataset: CaptionDataset,
+    features: tuple[FeatureCache, FeatureCache],
     model_path: AnyPath,
     config: TrainingConfig = TrainingConfig(),
     log_dir: AnyPath | None = None,
@@ -164,12 +160,12 @@ def fine_tune_encoder(
     send noise back into the encoder (Vinyals et al. 2016, section 4.1.4).
 
     Args:
-        start_from: `Captioner`.
-        dataset: `CaptionDataset` with a train and a val split.
+        captioner: `Captioner`; it stays as it is.
         encoder: `ImageEncoder` of the captioner, of its own: its last block is overwritten.
-        features: `FeatureCache` of the trunk of `split_encoder(encoder)`, both splits.
-        mirrored: `FeatureCache` of its `MirroredTrunk`.
-        model_path: str or `Path`, where the captioner goes; checkpoints as in `train_captioner`.
+        dataset: `CaptionDataset` with a train and a val split.
+        features: pair of `FeatureCache`, both splits: of the trunk of `split_encoder(encoder)`, and of its
+            `MirroredTrunk`.
+        model_path: str or `Path`, where the new captioner goes; checkpoints as in `train_captioner`.
         config: `TrainingConfig`; its learning rate is the decoder's, the encoder's is `ENCODER_RATE` of it.
         log_dir: folder for TensorBoard's event files, or None.
         verbose: int, Keras's progress display.
@@ -183,32 +179,29 @@ def fine_tune_encoder(
     References:
         Vinyals et al. 2016, Show and Tell: Lessons learned from the 2015 MSCOCO challenge (arXiv:1609.06647).
     """
-    keras.utils.set_random_seed(config.seed)
-    start_from.check_features(encoder)
+    captioner.check_features(encoder)
     if config.weight_decay:
         raise InputError("weight_decay would shrink the encoder as fast as the decoder; leave it out here")
-    config = config_of(start_from, config)
-    vocabulary, rows = prepare_captions(dataset, features, config, start_from.cleaning, start_from)
-    captioner = grow_captioner(start_from, vocabulary, share=1.0)
+    config = config_of(captioner, config)
+    keras.utils.set_random_seed(config.seed)
+    plain, mirrored = features
+    vocabulary, rows = prepare_captions(dataset, plain, config, captioner.cleaning, captioner.vocabulary)
+    grown = grow_captioner(captioner, vocabulary, share=1.0)
     _, head = split_encoder(encoder)
     sides = [number for number, word in enumerate(vocabulary.words) if word in SIDES]
-    settings: dict[str, Any] = {"batch_size": config.batch_size, "seed": config.seed}
-    run = fit_decoder(
-        TunedDecoder(head, captioner.decoder),
-        FlippedBatches(features, mirrored, rows["train"], sides, shuffle=True, **settings),
-        CaptionBatches(features, rows["val"], **settings),
-        config,
-        model_path,
-        digest_data(features.fingerprint, vocabulary.words, rows, start_from.fingerprint),
-        log_dir,
-        verbose,
-        optimizer_class=functools.partial(TwoRateAdam, slow=head.trainable_variables, ratio=ENCODER_RATE),
+    batches = make_batches(plain, rows, config)
+    batches["train"] = FlippedBatches(
+        plain, mirrored, rows["train"], sides, batch_size=config.batch_size, shuffle=True, seed=config.seed
     )
-    summary = summarize_run(dataset, rows, config, run)
-    summary |= {"started_from": describe_start(start_from, vocabulary), "encoder_rate": ENCODER_RATE}
-    captioner = attach_encoder(captioner, encoder, summary)
-    captioner.save(model_path)
-    return captioner
+    data = digest_data(plain.fingerprint, vocabulary.words, rows, captioner.fingerprint)
+    run = Run(f"{model_path}.checkpoint", config, data)
+    adam = functools.partial(TwoRateAdam, slow=head.trainable_variables, ratio=ENCODER_RATE)
+    fit_decoder(TunedDecoder(head, grown.decoder), batches, run, log_dir, verbose, adam)
+    summary = summarize_run(dataset, rows, run)
+    summary |= {"started_from": describe_start(captioner, vocabulary), "encoder_rate": ENCODER_RATE}
+    tuned = attach_encoder(grown, encoder, summary)
+    tuned.save(model_path)
+    return tuned
 
 
 def attach_encoder(captioner: Captioner, encoder: ImageEncoder, summary: dict[str, Any]) -> Captioner:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.storage import assign_variables, collect_variables
+from captioning_utils.captioner import Captioner
 from captioning_utils.decoders import build_decoder, decoder_name
 from captioning_utils.decoders.base import CaptionDecoder
-
-if TYPE_CHECKING:
-    from captioning_utils.captioner import Captioner
 
 
 def combine_captioners(captioners: Sequence[Captioner]) -> Captioner:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,8 @@ from captioning_utils.base.errors import InputError
 from captioning_utils.base.storage import assign_variables, collect_variables
 from captioning_utils.captioner import Captioner
 from captioning_utils.decoders import build_decoder, decoder_name
+from captioning_utils.settings import TrainingConfig
 from captioning_utils.text import MAX_WORDS_IN_VOCABULARY, Vocabulary, build_vocabulary
-
-if TYPE_CHECKING:
-    from captioning_utils.settings import TrainingConfig
-
 
 UNSEEN = 2.0**-25  # a share of the unknown token's probability that float32 cannot tell from 0
 

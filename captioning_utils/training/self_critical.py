@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
@@ -18,6 +18,9 @@ from tqdm import tqdm
 
 from captioning_utils.base.types import AnyPath
 from captioning_utils.bulk import caption_split
+from captioning_utils.captioner import Captioner
+from captioning_utils.datasets.dataset import CaptionDataset
+from captioning_utils.features import FeatureCache
 from captioning_utils.generation import BATCH_SIZE, CaptionGenerator
 from captioning_utils.metrics.cider import Cider
 from captioning_utils.metrics.scores import compute_scores
@@ -25,13 +28,7 @@ from captioning_utils.settings import GenerationConfig, SelfCriticalConfig
 from captioning_utils.text import Vocabulary, clean_caption, pad_captions
 from captioning_utils.training.growing import grow_captioner
 from captioning_utils.training.losses import WeightedCrossEntropy
-from captioning_utils.training.run_state import RunState, digest_data
-
-if TYPE_CHECKING:
-    from captioning_utils.captioner import Captioner
-    from captioning_utils.datasets.dataset import CaptionDataset
-    from captioning_utils.features import FeatureCache
-
+from captioning_utils.training.run import Run, digest_data
 
 PAD_ID, START_ID, END_ID = Vocabulary.pad_id, Vocabulary.start_id, Vocabulary.end_id
 
@@ -122,43 +119,39 @@ def train_self_critical(
         InputError: for features of another encoder, an empty split, or a checkpoint of other settings or data.
     """
     captioner.check_features(features)
-    start = captioner.fingerprint
     keras.utils.set_random_seed(config.seed)
-    captioner = grow_captioner(captioner, captioner.vocabulary)  # a copy, so that its dropout draws from this seed
-    practice = _Practice(captioner, dataset, features, config, verbose)
-    run = RunState(
-        f"{model_path}.checkpoint",
-        config,
-        digest_data(start, features.fingerprint, practice.captions),
-        monitor="val_loss",
-    )
-    captioner.decoder.compile(
-        optimizer=keras.optimizers.Adam(config.learning_rate, global_clipnorm=config.clip_norm),
-        loss=WeightedCrossEntropy(),
-    )
-    captioner.decoder.optimizer.build(captioner.decoder.trainable_variables)
-    run.attach(captioner.decoder)
+    learner = grow_captioner(captioner, captioner.vocabulary)  # a copy, so that its dropout draws from this seed
+    trainer = SelfCriticalTrainer(learner, dataset, features, config, verbose)
+    data = digest_data(captioner.fingerprint, features.fingerprint, trainer.captions)
+    run = Run(f"{model_path}.checkpoint", config, data, monitor="val_loss")
+    run.attach(learner.decoder)
     if not run.history:
-        run.history.append({"epoch": 0} | practice.examine())
-        run.best_loss = run.history[0]["val_loss"]
+        run.note_start(trainer.validate())
     while not run.finished():
-        run.on_epoch_begin(run.epoch)
-        logs = practice.run_epoch(run.epoch)
-        run.on_epoch_end(run.epoch, logs | practice.examine())
+        run.note(trainer.train_epoch(run.epoch) | trainer.validate())
         if verbose:
             print(" - ".join(f"{name}: {value:.4g}" for name, value in run.history[-1].items()))
     run.restore_best()
-    summary = captioner.training | {
-        "self_critical": dataclasses.asdict(config)
-        | {"started_from": start, "history": run.history, "best_epoch": run.best_epoch, "seconds": round(run.seconds)}
-    }
-    trained = dataclasses.replace(captioner, training=summary)
-    trained.save(model_path)
-    return trained
+    summary = {"started_from": captioner.fingerprint, "history": run.history, "best_epoch": run.best_epoch}
+    summary |= {"seconds": round(run.seconds)}
+    learner.training = captioner.training | {"self_critical": dataclasses.asdict(config) | summary}
+    learner.save(model_path)
+    return learner
 
 
-class _Practice:
-    """The epochs of self-critical training: draw, reward, learn, examine."""
+class SelfCriticalTrainer:
+    """Draws sentences for the train photos and makes those likelier that people would rather write.
+
+    Args:
+        captioner: `Captioner` that learns.
+        dataset: `CaptionDataset` with a train and a val split.
+        features: `FeatureCache` with the features of both splits.
+        config: `SelfCriticalConfig`.
+        verbose: int, 0 silent, 1 a progress bar an epoch.
+
+    Raises:
+        InputError: for an empty split.
+    """
 
     def __init__(
         self,
@@ -166,7 +159,7 @@ class _Practice:
         dataset: CaptionDataset,
         features: FeatureCache,
         config: SelfCriticalConfig,
-        verbose: int,
+        verbose: int = 1,
     ) -> None:
         self.captioner, self.features, self.config, self.verbose = captioner, features, config, verbose
         self.captions = {
@@ -179,23 +172,63 @@ class _Practice:
         }
         self.reward = CiderReward(self.captions["train"], captioner.vocabulary)
         self.generator = CaptionGenerator(captioner.decoder)
+        captioner.decoder.compile(
+            optimizer=keras.optimizers.Adam(config.learning_rate, global_clipnorm=config.clip_norm),
+            loss=WeightedCrossEntropy(),
+        )
 
     def _clean(self, captions: Sequence[str]) -> list[str]:
         """The captions that have a word; one without would teach to say nothing."""
         return [words for caption in captions if (words := clean_caption(caption, self.captioner.cleaning))]
 
-    def run_epoch(self, epoch: int) -> dict[str, float]:
+    def train_epoch(self, epoch: int) -> dict[str, float]:
         """Every train photo once, in an order and with drawings set by (seed, epoch); the mean reward in a dict."""
         rng = np.random.default_rng((self.config.seed, epoch))
         order = rng.permutation(list(self.captions["train"]))
         starts = range(0, len(order), BATCH_SIZE)
         rewards = [
-            self._learn(order[start : start + BATCH_SIZE].tolist(), rng)
+            self.train_step(order[start : start + BATCH_SIZE].tolist(), rng)
             for start in tqdm(starts, desc=f"epoch {epoch + 1}", disable=not self.verbose, unit="step")
         ]
         return {"reward": float(np.mean(rewards))}
 
-    def examine(self) -> dict[str, float]:
+    def train_step(self, image_ids: Sequence[str], rng: np.random.Generator) -> float:
+        """One step on some photos; the mean reward of what was drawn, float 0–10."""
+        features = self.features.get(image_ids).astype("float32")
+        drawn = self.sample(features, rng)  # (photos, samples, max_length)
+        rewards = np.array(
+            [[self.reward(i, ids) for ids in several] for i, several in zip(image_ids, drawn, strict=True)]
+        )
+        advantages = compute_advantages(rewards)
+        advantages /= advantages.std() + 1e-6  # so that `cross_entropy` weighs the same at every stage of the training
+        human = [self._encode(self.captions["train"][image_id], rng) for image_id in image_ids]
+        rows = [[START_ID, *ids[ids != PAD_ID]] for several in drawn for ids in several] + human
+        tokens = pad_captions(rows, max(map(len, rows)))
+        inputs, targets = tokens[:, :-1], tokens[:, 1:]
+        weights = [advantages.ravel(), np.full(len(human), self.config.cross_entropy, "float32")]
+        self.captioner.decoder.train_on_batch(
+            (np.concatenate([np.repeat(features, self.config.samples, axis=0), features]), inputs),
+            targets,
+            sample_weight=_spread(weights, targets),
+        )
+        return float(rewards.mean())
+
+    def sample(self, features: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.int32]:
+        """Sentences drawn for features `(photos, *feature_shape)`: token ids `(photos, samples, max_length)`."""
+        settings = GenerationConfig(
+            temperature=self.config.temperature,
+            num_captions=self.config.samples,
+            max_length=self.config.max_length,
+            block_repeats=0,
+            seed=int(rng.integers(2**32)),
+        )
+        return self.generator.generate(features, settings).token_ids
+
+    def _encode(self, captions: Sequence[str], rng: np.random.Generator) -> list[int]:
+        """One of a photo's human captions as token ids."""
+        return self.captioner.vocabulary.encode(captions[int(rng.integers(len(captions)))], self.config.max_length)
+
+    def validate(self) -> dict[str, float]:
         """Scores on the val split; too short sentences, measured as BLEU's brevity penalty does, get no credit."""
         references = self.captions["val"]
         found = caption_split(
@@ -212,41 +245,6 @@ class _Practice:
             "val_length_ratio": float(words / closest),
             "val_loss": -credit,
         }
-
-    def _learn(self, image_ids: list[str], rng: np.random.Generator) -> float:
-        """One step on some photos; the mean reward of what was drawn."""
-        features = self.features.get(image_ids).astype("float32")
-        drawn = self._draw(features, rng)  # (photos, samples, max_length)
-        rewards = np.array(
-            [[self.reward(i, ids) for ids in several] for i, several in zip(image_ids, drawn, strict=True)]
-        )
-        human = [self._encode(self.captions["train"][image_id], rng) for image_id in image_ids]
-        rows = [[START_ID, *ids[ids != PAD_ID]] for several in drawn for ids in several] + human
-        advantages = compute_advantages(rewards)
-        advantages /= advantages.std() + 1e-6  # so that `cross_entropy` weighs the same at every stage of the training
-        weights = [advantages.ravel(), np.full(len(human), self.config.cross_entropy, "float32")]
-        tokens = pad_captions(rows, max(map(len, rows)))
-        inputs, targets = tokens[:, :-1], tokens[:, 1:]
-        self.captioner.decoder.train_on_batch(
-            (np.concatenate([np.repeat(features, self.config.samples, axis=0), features]), inputs),
-            targets,
-            sample_weight=_spread(weights, targets),
-        )
-        return float(rewards.mean())
-
-    def _draw(self, features: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.int32]:
-        settings = GenerationConfig(
-            temperature=self.config.temperature,
-            num_captions=self.config.samples,
-            max_length=self.config.max_length,
-            block_repeats=0,
-            seed=int(rng.integers(2**32)),
-        )
-        return self.generator.generate(features, settings).token_ids
-
-    def _encode(self, captions: Sequence[str], rng: np.random.Generator) -> list[int]:
-        """One of a photo's human captions as token ids."""
-        return self.captioner.vocabulary.encode(captions[int(rng.integers(len(captions)))], self.config.max_length)
 
 
 def _spread(weights: Sequence[NDArray[np.float32]], targets: NDArray[np.int32]) -> NDArray[np.float32]:

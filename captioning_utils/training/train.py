@@ -6,25 +6,23 @@ import dataclasses
 import math
 import sys
 from collections.abc import Callable, Container, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 
 from captioning_utils.base.errors import InputError
-from captioning_utils.base.types import AnyPath
+from captioning_utils.base.types import AnyPath, FeatureSource
 from captioning_utils.batches import CaptionBatches, Row
 from captioning_utils.captioner import Captioner
+from captioning_utils.datasets.dataset import CaptionDataset
 from captioning_utils.decoders import build_decoder
 from captioning_utils.decoders.base import CaptionDecoder
+from captioning_utils.features import FeatureCache
 from captioning_utils.settings import GenerationConfig, TrainingConfig
 from captioning_utils.text import TextCleaning, Vocabulary, build_vocabulary, clean_caption
-from captioning_utils.training.growing import config_of, describe_start, grow_captioner, grow_vocabulary
+from captioning_utils.training.growing import grow_vocabulary
 from captioning_utils.training.losses import NatsPerToken, masked_cross_entropy
-from captioning_utils.training.run_state import RunState, digest_data
-
-if TYPE_CHECKING:
-    from captioning_utils.datasets.dataset import CaptionDataset
-    from captioning_utils.features import FeatureCache
+from captioning_utils.training.run import Run, RunCallback, digest_data
 
 
 def encode_captions(
@@ -66,7 +64,6 @@ def train_captioner(
     generation: GenerationConfig = GenerationConfig(),
     log_dir: AnyPath | None = None,
     verbose: int = 1,
-    start_from: Captioner | None = None,
 ) -> Captioner:
     """Train a captioner on a dataset's train split and write it to one file.
 
@@ -82,8 +79,6 @@ def train_captioner(
         generation: `GenerationConfig`, the captioner's default settings.
         log_dir: folder for TensorBoard's event files, or None.
         verbose: int, Keras's progress display: 0 silent, 1 a bar, 2 a line an epoch.
-        start_from: `Captioner` to go on from, or None. Its vocabulary grows by the dataset's words; decoder, sizes,
-            `cleaning` and `generation` are its own. Give a lower learning rate, such as `presets.FINE_TUNING_RATE`.
 
     Returns:
         `Captioner` with the weights of the best validation loss.
@@ -92,24 +87,13 @@ def train_captioner(
         InputError: for an empty split, a checkpoint of other settings or data, or a loss that is no number.
     """
     keras.utils.set_random_seed(config.seed)
-    if start_from:
-        start_from.check_features(features)
-        config, cleaning = config_of(start_from, config), start_from.cleaning
-    vocabulary, rows = prepare_captions(dataset, features, config, cleaning, start_from)
-    if start_from:
-        captioner = grow_captioner(start_from, vocabulary, share=1.0)
-    else:
-        sizes = {"vocabulary_size": len(vocabulary), "feature_shape": features.output_shape}
-        decoder = build_decoder(config.decoder, **sizes, **config.decoder_settings)
-        captioner = Captioner(decoder, vocabulary, cleaning, features.fingerprint, generation)
-    train_batches = CaptionBatches(features, rows["train"], config.batch_size, shuffle=True, seed=config.seed)
-    val_batches = CaptionBatches(features, rows["val"], config.batch_size)
-    start = [start_from.fingerprint] if start_from else []
-    data = digest_data(features.fingerprint, vocabulary.words, rows, *start)
-    run = fit_decoder(captioner.decoder, train_batches, val_batches, config, model_path, data, log_dir, verbose)
-    captioner.training = summarize_run(dataset, rows, config, run)
-    if start_from:
-        captioner.training["started_from"] = describe_start(start_from, vocabulary)
+    vocabulary, rows = prepare_captions(dataset, features, config, cleaning)
+    sizes = {"vocabulary_size": len(vocabulary), "feature_shape": features.output_shape}
+    decoder = build_decoder(config.decoder, **sizes, **config.decoder_settings)
+    captioner = Captioner(decoder, vocabulary, cleaning, features.fingerprint, generation)
+    run = Run(f"{model_path}.checkpoint", config, digest_data(features.fingerprint, vocabulary.words, rows))
+    fit_decoder(decoder, make_batches(features, rows, config), run, log_dir, verbose)
+    captioner.training = summarize_run(dataset, rows, run)
     captioner.save(model_path)
     return captioner
 
@@ -119,7 +103,7 @@ def prepare_captions(
     features: Container[str],
     config: TrainingConfig,
     cleaning: TextCleaning = TextCleaning(),
-    start_from: Captioner | None = None,
+    known: Vocabulary | None = None,
 ) -> tuple[Vocabulary, dict[str, list[Row]]]:
     """The vocabulary of the train split, and the captions of train and val split as training rows.
 
@@ -128,7 +112,7 @@ def prepare_captions(
         features: container of the image ids that have features.
         config: `TrainingConfig`, for `min_count` and `max_words`.
         cleaning: `TextCleaning`.
-        start_from: `Captioner` whose vocabulary grows, or None for one of the train split's words alone.
+        known: `Vocabulary` that grows by the train split's words, or None for one of these words alone.
 
     Returns:
         tuple of `Vocabulary` and dict of split to `encode_captions`'s list.
@@ -138,10 +122,7 @@ def prepare_captions(
     """
     train_captions = (c for image_id in dataset.require_split("train") for c in dataset.captions[image_id])
     words = (clean_caption(caption, cleaning) for caption in train_captions)
-    if start_from:
-        vocabulary = grow_vocabulary(start_from.vocabulary, words, config.min_count)
-    else:
-        vocabulary = build_vocabulary(words, config.min_count)
+    vocabulary = grow_vocabulary(known, words, config.min_count) if known else build_vocabulary(words, config.min_count)
     rows = {}
     for split in ("train", "val"):
         dataset.require_split(split)
@@ -151,15 +132,34 @@ def prepare_captions(
     return vocabulary, rows
 
 
+def make_batches(
+    features: FeatureSource, rows: Mapping[str, Sequence[Row]], config: TrainingConfig
+) -> dict[str, CaptionBatches]:
+    """The batches of `prepare_captions`'s rows: those of the train split are shuffled.
+
+    Args:
+        features: `FeatureCache` of both splits.
+        rows: dict with the rows of "train" and of "val".
+        config: `TrainingConfig`, for `batch_size` and `seed`.
+
+    Returns:
+        dict of "train" and "val" to `CaptionBatches`.
+    """
+    return {
+        "train": CaptionBatches(features, rows["train"], config.batch_size, shuffle=True, seed=config.seed),
+        "val": CaptionBatches(features, rows["val"], config.batch_size),
+    }
+
+
 def summarize_run(
-    dataset: CaptionDataset, rows: Mapping[str, Sequence[Row]], config: TrainingConfig, run: RunState
+    dataset: CaptionDataset, rows: Mapping[str, Sequence[Row]], run: Run[TrainingConfig]
 ) -> dict[str, Any]:
     """What the captioner's file says of its training."""
     return {
         "dataset": dataset.name,
         "photos": {split: len(image_ids) for split, image_ids in dataset.splits.items()},
         "captions": {split: len(split_rows) for split, split_rows in rows.items()},
-        "settings": dataclasses.asdict(config),
+        "settings": dataclasses.asdict(run.config),
         "history": run.history,
         "best_epoch": run.best_epoch,
         "val_nats_per_token": run.best_loss,
@@ -170,62 +170,45 @@ def summarize_run(
 
 def fit_decoder(
     decoder: CaptionDecoder,
-    train_batches: CaptionBatches,
-    val_batches: CaptionBatches,
-    config: TrainingConfig,
-    model_path: AnyPath,
-    data: str = "",
+    batches: Mapping[str, CaptionBatches],
+    run: Run[TrainingConfig],
     log_dir: AnyPath | None = None,
     verbose: int = 1,
     optimizer_class: Callable[..., keras.optimizers.Optimizer] = keras.optimizers.Adam,
-) -> RunState:
+) -> None:
     """Fit a decoder with Adam until the validation loss stops falling; afterwards it has the best weights.
 
     Args:
-        decoder: `CaptionDecoder`.
-        train_batches: `CaptionBatches`.
-        val_batches: `CaptionBatches`.
-        config: `TrainingConfig`.
-        model_path: str or `Path`; `<model_path>.checkpoint` and `<model_path>.csv` (losses) are written beside it.
-        data: str, names captions and features: a checkpoint of others is refused.
+        decoder: `keras.Model` of `captioning_utils.decoders`.
+        batches: dict of "train" and "val" to `CaptionBatches`, as from `make_batches`.
+        run: `Run`, new: it goes on from its checkpoint, and has history and best loss afterwards.
         log_dir: folder for TensorBoard's event files, or None.
         verbose: int, Keras's progress display.
         optimizer_class: `keras.optimizers.Adam` or a subclass.
 
-    Returns:
-        `RunState`: history, best epoch and loss, seconds.
-
     Raises:
         InputError: for a checkpoint of other settings or data, or when no epoch ended with a loss that is a number.
     """
+    config = run.config
     _check_length(decoder, config)
-    run = RunState(f"{model_path}.checkpoint", config, data)
-    schedule = build_schedule(config, len(train_batches))
-    optimizer = build_optimizer(config, schedule, optimizer_class)
     decoder.compile(
-        optimizer=optimizer,
+        optimizer=build_optimizer(config, build_schedule(config, len(batches["train"])), optimizer_class),
         loss=lambda targets, logits: masked_cross_entropy(targets, logits, config.label_smoothing),
         metrics=[NatsPerToken()],
     )
-    optimizer.build(decoder.trainable_variables)
     run.attach(decoder)
-    train_batches.start(run.epoch)
-    callbacks = [run]
-    if config.ema:
-        callbacks.append(keras.callbacks.SwapEMAWeights())  # validation sees the averages
-    if log_dir:
-        callbacks.append(keras.callbacks.TensorBoard(log_dir=str(log_dir)))
     start_loss = math.inf
     if verbose and not run.epoch:
-        start_loss = _compute_val_loss(decoder, val_batches)
+        start_loss = _compute_val_loss(decoder, batches["val"])
         print(f"before training: {start_loss:.3f} nats a token on the val split")
     if not run.finished():
+        batches["train"].start(run.epoch)
         decoder.fit(
-            train_batches,
-            validation_data=val_batches,
+            batches["train"],
+            validation_data=batches["val"],
             epochs=config.epochs,
             initial_epoch=run.epoch,
-            callbacks=callbacks,
+            callbacks=_build_callbacks(run, log_dir),
             shuffle=False,  # the batches shuffle themselves; Keras would draw from a random state of its own
             verbose=verbose,
         )
@@ -234,7 +217,16 @@ def fit_decoder(
     run.restore_best()
     if run.best_loss >= start_loss:
         print("no epoch was better than the start: keep what you had, or lower the learning rate", file=sys.stderr)
-    return run
+
+
+def _build_callbacks(run: Run[TrainingConfig], log_dir: AnyPath | None) -> list[keras.callbacks.Callback]:
+    """What `fit` does besides fitting."""
+    callbacks = [RunCallback(run)]
+    if run.config.ema:
+        callbacks.append(keras.callbacks.SwapEMAWeights())  # validation sees the averages
+    if log_dir:
+        callbacks.append(keras.callbacks.TensorBoard(log_dir=str(log_dir)))
+    return callbacks
 
 
 def _compute_val_loss(decoder: CaptionDecoder, val_batches: CaptionBatches) -> float:

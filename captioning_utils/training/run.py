@@ -1,0 +1,228 @@
+"""State of a training run. Resuming from its checkpoint gives the same weights as an uninterrupted run."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+import keras
+from numpy.typing import NDArray
+
+from captioning_utils.base.errors import InputError
+from captioning_utils.base.files import write_text
+from captioning_utils.base.storage import assign_variables, collect_variables, read_storage, write_storage
+from captioning_utils.base.tables import to_csv
+from captioning_utils.base.types import AnyPath
+from captioning_utils.decoders.base import CaptionDecoder
+
+CHECKPOINT_KIND = "training checkpoint"
+CHECKPOINT_VERSION = 1
+STATE = {"epoch": int, "history": list, "best_epoch": int, "best_loss": float, "seconds": float}  # kept in a checkpoint
+
+
+class RunSettings(Protocol):
+    """What a run needs of its configuration, a frozen dataclass such as `TrainingConfig`."""
+
+    MAY_CHANGE_ON_RESUME: ClassVar[Any]  # names of the fields that may differ when a run is resumed
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def epochs(self) -> int:
+        """The most epochs."""
+        ...
+
+    @property
+    def patience(self) -> int:
+        """Epochs without a better one before the run ends."""
+        ...
+
+    @property
+    def save_every(self) -> int:
+        """Epochs between two checkpoints."""
+        ...
+
+
+Settings = TypeVar("Settings", bound=RunSettings)
+
+
+def digest_data(*parts: Any) -> str:
+    """16 hexadecimal digits that change with any of the parts (JSON-serialisable values); str.
+
+    Example:
+        >>> digest_data("a", [1]) == digest_data("a", [2])
+        False
+    """
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+class Run(Generic[Settings]):
+    """A training run: its history, its best weights, when it ends, and a checkpoint from which it resumes exactly.
+
+    The checkpoint holds weights, the optimizer's moments, the dropout's random state, the best weights so far and the
+    history. The order of the batches needs no storage: it follows from the seed and the epoch.
+
+    Args:
+        path: str or `Path` of the checkpoint; the history is written beside it, as CSV.
+        config: the run's settings, such as `TrainingConfig`.
+        data: str that names captions and features: a checkpoint of others is refused.
+        monitor: str, the entry of an epoch's logs by which epochs are compared; the lowest is the best.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from captioning_utils.decoders import build_decoder
+        >>> from captioning_utils.settings import TrainingConfig
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "toy.checkpoint"
+        >>> run = Run(path, TrainingConfig(epochs=2, save_every=2), "toy", monitor="loss")
+        >>> decoder = build_decoder("merge", vocabulary_size=9, feature_shape=(8,))
+        >>> decoder.compile("adam")
+        >>> run.attach(decoder)
+        >>> while not run.finished():
+        ...     run.note({"loss": 3.5})  # after train_on_batch for all batches of epoch `run.epoch`
+        >>> run.restore_best()
+        >>> run.best_epoch, run.history
+        (1, [{'epoch': 1, 'loss': 3.5}, {'epoch': 2, 'loss': 3.5}])
+    """
+
+    def __init__(self, path: AnyPath, config: Settings, data: str, monitor: str = "val_nats_per_token") -> None:
+        self.path = Path(path)
+        self.config = config
+        self.data = data
+        self.monitor = monitor
+        self.epoch = 0  # epochs done
+        self.history: list[dict[str, Any]] = []  # one dict an epoch: epoch, loss, val_loss, …
+        self.best_epoch = 0
+        self.best_loss = math.inf
+        self.last_loss = 0.0
+        self.seconds = 0.0  # since the start, without the time between a stop and going on
+
+    def attach(self, decoder: CaptionDecoder) -> None:
+        """Connect to a compiled decoder, and continue from the checkpoint where there is one."""
+        self.decoder = decoder
+        decoder.optimizer.build(decoder.trainable_variables)
+        self.best = collect_variables(decoder.weights)
+        if self.path.exists():
+            self.load()
+        self._since = time.monotonic()
+
+    def note_start(self, logs: Mapping[str, float]) -> None:
+        """Note the scores before the first epoch: the weights of then stay the best until an epoch is better."""
+        self._add(logs)
+
+    def note(self, logs: Mapping[str, float]) -> None:
+        """Note the losses of one more epoch; keep its weights if they are the best, and write the checkpoint."""
+        self.epoch += 1
+        now = time.monotonic()
+        self.seconds, self._since = self.seconds + now - self._since, now
+        if not math.isfinite(logs[self.monitor]):  # nothing to keep: the checkpoint stays at the last good epoch
+            self.last_loss = float(logs[self.monitor])
+            print(f"warning: the loss became {self.last_loss} in epoch {self.epoch}; training stops", file=sys.stderr)
+            return
+        self._add(logs)
+        if self.epoch % self.config.save_every == 0 or self.finished():
+            self.save()
+
+    def _add(self, logs: Mapping[str, float]) -> None:
+        self.history.append({"epoch": self.epoch} | {name: float(value) for name, value in logs.items()})
+        self.last_loss = self.history[-1][self.monitor]
+        if self.last_loss < self.best_loss:
+            self.best_loss, self.best_epoch = self.last_loss, self.epoch
+            self.best = self._collect_validated()
+
+    def _collect_validated(self) -> dict[str, NDArray[Any]]:
+        """The weights that were validated: the decoder's own, or their moving averages."""
+        if not self.decoder.optimizer.use_ema:
+            return collect_variables(self.decoder.weights)
+        own = collect_variables(self.decoder.trainable_variables)
+        self.decoder.optimizer.finalize_variable_values(self.decoder.trainable_variables)
+        averaged = collect_variables(self.decoder.weights)
+        assign_variables(self.path, self.decoder.trainable_variables, own)
+        return averaged
+
+    def finished(self) -> bool:
+        """True when all epochs are done, the loss has stopped falling, or it is no number any more."""
+        waited = self.epoch - self.best_epoch
+        done = self.epoch >= self.config.epochs or waited >= self.config.patience
+        return done or not math.isfinite(self.last_loss)
+
+    def restore_best(self) -> None:
+        """Give the decoder the weights of its best epoch."""
+        assign_variables(self.path, self.decoder.weights, self.best)
+
+    def save(self) -> None:
+        """Write the checkpoint and the history."""
+        state = {name: getattr(self, name) for name in STATE} | {"settings": self._settings()}
+        arrays = {f"now/{name}": array for name, array in collect_variables(self._variables()).items()}
+        arrays |= {f"best/{name}": array for name, array in self.best.items()}
+        write_storage(self.path, CHECKPOINT_KIND, CHECKPOINT_VERSION, {"state": state}, arrays)
+        write_text(self.path.with_suffix(".csv"), to_csv(self.history))
+
+    def load(self) -> None:
+        """Take up the state of the checkpoint; `InputError` where it is of other settings or data, or damaged."""
+        documents, arrays = read_storage(self.path, CHECKPOINT_KIND, CHECKPOINT_VERSION)
+        state = documents.get("state")
+        if not isinstance(state, dict) or not isinstance(state.get("settings"), dict):
+            raise InputError(f"{self.path} lacks the settings of its run; delete it to start anew")
+        self._check_settings(state["settings"])
+        for name, kind in STATE.items():
+            if not isinstance(state.get(name), kind):
+                raise InputError(f"{self.path} is damaged: {name} is {state.get(name)!r:.80}; delete it to start anew")
+        assign_variables(self.path, self._variables(), _part(arrays, "now/"))
+        self.best = _part(arrays, "best/")
+        for name in STATE:
+            setattr(self, name, state[name])
+
+    def _check_settings(self, found: Mapping[str, Any]) -> None:
+        wanted = self._settings()
+        different = [name for name in wanted if found.get(name) != wanted[name]]
+        if different:
+            name = different[0]
+            made = f"{name}={found.get(name)!r:.200}, this run has {wanted[name]!r:.200}"
+            raise InputError(
+                f"{self.path} was made with {'other captions or features' if different == ['data'] else made}; give "
+                "the same to go on, or another model_path (or delete the checkpoint) to start anew"
+            )
+
+    def _settings(self) -> dict[str, Any]:
+        """What must agree between a checkpoint and the run that goes on from it."""
+        settings = dataclasses.asdict(self.config) | {"decoder_config": dataclasses.asdict(self.decoder.config)}
+        settings["data"] = self.data
+        return json.loads(
+            json.dumps(
+                {name: value for name, value in settings.items() if name not in self.config.MAY_CHANGE_ON_RESUME}
+            )
+        )
+
+    def _variables(self) -> list[Any]:
+        return self.decoder.variables + self.decoder.optimizer.variables
+
+
+def _part(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+class RunCallback(keras.callbacks.Callback):
+    """Notes each epoch of Keras's `fit` in a `Run`, and stops `fit` when the run is finished.
+
+    Keras's own callbacks would not do. `BackupAndRestore` stores weights, optimizer and the number of the epoch. After
+    a stop the dropout's random state is lost, `EarlyStopping` has forgotten its count and the best weights, and
+    `CSVLogger` keeps lines of epochs that are repeated.
+
+    Args:
+        run: `Run`, attached to the model.
+    """
+
+    def __init__(self, run: Run[Any]) -> None:
+        super().__init__()
+        self.run = run
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Keras's hook."""
+        self.run.note(logs)
+        self.model.stop_training = self.run.finished()
