@@ -31,7 +31,7 @@ FEATURES_AT_ONCE = 256  # 50 MB of a 14×14 grid with 512 channels
 LARGEST_PICKLE = 5 * 10**8  # bytes of features that are held in memory as a whole, for a moment twice
 
 
-def features_path(dataset: CaptionDataset, encoder_id: EncoderId, shape: Sequence[int]) -> Path:
+def features_path(dataset: CaptionDataset, fingerprint: str, shape: Sequence[int]) -> Path:
     """Where the features of a dataset are kept: one pickle, or a folder of shards where that would fill the memory.
 
     The name holds a hash of the folder that holds the photos, so that two datasets of the same name stay apart, and
@@ -39,12 +39,13 @@ def features_path(dataset: CaptionDataset, encoder_id: EncoderId, shape: Sequenc
 
     Args:
         dataset: `CaptionDataset`.
-        encoder_id: `EncoderId`; each fine-tuned encoder has features of its own.
-        shape: `(feature_dim,)` or `(num_regions, feature_dim)`.
+        fingerprint: str, the encoder's; each fine-tuned encoder has features of its own.
+        shape: its `output_shape`, `(feature_dim,)` or `(num_regions, feature_dim)`.
 
     Returns:
         `Path`, in data/features.
     """
+    encoder_id = EncoderId.parse(fingerprint)
     folder = os.path.commonpath({path.parent.absolute() for path in dataset.image_paths.values()})
     place = hashlib.sha256(os.fsencode(os.path.realpath(folder))).hexdigest()[:8]
     layer = f"{encoder_id.layer}{'-mirrored' if encoder_id.mirrored else ''}"
@@ -77,7 +78,7 @@ def captioner_features(
     Raises:
         InputError: where the cache is damaged or another encoder's, or the encoder's weights cannot be had.
     """
-    path = Path(path or features_path(dataset, captioner.encoder_id, captioner.decoder.config.feature_shape))
+    path = Path(path or features_path(dataset, captioner.encoder, captioner.decoder.config.feature_shape))
     if path.is_file() or (path / "index.json").is_file():
         features = load_features(path)
         captioner.check_features(features)

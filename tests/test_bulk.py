@@ -39,14 +39,14 @@ def dataset(tmp_path):
 
 def test_each_kind_of_features_has_a_place_of_its_own(dataset):
     changes = [{}, {"tuned": True}, {"tuned": True, "weights": "f" * 16}, {"mirrored": True}, {"dtype": "bfloat16"}]
-    paths = [features_path(dataset, dataclasses.replace(ENCODER, **change), (3,)) for change in changes]
+    paths = [features_path(dataset, str(dataclasses.replace(ENCODER, **change)), (3,)) for change in changes]
     endings = ["avg-float32", "avg-float32-89abcdef", "avg-float32-ffffffff", "avg-mirrored-float32", "avg-bfloat16"]
     assert all(path.stem.endswith(f"-vgg16-{ending}") for path, ending in zip(paths, endings, strict=True))
     assert len(set(paths)) == len(paths)
 
 
 def test_features_too_many_for_the_memory_become_a_folder(dataset):
-    assert features_path(dataset, ENCODER, (10**8,)).suffix == ""
+    assert features_path(dataset, str(ENCODER), (10**8,)).suffix == ""
 
 
 def test_the_encoder_is_asked_only_for_what_is_missing(dataset, tmp_path):

@@ -11,10 +11,11 @@ from PIL import Image
 from captioning_utils import bulk
 from captioning_utils.__main__ import main as package_main
 from captioning_utils.base.checks import options_of
+from captioning_utils.bulk import features_path
 from captioning_utils.captioner import ScoredCaption
 from captioning_utils.commands import evaluate as evaluate_command
 from captioning_utils.commands import generate as generate_command
-from captioning_utils.commands import shell, workspace
+from captioning_utils.commands import shell
 from captioning_utils.commands import train as train_command
 from captioning_utils.datasets import load_dataset
 from captioning_utils.features import extract_features
@@ -145,9 +146,9 @@ class ToyCaptioner:
     def generation_settings(self, settings):
         return GenerationConfig(**settings)
 
-    def caption_images(self, images, **settings):
+    def caption_features(self, features, **settings):
         self.seeds.append(settings.get("seed", 0))
-        return [[ScoredCaption("navy" if image[0, 0, 2] > 100 else "green", -1.0, -3.0)] for image in images]
+        return [[ScoredCaption("navy" if blue > 100 else "green", -1.0, -3.0)] for _, _, blue in features]
 
 
 @pytest.fixture
@@ -260,7 +261,7 @@ def test_train_needs_photos_to_validate_with(tiny_dataset, tmp_path, monkeypatch
     assert "the val split of tiny is empty (train 8, val 0, test 4); training needs" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("option", "value"), [("--decoder", "lstm"), ("--encoder", "vgg"), ("--dtype", "int8")])
+@pytest.mark.parametrize(("option", "value"), [("--encoder", "vgg"), ("--dtype", "int8")])
 def test_train_refuses_unknown_names_at_once(capsys, option, value):
     with pytest.raises(SystemExit) as stop:
         train_command.train_main([option, value])
@@ -271,10 +272,10 @@ def test_train_refuses_unknown_names_at_once(capsys, option, value):
 def test_features_belong_to_the_folder_of_the_photos(tiny_dataset, tmp_path):
     by_folder, by_file = load_dataset(tiny_dataset), load_dataset(tiny_dataset / "captions.csv")
     copy = load_dataset(shutil.copytree(tiny_dataset, tmp_path / "copy" / "tiny"))
-    path = workspace.default_features_path(by_folder, ToyEncoder())
-    assert path == workspace.default_features_path(by_file, ToyEncoder())
+    path = features_path(by_folder, ToyEncoder().fingerprint, (3,))
+    assert path == features_path(by_file, ToyEncoder().fingerprint, (3,))
     assert path.name.startswith("tiny-")
-    assert path != workspace.default_features_path(copy, ToyEncoder())
+    assert path != features_path(copy, ToyEncoder().fingerprint, (3,))
 
 
 def test_photos_of_another_dataset_in_the_same_cache_are_nobodys_fault(tiny_dataset, tmp_path, monkeypatch):

@@ -5,8 +5,8 @@ import pytest
 
 from captioning_utils import InputError
 from captioning_utils.base.storage import collect_variables
+from captioning_utils.bulk import features_path
 from captioning_utils.captioner import Captioner, load_captioner, predict_caption
-from captioning_utils.commands.workspace import default_features_path
 from captioning_utils.datasets import load_dataset
 from captioning_utils.decoders import build_decoder
 from captioning_utils.encoders import EncoderId, build_encoder
@@ -108,7 +108,8 @@ def spoil(group):
 
 def test_each_tuned_encoder_has_a_feature_cache_of_its_own(run):
     start, captioner, _, _, _, dataset = run
-    paths = {default_features_path(dataset, each.image_encoder()) for each in (start, captioner)}
+    shape = start.decoder.config.feature_shape
+    paths = {features_path(dataset, each.encoder, shape) for each in (start, captioner)}
     assert len(paths) == 2
 
 

@@ -15,7 +15,7 @@ def test_trains_further_and_leaves_the_start_as_it_was(dataset, tmp_path, monkey
     train(dataset, start, epochs=1)
     before = start.read_bytes()
     monkeypatch.setattr(self_critical_command, "open_dataset", lambda path: dataset)
-    monkeypatch.setattr(self_critical_command, "find_captioner_features", lambda *_: ColourFeatures())
+    monkeypatch.setattr("captioning_utils.bulk.captioner_features", lambda *_: ColourFeatures())
     arguments = ["--start_from", str(start), "--model_path", str(model_path), "--epochs", "1", "--samples", "2"]
     assert self_critical_command.self_critical_main(arguments) == 0
     assert "CIDEr-D" in capsys.readouterr().out

@@ -11,9 +11,8 @@ from captioning_utils.base.backend import load_backend
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.files import check_writable, write_json
 from captioning_utils.base.types import AnyPath
-from captioning_utils.commands.options import add_data_options, add_generation_options, chosen_settings
+from captioning_utils.commands.options import add_data_options, add_generation_options, chosen_settings, open_dataset
 from captioning_utils.commands.shell import OK, PARTLY, build_parser
-from captioning_utils.commands.workspace import find_captioner_features, open_dataset
 from captioning_utils.datasets.dataset import CaptionDataset
 from captioning_utils.datasets.splits import SPLITS
 from captioning_utils.metrics.java_metrics import keep_meteor
@@ -125,7 +124,7 @@ def _read_candidates(options: argparse.Namespace) -> tuple[list[CandidateSet], E
 def _caption_split(options: argparse.Namespace) -> tuple[list[CandidateSet], EvaluationData]:
     """Captions of each captioner for a split, and what they are judged by."""
     load_backend()
-    from captioning_utils.bulk import caption_split
+    from captioning_utils.bulk import caption_split, captioner_features
     from captioning_utils.captioner import DEFAULT_CAPTIONER, load_captioner
     from captioning_utils.evaluation.evaluate import build_evaluation_data
     from captioning_utils.evaluation.provenance import describe_captioner
@@ -141,7 +140,7 @@ def _caption_split(options: argparse.Namespace) -> tuple[list[CandidateSet], Eva
     candidate_sets, first_features = [], None
     for name, captioner in zip(_name_each(paths), [load_captioner(path) for path in paths], strict=True):
         captioner.generation_settings(settings)  # refused before the work, not after it
-        features = find_captioner_features(captioner, dataset, wanted, options)
+        features = captioner_features(captioner, dataset, wanted, options.features, options.weights)
         first_features = first_features or features
         captions = caption_split(captioner, features, image_ids, settings, options.allow_missing)
         known_words = captioner.vocabulary.ordinary_words

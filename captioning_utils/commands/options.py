@@ -4,14 +4,35 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from captioning_utils.base.checks import Settings, options_of
-from captioning_utils.commands.workspace import DRAWN
+from captioning_utils.base.types import AnyPath
 from captioning_utils.encoders.encoder import DEFAULT_ENCODER, DEFAULT_LAYER, DTYPES, ENCODERS
 
-_Settings = TypeVar("_Settings", bound=Settings)
+if TYPE_CHECKING:
+    from captioning_utils.datasets.dataset import CaptionDataset
+
+DRAWN = Path("data/drawn")
 ENCODER_OPTIONS = {"encoder": DEFAULT_ENCODER, "layer": DEFAULT_LAYER, "dtype": DTYPES[0]}  # and their defaults
+
+
+def open_dataset(data_path: AnyPath) -> CaptionDataset:
+    """The dataset at a path; the drawn one is drawn first when it is asked for and not there.
+
+    Args:
+        data_path: str or `Path`.
+
+    Returns:
+        `CaptionDataset`.
+    """
+    from captioning_utils.datasets.dataset import load_dataset
+    from captioning_utils.scenes.dataset import draw_dataset
+
+    if Path(data_path) == DRAWN:
+        draw_dataset(DRAWN)
+    return load_dataset(data_path)
 
 
 def add_settings(parser: argparse._ActionsContainer, config: type[Settings], show_defaults: bool = True) -> None:

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 from captioning_utils.base.backend import load_backend
 from captioning_utils.base.files import printable
 from captioning_utils.base.types import AnyPath
-from captioning_utils.commands.options import add_weights_option
+from captioning_utils.commands.options import DRAWN, add_weights_option, open_dataset
 from captioning_utils.commands.shell import OK, PARTLY, build_parser, when_stopped
-from captioning_utils.commands.workspace import DRAWN, open_dataset
 from captioning_utils.images import find_images
 
 if TYPE_CHECKING:

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 
 from captioning_utils.base.backend import load_backend
 from captioning_utils.base.files import check_writable
-from captioning_utils.commands.options import add_data_options, add_settings, chosen_settings
+from captioning_utils.commands.options import add_data_options, add_settings, chosen_settings, open_dataset
 from captioning_utils.commands.shell import OK, build_parser, when_stopped
 from captioning_utils.commands.train import show_samples
-from captioning_utils.commands.workspace import find_captioner_features, open_dataset
 from captioning_utils.settings import SelfCriticalConfig
 
 
@@ -17,6 +16,7 @@ def self_critical_main(arguments: Sequence[str] | None = None) -> int:
     """`self_critical`: a trained captioner, trained further on CIDEr-D. Returns the exit code."""
     options = build_self_critical_parser().parse_args(arguments)
     load_backend()
+    from captioning_utils.bulk import captioner_features
     from captioning_utils.captioner import load_captioner
     from captioning_utils.training.self_critical import train_self_critical
 
@@ -25,7 +25,7 @@ def self_critical_main(arguments: Sequence[str] | None = None) -> int:
     captioner = load_captioner(options.start_from)
     dataset = open_dataset(options.data_path)
     print(dataset.summary())
-    features = find_captioner_features(captioner, dataset, dataset.image_paths, options)
+    features = captioner_features(captioner, dataset, dataset.image_paths, options.features, options.weights)
     trained = train_self_critical(captioner, dataset, features, options.model_path, config)
     history = trained.training["self_critical"]["history"]
     best = trained.training["self_critical"]["best_epoch"]

@@ -10,9 +10,14 @@ from typing import TYPE_CHECKING
 from captioning_utils.base.backend import load_backend
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.files import check_writable
-from captioning_utils.commands.options import ENCODER_OPTIONS, add_data_options, add_settings, chosen_settings
+from captioning_utils.commands.options import (
+    ENCODER_OPTIONS,
+    add_data_options,
+    add_settings,
+    chosen_settings,
+    open_dataset,
+)
 from captioning_utils.commands.shell import OK, PARTLY, build_parser, when_stopped
-from captioning_utils.commands.workspace import default_features_path, find_captioner_features, open_dataset
 from captioning_utils.settings import FINE_TUNING_RATE, PRESETS, TrainingConfig
 
 if TYPE_CHECKING:
@@ -52,6 +57,7 @@ def _train_on_features(
     start_from: Captioner | None, dataset: CaptionDataset, config: TrainingConfig, options: argparse.Namespace
 ) -> tuple[Captioner, FeatureCache]:
     """The captioner, trained on cached features, and those features."""
+    from captioning_utils.bulk import captioner_features, features_path
     from captioning_utils.decoders import build_config
     from captioning_utils.encoders.encoder import build_encoder
     from captioning_utils.features import extract_features
@@ -59,7 +65,7 @@ def _train_on_features(
     from captioning_utils.training.train import train_captioner
 
     if start_from:
-        features = find_captioner_features(start_from, dataset, dataset.image_paths, options)
+        features = captioner_features(start_from, dataset, dataset.image_paths, options.features, options.weights)
         captioner = fine_tune_captioner(start_from, dataset, features, options.model_path, config, options.log_dir)
         return captioner, features
     encoder = build_encoder(options.encoder, options.layer, options.dtype, options.weights)
@@ -67,7 +73,7 @@ def _train_on_features(
         build_config(config.decoder, vocabulary_size=1, feature_shape=encoder.output_shape)
     except InputError as error:
         raise InputError(f"the {config.decoder} decoder cannot read --layer {options.layer}: {error}") from error
-    path = options.features or default_features_path(dataset, encoder)
+    path = options.features or features_path(dataset, encoder.fingerprint, encoder.output_shape)
     features = extract_features(dataset.image_paths, encoder, path)
     return train_captioner(dataset, features, options.model_path, config, log_dir=options.log_dir), features
 
@@ -76,6 +82,7 @@ def _train_with_encoder(
     start_from: Captioner, dataset: CaptionDataset, config: TrainingConfig, options: argparse.Namespace
 ) -> tuple[Captioner, FeatureCache]:
     """The captioner, trained together with its encoder's last block, and its own features of a few photos."""
+    from captioning_utils.bulk import features_path
     from captioning_utils.encoders.last_block import split_encoder
     from captioning_utils.features import extract_features
     from captioning_utils.training.encoder_tuning import MirroredTrunk, fine_tune_encoder
@@ -83,7 +90,7 @@ def _train_with_encoder(
     encoder = start_from.build_image_encoder(options.weights)  # one of its own, which training changes
     trunk, _ = split_encoder(encoder)
     features, mirrored = (
-        extract_features(dataset.image_paths, each, default_features_path(dataset, each))
+        extract_features(dataset.image_paths, each, features_path(dataset, each.fingerprint, each.output_shape))
         for each in (trunk, MirroredTrunk(trunk))
     )
     captioner = fine_tune_encoder(
@@ -91,7 +98,7 @@ def _train_with_encoder(
     )
     shown = {image_id: dataset.image_paths[image_id] for image_id in dataset.splits["val"][:SAMPLES]}
     own = captioner.image_encoder(options.weights)
-    own_features = extract_features(shown, own, default_features_path(dataset, own))
+    own_features = extract_features(shown, own, features_path(dataset, own.fingerprint, own.output_shape))
     own_features.skipped.update(features.skipped)
     return captioner, own_features
 
