@@ -1,5 +1,5 @@
 import pytest
-from balls import make_balls, train
+from toys import make_balls, train
 
 from captioning_utils import InputError
 from captioning_utils.captioner import load_captioner

@@ -3,8 +3,8 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
-from balls import ColourFeatures, make_balls, train, weights_of
 from keras import ops
+from toys import ColourFeatures, make_balls, train, weights_of
 
 from captioning_utils import InputError
 from captioning_utils.captioner import load_captioner

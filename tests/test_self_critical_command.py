@@ -1,5 +1,5 @@
 import pytest
-from balls import ColourFeatures, make_balls, train
+from toys import ColourFeatures, make_balls, train
 
 from captioning_utils.captioner import load_captioner
 from captioning_utils.commands import self_critical as self_critical_command

@@ -4,8 +4,8 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from balls import COLOURS, ColourFeatures, fine_tune, make_balls, small, train, weights_of
 from keras import ops
+from toys import COLOURS, ColourFeatures, fine_tune, make_balls, small, train, weights_of
 
 from captioning_utils import InputError
 from captioning_utils.captioner import load_captioner
