@@ -2,7 +2,6 @@
 
 import collections
 import itertools
-import math
 import pickle
 import shutil
 import sys
@@ -16,15 +15,13 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from captioning_utils.base.errors import InputError
+from captioning_utils.base.feature_files import FORMAT_VERSION, INDEX, read_folder, read_pickle, shard_name
 from captioning_utils.base.files import atomic_write, read_json, write_json
 from captioning_utils.base.types import AnyPath, FeatureEncoder
-from captioning_utils.base.wording import one_line
 from captioning_utils.images import ImageSource, load_image
 
-FORMAT_VERSION = 1
 IMAGES_PER_SHARD = 256  # what a killed run loses at most: some 15 seconds of VGG16 on two cores
 DECODING_THREADS = 2
-_INDEX = "index.json"
 
 
 class FeatureCache:
@@ -139,7 +136,7 @@ def extract_features(
         first, reason = next(iter(index["skipped"].items()))
         raise InputError(f"none of {len(image_paths)} photos can be read, first {first!r}: {reason}")
     if index["skipped"] != skipped_before:
-        write_json(folder / _INDEX, index)
+        write_json(folder / INDEX, index)
     _report_skipped(index["skipped"], image_paths)
     if is_pickle and folder.is_dir():
         _move_into_pickle(cache, folder, cache_path)
@@ -172,9 +169,9 @@ def load_features(cache_path: AnyPath) -> FeatureCache:
     """
     cache_path = Path(cache_path)
     if cache_path.is_dir():
-        return _load_folder(cache_path)
+        return FeatureCache(*read_folder(cache_path))
     if cache_path.is_file():
-        return _load_pickle(cache_path)
+        return FeatureCache(*read_pickle(cache_path))
     raise InputError(f"{cache_path} is not there; extract the features first")
 
 
@@ -196,7 +193,7 @@ def _check_arguments(
 
 
 def _load_of_encoder(path: Path, encoder: FeatureEncoder) -> FeatureCache | None:
-    if not (path / _INDEX).is_file() and not path.is_file():
+    if not (path / INDEX).is_file() and not path.is_file():
         return None
     cache = load_features(path)
     if cache.fingerprint != encoder.fingerprint:
@@ -208,8 +205,8 @@ def _load_of_encoder(path: Path, encoder: FeatureEncoder) -> FeatureCache | None
 
 
 def _start_index(folder: Path, encoder: FeatureEncoder, cache: FeatureCache | None) -> dict[str, Any]:
-    if (folder / _INDEX).is_file():
-        return read_json(folder / _INDEX)
+    if (folder / INDEX).is_file():
+        return read_json(folder / INDEX)
     return {
         "format_version": FORMAT_VERSION,
         "fingerprint": encoder.fingerprint,
@@ -278,17 +275,13 @@ def _decode(source: ImageSource, size: tuple[int, int]) -> NDArray[np.uint8] | s
 
 def _write_shard(folder: Path, index: dict[str, Any], image_ids: list[str], features: NDArray[np.float16]) -> None:
     """First the shard, then the index that names it: killed in between, the shard is written again."""
-    name = _shard_name(len(index["shards"]))
+    name = shard_name(len(index["shards"]))
     with atomic_write(folder / name) as temporary, open(temporary, "wb") as file:
         np.save(file, features)
     index["shards"].append({"file": name, "image_ids": image_ids})
     for image_id in image_ids:
         index["skipped"].pop(image_id, None)
-    write_json(folder / _INDEX, index)
-
-
-def _shard_name(number: int) -> str:
-    return f"shard-{number:05d}.npy"
+    write_json(folder / INDEX, index)
 
 
 def _report_skipped(skipped: Mapping[str, str], image_paths: Container[str]) -> None:
@@ -300,7 +293,7 @@ def _report_skipped(skipped: Mapping[str, str], image_paths: Container[str]) -> 
 
 
 def _move_into_pickle(cache: FeatureCache | None, folder: Path, path: Path) -> None:
-    partial = _load_folder(folder)
+    partial = FeatureCache(*read_folder(folder))
     old_ids = list(cache.image_ids) if cache else []
     new_ids = [image_id for image_id in partial.image_ids if not (cache and image_id in cache)]
     # One array for all, filled a shard at a time: what is put together at the end would be in memory twice.
@@ -321,133 +314,3 @@ def _move_into_pickle(cache: FeatureCache | None, folder: Path, path: Path) -> N
         pickle.dump(contents, file, protocol=4)
     del partial, source  # closes the memory maps, which Windows does not remove while they are open
     shutil.rmtree(folder)
-
-
-# ---- reading, from files that anyone may have made
-
-
-def _load_folder(folder: Path) -> FeatureCache:
-    index = _checked(read_json(_existing(folder / _INDEX)), folder)
-    shards = index.get("shards")
-    if not isinstance(shards, list) or not all(isinstance(shard, dict) for shard in shards):
-        raise _damaged(folder, "it has no list of shards")
-    arrays, image_ids = [], []
-    for number, shard in enumerate(shards):
-        if shard.get("file") != _shard_name(number):  # a name of its own could lead out of the folder
-            raise _damaged(folder, f"shard {number} is named {shard.get('file')!r:.80}")
-        names = _checked_ids(shard.get("image_ids"), folder)
-        arrays.append(_open_shard(folder / shard["file"], (len(names), *index["output_shape"])))
-        image_ids += names
-    return _build_cache(index, image_ids, arrays, folder)
-
-
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise InputError(f"{path} is not there, so its folder is no feature cache; extract the features first")
-    return path
-
-
-def _open_shard(path: Path, shape: tuple[int, ...]) -> NDArray[np.float16]:
-    try:
-        array = np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError) as error:
-        raise _damaged(path, one_line(error)) from error
-    if array.dtype != np.float16 or array.shape != shape:
-        raise _damaged(path, f"it is {array.dtype} {array.shape}, the index says float16 {shape}")
-    return array
-
-
-def _load_pickle(path: Path) -> FeatureCache:
-    try:
-        with open(path, "rb") as file:
-            contents = _PlainUnpickler(file).load()
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    except Exception as error:  # a damaged pickle ends in any kind of error, from EOFError to TypeError
-        raise _damaged(path, one_line(error)) from error
-    contents = _checked(contents, path)
-    image_ids = _checked_ids(contents.get("image_ids"), path)
-    features = getattr(contents.get("features"), "array", None)
-    shape = (len(image_ids), *contents["output_shape"])
-    if features is None or features.shape != shape:
-        raise _damaged(path, f"it has no float16 features of shape {shape}")
-    return _build_cache(contents, image_ids, [features], path)
-
-
-class _PickledDtype:
-    """Stands for a numpy dtype while reading; only float16 comes through."""
-
-    def __init__(self, name: str, *flags: Any) -> None:
-        if name != "f2":
-            raise InputError(f"its array is {name!r:.40}, not float16")
-
-    def __setstate__(self, state: Any) -> None:
-        if state[1] != "<":
-            raise InputError("its array is not little-endian")
-
-
-class _PickledArray:
-    """Stands for a numpy array while reading, so that no numpy code meets what a stranger put in the file."""
-
-    def __init__(self, *kind_and_empty_shape: Any) -> None:
-        self.array: NDArray[np.float16] | None = None
-
-    def __setstate__(self, state: Any) -> None:
-        _, shape, dtype, is_fortran, data = state
-        if not isinstance(dtype, _PickledDtype) or is_fortran or len(data) != 2 * math.prod(shape):
-            raise InputError("its array is not a plain float16 array")
-        self.array = np.frombuffer(data, "<f2").reshape(shape)
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """Reads plain Python values and float16 arrays; every other name in the file is refused, not looked up."""
-
-    NAMES = {  # noqa: RUF012
-        ("numpy", "ndarray"): None,
-        ("numpy", "dtype"): _PickledDtype,
-        ("numpy.core.multiarray", "_reconstruct"): _PickledArray,  # numpy 1
-        ("numpy._core.multiarray", "_reconstruct"): _PickledArray,  # numpy 2
-    }
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self.NAMES:
-            asked = f"{module}.{name}"
-            raise InputError(f"it asks to run {asked!r:.80}; this is no feature cache, do not open it elsewhere")
-        return self.NAMES[module, name]
-
-
-def _checked(contents: Any, path: Path) -> dict[str, Any]:
-    """Check what pickle and index have in common: dict with format_version, fingerprint, output_shape, skipped."""
-    if not isinstance(contents, dict) or "format_version" not in contents:
-        raise InputError(f"{path} is no feature cache; give a file or folder that extract_features made")
-    version = contents["format_version"]
-    if version != FORMAT_VERSION:
-        raise InputError(
-            f"{path} has format version {version!r:.20}, this package reads {FORMAT_VERSION}; extract again"
-        )
-    shape, skipped = contents.get("output_shape"), contents.get("skipped")
-    if not isinstance(contents.get("fingerprint"), str):
-        raise _damaged(path, "it has no fingerprint")
-    if not isinstance(shape, list | tuple) or not all(type(size) is int and size > 0 for size in shape):
-        raise _damaged(path, "its output_shape is not a list of positive numbers")
-    if not isinstance(skipped, dict) or not all(isinstance(text, str) for pair in skipped.items() for text in pair):
-        raise _damaged(path, "its list of skipped photos is not text")
-    return contents
-
-
-def _checked_ids(image_ids: Any, path: Path) -> list[str]:
-    if not isinstance(image_ids, list) or not all(isinstance(image_id, str) for image_id in image_ids):
-        raise _damaged(path, "its image_ids are not a list of text")
-    return image_ids
-
-
-def _build_cache(
-    contents: dict[str, Any], image_ids: list[str], arrays: list[NDArray[np.float16]], path: Path
-) -> FeatureCache:
-    if len(set(image_ids)) != len(image_ids):
-        raise _damaged(path, "an image_id comes twice")
-    return FeatureCache(contents["fingerprint"], contents["output_shape"], image_ids, contents["skipped"], arrays)
-
-
-def _damaged(path: Path, reason: str) -> InputError:
-    return InputError(f"{path} is damaged ({reason}); delete it and extract the features again")

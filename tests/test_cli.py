@@ -179,7 +179,7 @@ def test_what_was_done_is_kept_when_the_user_stops(five_photos, toy_captioner, t
             raise KeyboardInterrupt
         return load(image, size)
 
-    monkeypatch.setattr("captioning_utils.images.load_image", stop)
+    monkeypatch.setattr(bulk, "load_image", stop)
     assert run(generate_command.generate_main, "--image_path", five_photos) == 130
     captured = capsys.readouterr()
     assert [line.split(": ")[1] for line in captured.out.splitlines()] == ["navy", "green", "navy", "navy"]
@@ -389,7 +389,8 @@ def test_stopped_by_the_user(capsys):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has other pipes")
 def test_a_reader_that_has_seen_enough_is_no_error():
-    code = "from captioning_utils import cli; shell.run_command(lambda a: [print(n, flush=True) for n in range(10**6)])"
+    count = "lambda arguments: [print(number, flush=True) for number in range(10**6)]"
+    code = f"from captioning_utils.commands.shell import run_command; run_command({count})"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"0\n"
         process.stdout.close()

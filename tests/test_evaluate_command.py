@@ -198,9 +198,6 @@ def test_features_of_another_encoder_are_refused(run, workplace, tmp_path):
     assert code == shell.REFUSED
     assert "vgg16 grid14 float32" in errors
     assert ENCODER in errors
-    code, _, errors = run("--model_path", workplace / "good.h5", "--layer", "grid14")
-    assert code == shell.REFUSED
-    assert "not on vgg16 grid14 float32" in errors
 
 
 def test_drawn_scenes_are_checked_for_truth(run, workplace, tmp_path):

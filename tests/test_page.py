@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from captioning_utils import InputError
-from captioning_utils import captioner as captioner_module
 from captioning_utils.app import page
+from captioning_utils.captioner import shipped_captioners
 from captioning_utils.images import load_image
 
 NOISE = np.random.default_rng(0).integers(0, 256, (600, 1500, 3), dtype=np.uint8)
@@ -60,7 +60,7 @@ def test_what_is_no_photo_is_refused_in_a_sentence(upload, message):
 
 
 def test_a_captioner_from_bytes_is_that_of_the_file():
-    path = captioner_module.list_captioners()["flickr8k_merge"]
+    path = shipped_captioners()["flickr8k_merge"]
     captioner = page.open_captioner(path.read_bytes(), "mine.h5")
     assert page.describe_captioner(captioner).startswith("merge decoder, vgg16 ")
 
@@ -74,7 +74,7 @@ def test_a_captioner_from_bytes_is_that_of_the_file():
     ],
 )
 def test_a_fine_tuned_captioner_says_what_it_learnt_before(start, end):
-    captioner = page.open_captioner(captioner_module.list_captioners()["flickr8k_merge"].read_bytes(), "mine.h5")
+    captioner = page.open_captioner(shipped_captioners()["flickr8k_merge"].read_bytes(), "mine.h5")
     captioner.training = {"dataset": "pets", "started_from": start}
     assert page.describe_captioner(captioner).endswith(f" words, {end}")
 

@@ -36,13 +36,13 @@ def test_typed_options_count_more_than_the_preset():
     options = read("--preset", "flickr8k_attention", "--epochs", 2, "--layer", "block5_conv3")
     assert (options.epochs, options.layer, options.decoder) == (2, "block5_conv3", "attention")
     assert options.learning_rate == PRESETS["flickr8k_attention"].config().learning_rate
-    assert options.seed == TrainingConfig().seed
+    assert TrainingConfig(**options.settings).seed == TrainingConfig().seed
 
 
 def test_without_a_preset_the_defaults_stand():
     options = read()
-    assert (options.epochs, options.learning_rate) == (TrainingConfig().epochs, TrainingConfig().learning_rate)
-    assert not hasattr(options, "decoder_settings")
+    assert (options.encoder, options.layer, options.dtype) == ("vgg16", "grid", "float32")
+    assert TrainingConfig(**options.settings) == TrainingConfig()
 
 
 def test_a_captioner_to_start_from_decides_decoder_encoder_and_rate():

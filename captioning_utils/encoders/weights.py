@@ -124,8 +124,8 @@ def _vgg16_file(include_top: bool) -> KerasFile:
 def _explain(failures: list[str], file: KerasFile, base_url: str) -> str:
     return (
         f"the weights {Path(file.path).name} could not be had: {'; '.join(failures)}. Download "
-        f"{base_url}{file.path} on another machine and put it at {file.cached}, or give the file with --weights (in "
-        "Python: weights_path)"
+        f"{base_url}{file.path} on another machine and put it at {file.cached}, or give the file as the "
+        "encoder's weights"
     )
 
 

@@ -264,7 +264,7 @@ _EXPLANATION_OF_SCORES = (
 _EXPLANATION_OF_TEST = (
     "Interval: paired bootstrap over the photos. p: how often swapping the two captioners' captions at random gives "
     "a difference as large. Another training run of the same captioner differs too; to see by how much, train with "
-    "several seeds and give all files to --model_path."
+    "several seeds and evaluate all of them together."
 )
 _EXPLANATION_OF_DIVERSITY = (
     "Known words are the captioner's vocabulary; for people, the words of the train split. People are represented by "

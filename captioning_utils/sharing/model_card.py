@@ -162,8 +162,8 @@ def _scores(captioner: Captioner, results: Mapping[str, Any] | None) -> str:
     if not found:
         stated = ", ".join(str(_fingerprint(each)) for each in results.get("captioners", [results]))
         raise InputError(
-            f"the results are of captioner {stated:.80}, this one is {captioner.fingerprint}; give results of "
-            "evaluate.py --model_path with this captioner"
+            f"the results are of captioner {stated:.80}, this one is {captioner.fingerprint}; give results "
+            "of an evaluation of this captioner"
         )
     document = found[0]
     where = f"{document['dataset']}'s {document['split']} split, {document['num_images']:,} photos"

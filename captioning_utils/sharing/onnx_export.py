@@ -79,7 +79,7 @@ def check_export_is_possible(captioner: Captioner) -> None:
     if captioner.encoder_id.layer == "fc2":
         raise InputError(
             "this captioner reads VGG16's dense layer fc2, whose export takes more than 20 GB of memory; "
-            "train one on --layer grid"
+            "train one on the layer grid"
         )
 
 

@@ -1,0 +1,168 @@
+"""Reading files of features that anyone may have made: nothing in them is trusted, and no code in them runs."""
+
+import math
+import pickle
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from captioning_utils.base.errors import InputError
+from captioning_utils.base.files import read_json
+from captioning_utils.base.wording import one_line
+
+FORMAT_VERSION = 1
+INDEX = "index.json"  # of a folder of shards
+
+
+class FeatureFile(NamedTuple):
+    """What a pickle or a folder of shards holds, checked."""
+
+    fingerprint: str  # the encoder's
+    output_shape: tuple[int, ...]  # of one photo's features
+    image_ids: list[str]  # in the order of the arrays
+    skipped: dict[str, str]  # image_id -> why its photo could not be read
+    arrays: list[NDArray[np.float16]]  # one after the other the rows of `image_ids`
+
+
+def shard_name(number: int) -> str:
+    """The file name of a shard: a folder names no others."""
+    return f"shard-{number:05d}.npy"
+
+
+def read_folder(folder: Path) -> FeatureFile:
+    """Read a folder of shards; the arrays stay on disk, memory-mapped.
+
+    Raises:
+        InputError: where the folder is no feature cache, or damaged.
+    """
+    index = _checked(read_json(_existing(folder / INDEX)), folder)
+    shards = index.get("shards")
+    if not isinstance(shards, list) or not all(isinstance(shard, dict) for shard in shards):
+        raise _damaged(folder, "it has no list of shards")
+    arrays, image_ids = [], []
+    for number, shard in enumerate(shards):
+        if shard.get("file") != shard_name(number):  # a name of its own could lead out of the folder
+            raise _damaged(folder, f"shard {number} is named {shard.get('file')!r:.80}")
+        names = _checked_ids(shard.get("image_ids"), folder)
+        arrays.append(_open_shard(folder / shard["file"], (len(names), *index["output_shape"])))
+        image_ids += names
+    return _complete(index, image_ids, arrays, folder)
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise InputError(f"{path} is not there, so its folder is no feature cache; extract the features first")
+    return path
+
+
+def _open_shard(path: Path, shape: tuple[int, ...]) -> NDArray[np.float16]:
+    try:
+        array = np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError) as error:
+        raise _damaged(path, one_line(error)) from error
+    if array.dtype != np.float16 or array.shape != shape:
+        raise _damaged(path, f"it is {array.dtype} {array.shape}, the index says float16 {shape}")
+    return array
+
+
+def read_pickle(path: Path) -> FeatureFile:
+    """Read a pickle: plain values and one float16 array come through, and no code in it runs.
+
+    Raises:
+        InputError: where the file is no feature cache, or damaged.
+    """
+    try:
+        with open(path, "rb") as file:
+            contents = _PlainUnpickler(file).load()
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except Exception as error:  # a damaged pickle ends in any kind of error, from EOFError to TypeError
+        raise _damaged(path, one_line(error)) from error
+    contents = _checked(contents, path)
+    image_ids = _checked_ids(contents.get("image_ids"), path)
+    features = getattr(contents.get("features"), "array", None)
+    shape = (len(image_ids), *contents["output_shape"])
+    if features is None or features.shape != shape:
+        raise _damaged(path, f"it has no float16 features of shape {shape}")
+    return _complete(contents, image_ids, [features], path)
+
+
+class _PickledDtype:
+    """Stands for a numpy dtype while reading; only float16 comes through."""
+
+    def __init__(self, name: str, *flags: Any) -> None:
+        if name != "f2":
+            raise InputError(f"its array is {name!r:.40}, not float16")
+
+    def __setstate__(self, state: Any) -> None:
+        if state[1] != "<":
+            raise InputError("its array is not little-endian")
+
+
+class _PickledArray:
+    """Stands for a numpy array while reading, so that no numpy code meets what a stranger put in the file."""
+
+    def __init__(self, *kind_and_empty_shape: Any) -> None:
+        self.array: NDArray[np.float16] | None = None
+
+    def __setstate__(self, state: Any) -> None:
+        _, shape, dtype, is_fortran, data = state
+        if not isinstance(dtype, _PickledDtype) or is_fortran or len(data) != 2 * math.prod(shape):
+            raise InputError("its array is not a plain float16 array")
+        self.array = np.frombuffer(data, "<f2").reshape(shape)
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Reads plain Python values and float16 arrays; every other name in the file is refused, not looked up."""
+
+    NAMES = {  # noqa: RUF012
+        ("numpy", "ndarray"): None,
+        ("numpy", "dtype"): _PickledDtype,
+        ("numpy.core.multiarray", "_reconstruct"): _PickledArray,  # numpy 1
+        ("numpy._core.multiarray", "_reconstruct"): _PickledArray,  # numpy 2
+    }
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self.NAMES:
+            asked = f"{module}.{name}"
+            raise InputError(f"it asks to run {asked!r:.80}; this is no feature cache, do not open it elsewhere")
+        return self.NAMES[module, name]
+
+
+def _checked(contents: Any, path: Path) -> dict[str, Any]:
+    """Check what pickle and index have in common: dict with format_version, fingerprint, output_shape, skipped."""
+    if not isinstance(contents, dict) or "format_version" not in contents:
+        raise InputError(f"{path} is no feature cache; give a file or folder that extract_features made")
+    version = contents["format_version"]
+    if version != FORMAT_VERSION:
+        raise InputError(
+            f"{path} has format version {version!r:.20}, this package reads {FORMAT_VERSION}; extract again"
+        )
+    shape, skipped = contents.get("output_shape"), contents.get("skipped")
+    if not isinstance(contents.get("fingerprint"), str):
+        raise _damaged(path, "it has no fingerprint")
+    if not isinstance(shape, list | tuple) or not all(type(size) is int and size > 0 for size in shape):
+        raise _damaged(path, "its output_shape is not a list of positive numbers")
+    if not isinstance(skipped, dict) or not all(isinstance(text, str) for pair in skipped.items() for text in pair):
+        raise _damaged(path, "its list of skipped photos is not text")
+    return contents
+
+
+def _checked_ids(image_ids: Any, path: Path) -> list[str]:
+    if not isinstance(image_ids, list) or not all(isinstance(image_id, str) for image_id in image_ids):
+        raise _damaged(path, "its image_ids are not a list of text")
+    return image_ids
+
+
+def _complete(
+    contents: dict[str, Any], image_ids: list[str], arrays: list[NDArray[np.float16]], path: Path
+) -> FeatureFile:
+    if len(set(image_ids)) != len(image_ids):
+        raise _damaged(path, "an image_id comes twice")
+    return FeatureFile(contents["fingerprint"], contents["output_shape"], image_ids, contents["skipped"], arrays)
+
+
+def _damaged(path: Path, reason: str) -> InputError:
+    return InputError(f"{path} is damaged ({reason}); delete it and extract the features again")
