@@ -21,9 +21,11 @@ from captioning_utils.scenes import (
     locate_objects,
 )
 from captioning_utils.scenes import dataset as scenes_dataset
-from captioning_utils.scenes.drawing import LOOKS, PALETTE
+from captioning_utils.scenes.backdrops import PLACES, SKIES
+from captioning_utils.scenes.drawing import LOOKS
+from captioning_utils.scenes.pen import PALETTE
 from captioning_utils.scenes.scene import KINDS, SUBJECTS
-from captioning_utils.scenes.scenery import ARRANGEMENTS, PLACES, SKIES
+from captioning_utils.scenes.scenery import ARRANGEMENTS
 from captioning_utils.scenes.words import (
     COLOUR_WORDS,
     OBJECT_WORDS,
