@@ -169,5 +169,8 @@ def test_unusable_input_is_refused():
 def test_mistakes_in_words():
     assert list_mistakes("a boy in a red shirt flies a blue kite on the beach", BOY) == []
     assert list_mistakes("a boy in blue flies a kite", BOY) == ["boy: red, not blue"]
-    assert list_mistakes("three cats sit under a tree", DOGS) == ["dog, not cat", "dog under tree, not cat under tree"]
-    assert list_mistakes("two dogs sit under a tree, a car stands", DOGS) == ["no car"]
+    assert list_mistakes("three cats sit under a tree", DOGS) == ["dog, not cat"]
+    assert list_mistakes("two dogs sit next to a tree, a car stands", DOGS) == ["no car"]
+    assert list_mistakes("two dogs sit next to a tree", DOGS) == ["dog under tree, not dog next to tree"]
+    tree = {"name": "tree", "colour": None, "count": 1, "action": None}
+    assert list_mistakes("a boy stands by a yellow tree", DOGS | {"objects": [tree]}) == ["no boy", "tree: not yellow"]

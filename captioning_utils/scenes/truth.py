@@ -223,8 +223,8 @@ def list_mistakes(caption: str, facts: Mapping[str, Any]) -> list[str]:
         facts: dict, as `compute_truth` takes it.
 
     Returns:
-        list of str, one a wrong claim: what is so, and what is said instead. What is said of an object that is not
-        there is left out: that it is not there says it all.
+        list of str, one a wrong claim: what is so, and what is said instead. Where an object is wrong, what is said of
+        it is left out: of a horse that is a dog nothing can be right.
 
     Raises:
         InputError: as `compute_truth`.
@@ -235,14 +235,21 @@ def list_mistakes(caption: str, facts: Mapping[str, Any]) -> list[str]:
         >>> list_mistakes("A black dog sits on the beach in the sun.", scene.facts)
         ['dog: brown, not black', 'dog: 2, not 1', 'park, not beach']
     """
-    claims = [claim for claims in compute_truth(caption, facts).values() for claim in claims]
+    claims = compute_truth(caption, facts)
+    if not all(claim.right for claim in claims["objects"]):
+        claims["relations"] = []
     there = {"", *(thing["name"] for thing in facts["objects"])}
-    return [
-        (f"{claim.about}: " if claim.about else "")
-        + (f"no {claim.said}" if claim.truth is None else f"{claim.truth}, not {claim.said}")
-        for claim in claims
-        if not claim.right and claim.about in there
-    ]
+    every = [claim for of_a_kind in claims.values() for claim in of_a_kind]
+    return [_correct(claim) for claim in every if not claim.right and claim.about in there]
+
+
+def _correct(claim: Claim) -> str:
+    """Such as "dog: brown, not black"; "dog: not sitting" and "no dog" where there is nothing to put in its place."""
+    if not claim.about and claim.truth is None:
+        return f"no {claim.said}"
+    subject = f"{claim.about}: " if claim.about else ""
+    truth = "" if claim.truth is None else f"{claim.truth}, "
+    return f"{subject}{truth}not {claim.said}"
 
 
 def _check_input(caption: str, facts: Mapping[str, Any]) -> None:
