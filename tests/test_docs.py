@@ -100,6 +100,7 @@ def reader(things, tmp_path, monkeypatch):
     monkeypatch.setattr(
         scenes_dataset, "draw_dataset", functools.partial(scenes_dataset.draw_dataset, num_scenes=SCENES)
     )
+    monkeypatch.setattr(quickstart, "NUM_SCENES", SCENES)
     monkeypatch.setattr(quickstart, "SETTINGS", quickstart.SETTINGS | {"epochs": 1})
     return tmp_path
 
