@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from captioning_utils.base.errors import InputError
-from captioning_utils.base.files import printable
+from captioning_utils.base.files import path_text
 from captioning_utils.base.types import AnyPath
 from captioning_utils.captioner import Captioner, ScoredCaption
 from captioning_utils.datasets.dataset import CaptionDataset
@@ -213,4 +213,4 @@ def caption_photos(
 
     for path, several in caption_many(captioner, paths, load, settings, PHOTOS_AT_ONCE, show_progress):
         for each in several:
-            yield {"image": printable(path), "caption": each.caption, "score": round(each.score, 4)}
+            yield {"image": path_text(path), "caption": each.caption, "score": round(each.score, 4)}

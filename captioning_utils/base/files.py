@@ -102,11 +102,11 @@ def check_writable(path: AnyPath) -> None:
         raise InputError(f"cannot write to {path.parent} ({error.strerror}); give another place") from error
 
 
-def printable(path: AnyPath) -> str:
+def path_text(path: AnyPath) -> str:
     """A path as text that every file and terminal takes: on Linux a name can be any bytes.
 
     Example:
-        >>> printable(Path("a.jpg"))
+        >>> path_text(Path("a.jpg"))
         'a.jpg'
     """
     return os.fsencode(path).decode("utf-8", "replace")

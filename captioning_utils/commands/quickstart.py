@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from captioning_utils.base.backend import load_backend
-from captioning_utils.base.files import atomic_write, printable
+from captioning_utils.base.files import atomic_write, path_text
 from captioning_utils.base.types import AnyPath
 from captioning_utils.commands.options import add_weights_option
 from captioning_utils.commands.shell import OK, PARTLY, build_parser, when_stopped
@@ -109,6 +109,7 @@ def _draw_sample() -> Path:
 def _caption_photos(photos: Sequence[Path], weights: AnyPath | None) -> tuple[list[tuple[Path, str]], list[str]]:
     """The shipped captioner's sentences, printed: (list of (path, sentence), failures)."""
     load_backend()
+    from captioning_utils.bulk import caption_photos
     from captioning_utils.captioner import load_captioner
 
     captioner = load_captioner()
@@ -119,7 +120,7 @@ def _caption_photos(photos: Sequence[Path], weights: AnyPath | None) -> tuple[li
         print(f"  {row['image']}: {row['caption']}")
     for message in failures:
         print(f"  left out: {message}")
-    paths = {printable(path): path for path in photos}
+    paths = {path_text(path): path for path in photos}
     return [(paths[row["image"]], row["caption"]) for row in rows], failures
 
 
