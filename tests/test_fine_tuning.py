@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from captioning_utils import InputError
-from captioning_utils.captioner import Captioner, find_captioner, load_captioner
+from captioning_utils.captioner import Captioner, load_captioner
 from captioning_utils.datasets import CaptionDataset
 from captioning_utils.decoders import build_decoder, decoder_name
 from captioning_utils.settings import GenerationConfig, TrainingConfig
@@ -112,10 +112,10 @@ def test_a_vocabulary_of_other_words_is_refused():
 
 def test_captioners_are_found_by_name_and_by_path(tmp_path):
     make_captioner().save(tmp_path / "mine.h5")
-    assert find_captioner(tmp_path / "mine.h5").encoder == ENCODER
-    assert len(find_captioner("flickr8k_merge").vocabulary) == 2541
-    with pytest.raises(InputError, match=r"no captioner 'flickr'; give the path of a file, or .*flickr8k_merge"):
-        find_captioner("flickr")
+    assert load_captioner(tmp_path / "mine.h5").encoder == ENCODER
+    assert len(load_captioner("flickr8k_merge").vocabulary) == 2541
+    with pytest.raises(FileNotFoundError, match=r"no captioner .flickr.; give a file.s path, or .*flickr8k_merge"):
+        load_captioner("flickr")
 
 
 class GridFeatures:
