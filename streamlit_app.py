@@ -174,7 +174,7 @@ def ask_captioner(label, uploaded, shipped, index):
     if not name:
         return None
     choice = uploaded.get(name) or load_choice(name, shipped[name])
-    st.caption(page.escape_markdown(page.describe_captioner(choice.captioner)))
+    st.caption(page.escape_markdown(choice.captioner.describe()))
     return choice
 
 

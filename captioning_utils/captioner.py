@@ -82,6 +82,19 @@ class Captioner:
         parts += [part["self_critical"] for part in parts if "self_critical" in part]
         return round(sum(part.get("seconds", 0) for part in parts) / 60, 1)
 
+    def describe(self) -> str:
+        """One line on what the captioner is; str.
+
+        Example:
+            >>> load_captioner("flickr8k_merge").describe()
+            'merge decoder, vgg16 grid, 2,537 words, trained on flickr8k'
+        """
+        encoder, data = self.encoder_id, self.training.get("dataset", "unknown photos")
+        start = self.training.get("started_from")
+        before = f" after {start['dataset']!s:.60}" if isinstance(start, dict) and start.get("dataset") else ""
+        kind = f"{decoder_name(self.decoder)} decoder, {encoder.name} {encoder.layer}"
+        return f"{kind}, {len(self.vocabulary.ordinary_words):,} words, trained on {data!s:.60}{before}"
+
     def check_features(self, features: Fingerprinted) -> None:
         """Refuse features that another encoder made: the sentences would be nonsense without any error.
 

@@ -62,7 +62,7 @@ def test_what_is_no_photo_is_refused_in_a_sentence(upload, message):
 def test_a_captioner_from_bytes_is_that_of_the_file():
     path = shipped_captioners()["flickr8k_merge"]
     captioner = page.open_captioner(path.read_bytes(), "mine.h5")
-    assert page.describe_captioner(captioner).startswith("merge decoder, vgg16 ")
+    assert captioner.describe().startswith("merge decoder, vgg16 ")
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_captioner_from_bytes_is_that_of_the_file():
 def test_a_fine_tuned_captioner_says_what_it_learnt_before(start, end):
     captioner = page.open_captioner(shipped_captioners()["flickr8k_merge"].read_bytes(), "mine.h5")
     captioner.training = {"dataset": "pets", "started_from": start}
-    assert page.describe_captioner(captioner).endswith(f" words, {end}")
+    assert captioner.describe().endswith(f" words, {end}")
 
 
 def test_a_captioner_that_is_too_large_is_refused_before_it_is_written(monkeypatch):

@@ -160,22 +160,6 @@ def open_captioner(content: bytes, name: str) -> Captioner:
             raise InputError(str(error).replace(str(path), name)) from error
 
 
-def describe_captioner(captioner: Captioner) -> str:
-    """One line on what a captioner is; str.
-
-    Args:
-        captioner: `Captioner`.
-    """
-    from captioning_utils.decoders import decoder_name
-
-    data = captioner.training.get("dataset", "unknown photos")
-    words = len(captioner.vocabulary.ordinary_words)
-    start = captioner.training.get("started_from")
-    before = f" after {start['dataset']!s:.60}" if isinstance(start, dict) and start.get("dataset") else ""
-    kind = f"{decoder_name(captioner.decoder)} decoder, {captioner.encoder_id.name} {captioner.encoder_id.layer}"
-    return f"{kind}, {words:,} words, trained on {data!s:.60}{before}"
-
-
 def caption_rows(photo_name: str, captioner_name: str, alternatives: Iterable[ScoredCaption]) -> list[dict[str, Any]]:
     """Sentences as rows of a table: those of `generate.py --out`, and which captioner wrote them.
 

@@ -127,7 +127,7 @@ def _caption_split(options: argparse.Namespace) -> tuple[list[CandidateSet], Eva
     from captioning_utils.bulk import caption_split, captioner_features
     from captioning_utils.captioner import DEFAULT_CAPTIONER, load_captioner
     from captioning_utils.evaluation.evaluate import build_evaluation_data
-    from captioning_utils.evaluation.provenance import describe_captioner
+    from captioning_utils.evaluation.provenance import provenance_of
     from captioning_utils.evaluation.records import CandidateSet
     from captioning_utils.scenes.truth_summary import load_facts
 
@@ -144,7 +144,7 @@ def _caption_split(options: argparse.Namespace) -> tuple[list[CandidateSet], Eva
         first_features = first_features or features
         captions = caption_split(captioner, features, image_ids, settings, options.allow_missing)
         known_words = captioner.vocabulary.ordinary_words
-        candidate_sets.append(CandidateSet(name, captions, known_words, describe_captioner(captioner, settings)))
+        candidate_sets.append(CandidateSet(name, captions, known_words, provenance_of(captioner, settings)))
     path = Path(options.data_path)
     facts = load_facts((path if path.is_dir() else path.parent) / "facts.json")
     nearest = None

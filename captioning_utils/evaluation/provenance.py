@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from captioning_utils.captioner import Captioner
 
 
-def describe_captioner(captioner: Captioner, settings: dict[str, Any] | None = None) -> dict[str, Any]:
+def provenance_of(captioner: Captioner, settings: dict[str, Any] | None = None) -> dict[str, Any]:
     """What belongs to every score of a captioner: its fingerprint, its origin and how its sentences were chosen.
 
     Args:
