@@ -1,45 +1,21 @@
 """Attention maps are the decoder's own weights, word by word, and nothing is drawn where there are none."""
 
-import keras
 import numpy as np
 import pytest
+import toys
 from keras import ops
 
 from captioning_utils import InputError
-from captioning_utils.captioner import Captioner
-from captioning_utils.decoders import build_decoder
 from captioning_utils.explain import compute_attention_maps
 from captioning_utils.explain.attention_maps import compute_attention_weights
-from captioning_utils.settings import GenerationConfig
-from captioning_utils.text import TextCleaning, build_vocabulary
 
-SETTINGS = {
-    "merge": {"hidden_dim": 16},
-    "attention": {"embedding_dim": 8, "hidden_dim": 16, "attention_dim": 8},
-    "transformer": {"hidden_dim": 16, "num_heads": 2, "feedforward_dim": 32, "max_positions": 8},
-}
+LONGEST = {"merge": {}, "attention": {}, "transformer": {"max_positions": 8}}
 PHOTO = np.random.default_rng(1).integers(0, 256, (50, 30, 3), dtype=np.uint8)
 
 
-class SmallEncoder:
-    """Photos of 8×8 pixels in, a grid out: the pixels, cut off."""
-
-    image_size = (8, 8)
-
-    def __init__(self, num_regions):
-        self.num_regions = num_regions
-
-    def encode(self, images):
-        pixels = images.reshape(len(images), -1)[:, : self.num_regions * 12]
-        return pixels.reshape(len(images), self.num_regions, 12).astype("float16") / 255
-
-
 def make_captioner(name, num_regions=9):
-    keras.utils.set_random_seed(3)
-    vocabulary = build_vocabulary(["a dog runs on the grass", "a red ball"], 1)
-    decoder = build_decoder(name, vocabulary_size=len(vocabulary), feature_shape=(num_regions, 12), **SETTINGS[name])
-    captioner = Captioner(decoder, vocabulary, TextCleaning(), "toy", GenerationConfig(beam_size=2, max_length=6))
-    captioner.image_encoder = lambda: SmallEncoder(num_regions)
+    captioner = toys.make_captioner(name, (num_regions, 12), ["a dog runs on the grass", "a red ball"], **LONGEST[name])
+    captioner.image_encoder = lambda: toys.ToyEncoder((num_regions, 12))
     return captioner
 
 

@@ -1,15 +1,12 @@
 """The search that remembers finds what the quick one finds, and its tree adds up."""
 
-import keras
 import numpy as np
 import pytest
+import toys
 
 from captioning_utils import InputError
-from captioning_utils.captioner import Captioner
-from captioning_utils.decoders import build_decoder
 from captioning_utils.explain import grow_beam_tree
 from captioning_utils.settings import GenerationConfig
-from captioning_utils.text import TextCleaning, build_vocabulary
 
 FEATURES = np.random.default_rng(0).random((2, 6, 8)).astype("float16")
 SETTINGS = {
@@ -21,14 +18,14 @@ SETTINGS = {
 
 def make_captioner(name="attention", caption="a red dog runs on the green grass beside two balls"):
     """With random weights, scaled up so that the words differ, and fond enough of the end word to choose it."""
-    keras.utils.set_random_seed(5)
-    vocabulary = build_vocabulary([caption], 1)
-    decoder = build_decoder(name, vocabulary_size=len(vocabulary), feature_shape=(6, 8), **SETTINGS[name])
+    settings = GenerationConfig(max_length=5)
+    captioner = toys.make_captioner(name, (6, 8), [caption], generation=settings, seed=5, **SETTINGS[name])
+    decoder, vocabulary = captioner.decoder, captioner.vocabulary
     for weight in decoder.trainable_weights:
         weight.assign(2 * weight)
         if weight.shape == (len(vocabulary),):  # the bias of the logits
             weight.assign(np.eye(len(vocabulary))[vocabulary.end_id])
-    return Captioner(decoder, vocabulary, TextCleaning(), "toy", GenerationConfig(max_length=5))
+    return captioner
 
 
 @pytest.mark.parametrize(

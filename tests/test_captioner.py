@@ -1,30 +1,16 @@
 import json
 
 import h5py
-import keras
 import numpy as np
 import pytest
 from PIL import Image
+from toys import ENCODER, make_captioner
 
 from captioning_utils import InputError
-from captioning_utils.captioner import FORMAT_VERSION, Captioner, load_captioner, predict_alternatives, predict_caption
-from captioning_utils.decoders import build_decoder
+from captioning_utils.captioner import FORMAT_VERSION, load_captioner, predict_alternatives, predict_caption
 from captioning_utils.features import FeatureCache
 from captioning_utils.images import load_image
 from captioning_utils.settings import GenerationConfig
-from captioning_utils.text import TextCleaning, build_vocabulary
-
-ENCODER = "vgg16 avg float32 224x224 bilinear caffe weights:0123456789abcdef"
-
-
-def make_captioner(seed=0):
-    keras.utils.set_random_seed(seed)
-    vocabulary = build_vocabulary(["a dog runs on the grass", "a red ball", "naïve café"], 1)
-    decoder = build_decoder(
-        "merge", vocabulary_size=len(vocabulary), feature_shape=(8,), embedding_dim=8, hidden_dim=16
-    )
-    settings = GenerationConfig(beam_size=2, max_length=7)
-    return Captioner(decoder, vocabulary, TextCleaning(), ENCODER, settings, {"dataset": "toy"})
 
 
 @pytest.fixture

@@ -5,8 +5,10 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from PIL import Image
+from toys import RowFeatures, ToyEncoder, write_squares
 
 from captioning_utils import bulk
 from captioning_utils.__main__ import main as package_main
@@ -102,7 +104,7 @@ def test_an_unreadable_photo_is_named_and_the_rest_is_done(photos, vgg16_weights
         (["--image_path", "{photos}", "--weights", "nothing_here.h5"], "nothing_here.h5"),
     ],
 )
-def test_generate_refuses_in_one_line(photos, vgg16_weights, capsys, arguments, message):
+def test_generate_refuses_in_one_line(photos, capsys, arguments, message):
     arguments = [argument.format(photos=photos) for argument in arguments]
     assert run(generate_command.generate_main, *arguments) == shell.REFUSED
     errors = capsys.readouterr().err
@@ -119,16 +121,6 @@ def test_generate_refuses_another_ending_before_the_work(photos, capsys):
 
 
 # ---- generate, with a captioner that names the colour
-
-
-class ToyEncoder:
-    """Gives the mean colour; stands for VGG16 where its features do not matter."""
-
-    fingerprint = "vgg16 avg float32 8x8 bilinear caffe weights:0123456789abcdef"
-    output_shape, image_size = (3,), (8, 8)
-
-    def encode(self, images):
-        return images.mean(axis=(1, 2)).astype("float16")
 
 
 class ToyCaptioner:
@@ -282,11 +274,11 @@ def test_photos_of_another_dataset_in_the_same_cache_are_nobodys_fault(tiny_data
     monkeypatch.setattr("captioning_utils.encoders.encoder.build_encoder", lambda *arguments: ToyEncoder())
     other = tmp_path / "other.png"
     other.write_text("torn")
-    photos = {"other.png": other, "0.png": tiny_dataset / "images" / "0.png"}
+    photos = {"other.png": other, "0.png": tiny_dataset / "Images" / "0.png"}
     extract_features(photos, ToyEncoder(), tmp_path / "f.pkl")
     arguments = ["--data_path", tiny_dataset, "--epochs", 1, "--min_count", 1, "--features", tmp_path / "f.pkl"]
     assert run(train_command.train_main, *arguments, "--model_path", tmp_path / "a.h5") == shell.OK
-    (tiny_dataset / "images" / "new.png").write_text("torn")
+    (tiny_dataset / "Images" / "new.png").write_text("torn")
     with open(tiny_dataset / "captions.csv", "a") as table:
         table.write("\nnew.png,A torn photo .,train")
     assert run(train_command.train_main, *arguments, "--model_path", tmp_path / "b.h5") == shell.PARTLY
@@ -294,15 +286,8 @@ def test_photos_of_another_dataset_in_the_same_cache_are_nobodys_fault(tiny_data
 
 @pytest.fixture
 def tiny_dataset(tmp_path):
-    folder = tmp_path / "tiny"
-    (folder / "images").mkdir(parents=True)
-    rows = ["image,caption,split"]
-    for number, colour in enumerate(["red", "green", "blue"] * 4):
-        Image.new("RGB", (64, 48), colour).save(folder / "images" / f"{number}.png")
-        split = "val" if number % 6 == 4 else "test" if number % 6 == 5 else "train"
-        rows += [f"{number}.png,A {colour} square .,{split}", f"{number}.png,This is {colour} .,{split}"]
-    (folder / "captions.csv").write_text("\n".join(rows))
-    return folder
+    splits = [*["train"] * 4, "val", "test"] * 2
+    return write_squares(tmp_path / "tiny", splits, ("red", "green", "blue"))
 
 
 def test_train_then_generate(tiny_dataset, vgg16_weights, tmp_path, monkeypatch, capsys):
@@ -314,7 +299,7 @@ def test_train_then_generate(tiny_dataset, vgg16_weights, tmp_path, monkeypatch,
     assert (tmp_path / "model.h5").is_file()
     assert list((tmp_path / "data" / "features").glob("tiny-*-vgg16-*.pkl"))
     assert (
-        run(generate_command.generate_main, "--image_path", tiny_dataset / "images", "--model_path", "model.h5")
+        run(generate_command.generate_main, "--image_path", tiny_dataset / "Images", "--model_path", "model.h5")
         == shell.OK
     )
     assert len(capsys.readouterr().out.splitlines()) == 12
@@ -361,11 +346,7 @@ def test_collapsed_captions_are_warned_about(capsys):
     class Dataset:
         splits = {"val": [str(number) for number in range(40)]}  # noqa: RUF012
 
-    class Features(dict):
-        def get(self, image_ids):
-            return image_ids
-
-    train_command.show_samples(Collapsed(), Dataset(), Features.fromkeys(Dataset.splits["val"]))
+    train_command.show_samples(Collapsed(), Dataset(), RowFeatures(np.zeros((40, 3))))
     captured = capsys.readouterr()
     assert "1 different sentences for 40 photos" in captured.out
     assert "nearly every photo gets the same sentence" in captured.err

@@ -2,19 +2,19 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from toys import make_captioner
 
 from captioning_utils import InputError
 from captioning_utils.base.storage import collect_variables
 from captioning_utils.bulk import features_path
-from captioning_utils.captioner import Captioner, load_captioner, predict_caption
+from captioning_utils.captioner import load_captioner, predict_caption
 from captioning_utils.datasets import load_dataset
-from captioning_utils.decoders import build_decoder
 from captioning_utils.encoders import EncoderId, build_encoder
 from captioning_utils.encoders.last_block import split_encoder
 from captioning_utils.features import FeatureCache, extract_features
 from captioning_utils.scenes import draw_dataset
 from captioning_utils.settings import GenerationConfig, TrainingConfig
-from captioning_utils.text import TextCleaning, build_vocabulary, clean_caption
+from captioning_utils.text import clean_caption
 from captioning_utils.training import fine_tune_encoder
 from captioning_utils.training.encoder_tuning import ENCODER_RATE, FlippedBatches, MirroredTrunk, TwoRateAdam
 
@@ -34,19 +34,12 @@ def run(tmp_path_factory, vgg16_weights):
         for name, each in (("features", trunk), ("mirrored", MirroredTrunk(trunk)))
     )
     before = collect_variables(encoder.backbone.weights)
-    start = make_captioner(dataset, encoder)
+    captions = [clean_caption(caption) for group in dataset.captions.values() for caption in group]
+    start = make_captioner("merge", (49, 512), captions[:20], encoder.fingerprint, GenerationConfig(max_length=6))
     config = TrainingConfig(epochs=1, batch_size=8, min_count=1)
     path = folder / "model.h5"
     captioner = fine_tune_encoder(start, encoder, dataset, (features, mirrored), path, config, verbose=0)
     return start, captioner, path, before, collect_variables(encoder.backbone.weights), dataset
-
-
-def make_captioner(dataset, encoder):
-    keras.utils.set_random_seed(0)
-    captions = [clean_caption(caption) for group in dataset.captions.values() for caption in group]
-    vocabulary = build_vocabulary(captions[:20], 1)
-    decoder = build_decoder("merge", vocabulary_size=len(vocabulary), feature_shape=(49, 512), **SETTINGS)
-    return Captioner(decoder, vocabulary, TextCleaning(), encoder.fingerprint, GenerationConfig(max_length=6))
 
 
 def test_only_the_last_block_and_the_decoder_change(run):

@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from PIL import Image
+from toys import COLOURS, ToyEncoder, write_squares
 
 from captioning_utils.commands import evaluate as evaluate_command
 from captioning_utils.commands import shell
@@ -14,7 +14,6 @@ from captioning_utils.datasets import load_dataset
 from captioning_utils.features import load_features
 from captioning_utils.scenes import draw_dataset
 
-COLOURS = ("red", "green", "blue", "white")
 ENCODER = "vgg16 avg float32 224x224 bilinear caffe weights:0123456789abcdef"
 
 
@@ -23,15 +22,9 @@ def workplace(tmp_path_factory):
     """A folder with a dataset, its features, and two captioners: a good one and a useless one."""
     folder = tmp_path_factory.mktemp("evaluate")
     names = [f"{number}.png" for number in range(60)]
-    (folder / "squares" / "Images").mkdir(parents=True)
-    rows = ["image,caption,split"]
-    for number, name in enumerate(names):
-        colour = COLOURS[number % 4]
-        Image.new("RGB", (40, 40), colour).save(folder / "squares" / "Images" / name)
-        split = "train" if number < 30 else "val" if number < 36 else "test"
-        for caption in (f"A {colour} square .", f"This is a {colour} square .", f"{colour} on every side"):
-            rows.append(f"{name},{caption},{split}")
-    (folder / "squares" / "captions.csv").write_text("\n".join(rows) + "\n")
+    splits = [*["train"] * 30, *["val"] * 6, *["test"] * 24]
+    captions = ("A {} square .", "This is a {} square .", "{} on every side")
+    write_squares(folder / "squares", splits, captions=captions)
     noise = np.random.default_rng(0).normal(0, 0.1, (60, 8))
     save_features(folder / "features.pkl", names, np.eye(8)[[number % 4 for number in range(60)]] + noise)
     dataset = load_dataset(folder / "squares")
@@ -151,17 +144,10 @@ def test_captioners_of_the_same_file_name_are_told_apart(run, workplace, tmp_pat
     assert f"{workplace / 'good.h5'} is better than {other} by" in text
 
 
-class ToyEncoder:
-    """Stands for VGG16 where photos without features must be extracted."""
-
-    fingerprint, output_shape, image_size = ENCODER, (8,), (16, 16)
-
-    def encode(self, images):
-        return np.zeros((len(images), 8), "float16")
-
-
 def test_unreadable_photos_stop_or_are_left_out_and_counted(run, workplace, tmp_path, monkeypatch):
-    monkeypatch.setattr("captioning_utils.captioner.build_encoder", lambda *arguments, **settings: ToyEncoder())
+    monkeypatch.setattr(
+        "captioning_utils.captioner.build_encoder", lambda *arguments, **settings: ToyEncoder((8,), ENCODER)
+    )
     data = shutil.copytree(workplace / "squares", tmp_path / "squares")
     (data / "Images" / "59.png").write_bytes(b"torn")
     full = load_features(workplace / "features.pkl")
@@ -176,7 +162,9 @@ def test_unreadable_photos_stop_or_are_left_out_and_counted(run, workplace, tmp_
 
 
 def test_train_photos_are_extracted_only_when_asked_for(run, workplace, tmp_path, monkeypatch):
-    monkeypatch.setattr("captioning_utils.captioner.build_encoder", lambda *arguments, **settings: ToyEncoder())
+    monkeypatch.setattr(
+        "captioning_utils.captioner.build_encoder", lambda *arguments, **settings: ToyEncoder((8,), ENCODER)
+    )
     full = load_features(workplace / "features.pkl")
     save_features(tmp_path / "test.pkl", full.image_ids[36:], full.get(full.image_ids[36:]))
     arguments = ["--model_path", workplace / "good.h5"]

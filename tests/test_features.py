@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from toys import ToyEncoder
 
 from captioning_utils import InputError, features
 from captioning_utils.base.files import read_json, write_json
@@ -12,28 +13,6 @@ from captioning_utils.features import extract_features, load_features
 from captioning_utils.images import find_images, load_image
 
 SHARED = Path(__file__).parents[2] / "shared"
-
-
-class ToyEncoder:
-    """Gives the mean colour (or each quarter's), counts its photos and dies when told."""
-
-    image_size = (8, 8)
-
-    def __init__(self, is_grid=False, fingerprint="toy", dies_after=None):
-        self.is_grid = is_grid
-        self.fingerprint = fingerprint
-        self.output_shape = (4, 3) if is_grid else (3,)
-        self.dies_after = dies_after
-        self.batches = []
-
-    def encode(self, images):
-        if len(self.batches) == self.dies_after:
-            raise KeyboardInterrupt
-        assert images.dtype == np.uint8
-        assert images.shape[1:] == (8, 8, 3)
-        self.batches.append(len(images))
-        quarters = images.reshape(-1, 2, 4, 2, 4, 3).mean((2, 4)).reshape(-1, 4, 3)
-        return (quarters if self.is_grid else quarters.mean(1)).astype(np.float16)
 
 
 @pytest.fixture
@@ -56,8 +35,8 @@ def cache_path(request, tmp_path, monkeypatch):
     return tmp_path / "caches" / request.param
 
 
-def toy(cache_path, **arguments):
-    return ToyEncoder(is_grid=cache_path.suffix != ".pkl", **arguments)
+def toy(cache_path, fingerprint="toy", **arguments):
+    return ToyEncoder((3,) if cache_path.suffix == ".pkl" else (4, 3), fingerprint, **arguments)
 
 
 def files_of(path):
@@ -177,12 +156,11 @@ def test_a_pickle_is_put_together_in_twice_its_size(tmp_path, monkeypatch):
         def encode(self, images):
             return np.zeros((len(images), 20_000), np.float16)
 
-    wide, cache_path = Wide(fingerprint="wide"), tmp_path / "features.pkl"
-    wide.output_shape = (20_000,)
+    cache_path = tmp_path / "features.pkl"
     Image.new("RGB", (8, 8)).save(tmp_path / "photo.png")
     paths = dict.fromkeys(map(str, range(200)), tmp_path / "photo.png")  # 8 MB
     tracemalloc.start()
-    extract_features(paths, wide, cache_path, batch_size=10)
+    extract_features(paths, Wide((20_000,)), cache_path, batch_size=10)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert cache_path.stat().st_size > 8e6

@@ -6,11 +6,12 @@ import h5py
 import keras
 import numpy as np
 import pytest
+import toys
 
 from captioning_utils import InputError
-from captioning_utils.captioner import Captioner, load_captioner
+from captioning_utils.captioner import load_captioner
 from captioning_utils.datasets import CaptionDataset
-from captioning_utils.decoders import build_decoder, decoder_name
+from captioning_utils.decoders import decoder_name
 from captioning_utils.settings import GenerationConfig, TrainingConfig
 from captioning_utils.text import TextCleaning, build_vocabulary
 from captioning_utils.training import fine_tune_captioner, grow_captioner, grow_vocabulary
@@ -29,13 +30,20 @@ FEATURES = np.random.default_rng(0).random((6, *SHAPE)).astype("float16")
 
 def make_captioner(decoder="merge", seed=0, scale=4.0):
     """A captioner whose weights are large enough that it writes different sentences for different photos."""
-    keras.utils.set_random_seed(seed)
-    vocabulary = build_vocabulary(OLD_CAPTIONS, 1)
-    model = build_decoder(decoder, vocabulary_size=len(vocabulary), feature_shape=SHAPE, **SIZES[decoder])
+    captioner = toys.make_captioner(
+        decoder,
+        SHAPE,
+        OLD_CAPTIONS,
+        ENCODER,
+        GenerationConfig(max_length=7),
+        TextCleaning(lower_case=False),
+        seed,
+        **SIZES[decoder],
+    )
     generator = np.random.default_rng(seed)
-    for variable in model.weights:
+    for variable in captioner.decoder.weights:
         variable.assign(variable.numpy() + generator.normal(0, scale / 10, variable.shape))
-    return Captioner(model, vocabulary, TextCleaning(lower_case=False), ENCODER, GenerationConfig(max_length=7))
+    return dataclasses.replace(captioner, training={})
 
 
 def grow(captioner):
@@ -118,19 +126,6 @@ def test_captioners_are_found_by_name_and_by_path(tmp_path):
         load_captioner("flickr")
 
 
-class GridFeatures:
-    """Made-up features, the same for the same photo, with a FeatureCache's interface."""
-
-    output_shape = SHAPE
-    fingerprint = ENCODER
-
-    def __contains__(self, image_id):
-        return True
-
-    def get(self, image_ids):
-        return FEATURES[[int(image_id[:-4]) % 6 for image_id in image_ids]]
-
-
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
     names = [f"{number}.jpg" for number in range(12)]
@@ -142,7 +137,9 @@ def dataset(tmp_path_factory):
 def fine_tune(dataset, path, start_from, features=None, **settings):
     small = {"epochs": 15, "batch_size": 4, "min_count": 1, "max_words": 8, "label_smoothing": 0.0, "patience": 15}
     config = TrainingConfig(**(small | {"learning_rate": 2e-2} | settings))
-    return fine_tune_captioner(start_from, dataset, features or GridFeatures(), path, config, verbose=0)
+    return fine_tune_captioner(
+        start_from, dataset, features or toys.RowFeatures(FEATURES, ENCODER), path, config, verbose=0
+    )
 
 
 @pytest.fixture(params=SIZES, scope="module")
@@ -178,7 +175,7 @@ def test_a_checkpoint_that_started_elsewhere_is_refused(run, dataset, tmp_path):
         fine_tune(dataset, tmp_path / "model.h5", other)
 
 
-class Failing(GridFeatures):
+class Failing(toys.RowFeatures):
     """Features whose disk goes away after some batches."""
 
     batches_left = 60
@@ -196,7 +193,7 @@ def test_a_killed_and_resumed_run_equals_one_that_never_stopped(run, dataset, tm
         pytest.skip("test_training.py shows that resuming does not depend on the decoder; here it is the start")
     path = tmp_path / "model.h5"
     with pytest.raises(Exception, match="the disk went away"):
-        fine_tune(dataset, path, start, Failing())
+        fine_tune(dataset, path, start, Failing(FEATURES, ENCODER))
     with h5py.File(f"{path}.checkpoint") as file:
         assert 1 <= json.loads(file["documents/state"][()].tobytes())["epoch"] < 15
     keras.utils.set_random_seed(99)  # whatever happened in between must not matter
@@ -208,8 +205,7 @@ def test_a_killed_and_resumed_run_equals_one_that_never_stopped(run, dataset, tm
 
 
 def test_other_features_and_sizes_are_refused(dataset, tmp_path):
-    other = GridFeatures()
-    other.fingerprint = ENCODER.replace("grid", "block5_conv3")
+    other = toys.RowFeatures(FEATURES, ENCODER.replace("grid", "block5_conv3"))
     with pytest.raises(InputError, match="the captioner was trained on"):
         fine_tune(dataset, tmp_path / "model.h5", make_captioner(), other)
     with pytest.raises(InputError, match="hidden_dim is 16, not 32; leave that setting out"):

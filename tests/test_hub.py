@@ -8,7 +8,7 @@ import threading
 
 import huggingface_hub
 import pytest
-from test_captioner import make_captioner
+from toys import make_captioner
 
 from captioning_utils import InputError
 from captioning_utils.commands import deploy as deploy_commands

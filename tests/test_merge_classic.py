@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from toys import RowFeatures
 
 from captioning_utils.batches import CaptionBatches
 from captioning_utils.decoders import build_decoder
@@ -16,13 +17,7 @@ VOCABULARY = 17
 CAPTIONS = [[1, 4, 5, 6, 2], [1, 7, 2], [1, 8, 9, 10, 11, 12, 2], [1, 3, 4, 2]]
 
 
-class Features:
-    """Four made-up photos, with a FeatureCache's interface."""
-
-    rows = np.random.default_rng(0).random((len(CAPTIONS), 12)).astype("float16")
-
-    def get(self, image_ids):
-        return self.rows[[int(image_id) for image_id in image_ids]]
+FEATURES = np.random.default_rng(0).random((len(CAPTIONS), 12)).astype("float16")
 
 
 def prefix_rows(features):
@@ -37,8 +32,8 @@ def test_loss_and_gradients_equal_one_row_per_prefix():
     keras.utils.set_random_seed(0)
     decoder = build_decoder("merge", vocabulary_size=VOCABULARY, feature_shape=(12,), embedding_dim=8, hidden_dim=16)
     captions = [(str(number), caption) for number, caption in enumerate(CAPTIONS)]
-    inputs, targets = CaptionBatches(Features(), captions, batch_size=len(captions))[0]
-    features = Features.rows.astype("float32")
+    inputs, targets = CaptionBatches(RowFeatures(FEATURES), captions, batch_size=len(captions))[0]
+    features = FEATURES.astype("float32")
 
     with tf.GradientTape() as tape:
         loss = masked_cross_entropy(ops.convert_to_tensor(targets), decoder(inputs, training=False))

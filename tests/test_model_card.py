@@ -1,8 +1,8 @@
 import re
 
 import pytest
-from test_captioner import make_captioner
 from test_packaging import ROOT
+from toys import make_captioner
 
 from captioning_utils import InputError
 from captioning_utils.base.files import read_json

@@ -9,11 +9,11 @@ import numpy as np
 import onnxruntime
 import pytest
 import tensorflow as tf
+import toys
 from PIL import Image
 
 from captioning_utils import InputError
-from captioning_utils.captioner import Captioner, load_captioner
-from captioning_utils.decoders import build_decoder
+from captioning_utils.captioner import load_captioner
 from captioning_utils.encoders import ImageEncoder
 from captioning_utils.images import load_image
 from captioning_utils.scenes import draw_scene, generate_scene
@@ -21,7 +21,6 @@ from captioning_utils.settings import GenerationConfig
 from captioning_utils.sharing import export_captioner
 from captioning_utils.sharing.onnx_captions import OnnxCaptioner, load_photo
 from captioning_utils.sharing.onnx_export import convert
-from captioning_utils.text import TextCleaning, build_vocabulary
 
 DECODERS = {
     "merge": {"embedding_dim": 8, "hidden_dim": 16},
@@ -31,7 +30,7 @@ DECODERS = {
         "members": [{"decoder": name, "embedding_dim": 8, "hidden_dim": 16} for name in ("merge", "attention")]
     },
 }
-WORDS = build_vocabulary([" ".join(f"word{number}" for number in range(20))], min_count=1)
+WORDS = [" ".join(f"word{number}" for number in range(20))]
 
 
 def make_encoder():
@@ -44,13 +43,10 @@ def make_encoder():
 
 def make_captioner(name):
     """A small captioner of random weights with its encoder."""
-    keras.utils.set_random_seed(7)
-    encoder = make_encoder()
-    decoder = build_decoder(name, vocabulary_size=24, feature_shape=(4, 6), **DECODERS[name])
-    for variable in decoder.weights:  # random weights of the usual size tell hardly one photo from another
+    encoder, settings = make_encoder(), GenerationConfig(beam_size=3, max_length=9)
+    captioner = toys.make_captioner(name, (4, 6), WORDS, encoder.fingerprint, settings, seed=7, **DECODERS[name])
+    for variable in captioner.decoder.weights:  # those of the usual size tell hardly one photo from another
         variable.assign(3.0 * variable)
-    settings = GenerationConfig(beam_size=3, max_length=9)
-    captioner = Captioner(decoder, WORDS, TextCleaning(), encoder.fingerprint, settings)
     captioner.image_encoder = lambda weights_path=None: encoder
     return captioner
 

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import toys
 from PIL import Image
 
 from captioning_utils import captioner as captioner_module
-from captioning_utils.captioner import DEFAULT_CAPTIONER, Captioner, load_captioner
-from captioning_utils.decoders import build_decoder
+from captioning_utils.captioner import DEFAULT_CAPTIONER, load_captioner
 from captioning_utils.scenes import draw_scene, generate_scene
 from captioning_utils.settings import GenerationConfig
-from captioning_utils.text import TextCleaning, build_vocabulary
 from captioning_utils.training import combine_captioners
 
 testing = pytest.importorskip("streamlit.testing.v1", reason="the page needs Streamlit (the extra app)")
@@ -92,16 +91,9 @@ def alternative_texts(page):
 def make_captioner(decoder="attention", encoder=None, **changes):
     """A small captioner of random weights that reads what the shipped one reads."""
     shipped = captioner_module.load_captioner(DEFAULT_CAPTIONER)
-    vocabulary = build_vocabulary(["two dogs run on the wet grass", "a red ball"], 1)
-    small = {
-        "merge": {"embedding_dim": 8, "hidden_dim": 16},
-        "attention": {"embedding_dim": 8, "hidden_dim": 16, "attention_dim": 8},
-        "transformer": {"hidden_dim": 16, "num_heads": 2, "feedforward_dim": 32},
-    }[decoder]
-    shape = shipped.decoder.config.feature_shape
-    model = build_decoder(decoder, vocabulary_size=len(vocabulary), feature_shape=shape, **(small | changes))
-    own = GenerationConfig(beam_size=2, max_length=6)
-    return Captioner(model, vocabulary, TextCleaning(), encoder or shipped.encoder, own, {"dataset": "toy"})
+    captions = ["two dogs run on the wet grass", "a red ball"]
+    shape, own = shipped.decoder.config.feature_shape, GenerationConfig(beam_size=2, max_length=6)
+    return toys.make_captioner(decoder, shape, captions, encoder or shipped.encoder, own, **changes)
 
 
 def saved(captioner, folder, name="mine.h5"):

@@ -1,20 +1,81 @@
-"""A tiny made-up dataset on which a captioner trains in a second, for tests of training."""
+"""Small stand-ins that several test files share: captioners, encoders, features, datasets, trainings of a second."""
 
+import keras
 import numpy as np
+from PIL import Image
 
 from captioning_utils.base.storage import collect_variables
+from captioning_utils.captioner import Captioner
 from captioning_utils.datasets import CaptionDataset
-from captioning_utils.settings import TrainingConfig
+from captioning_utils.decoders import build_decoder
+from captioning_utils.settings import GenerationConfig, TrainingConfig
+from captioning_utils.text import TextCleaning, build_vocabulary
 from captioning_utils.training import fine_tune_captioner, train_captioner
 
+ENCODER = "vgg16 avg float32 224x224 bilinear caffe weights:0123456789abcdef"
+CAPTIONS = ("a dog runs on the grass", "a red ball", "naïve café")
+SIZES = {
+    "merge": {"embedding_dim": 8, "hidden_dim": 16},
+    "attention": {"embedding_dim": 8, "hidden_dim": 16, "attention_dim": 8},
+    "transformer": {"hidden_dim": 16, "num_heads": 2, "feedforward_dim": 32},
+}
 COLOURS = ("red", "green", "blue", "white")
+
+
+def make_captioner(
+    decoder="merge",
+    feature_shape=(8,),
+    captions=CAPTIONS,
+    encoder=ENCODER,
+    generation=GenerationConfig(beam_size=2, max_length=7),
+    cleaning=TextCleaning(),
+    seed=0,
+    **settings,
+):
+    """A `Captioner` of random weights that knows the words of some captions; settings replace the decoder's sizes."""
+    keras.utils.set_random_seed(seed)
+    vocabulary = build_vocabulary(captions, 1)
+    sizes = SIZES.get(decoder, {}) | settings
+    model = build_decoder(decoder, vocabulary_size=len(vocabulary), feature_shape=feature_shape, **sizes)
+    return Captioner(model, vocabulary, cleaning, encoder, generation, {"dataset": "toy"})
+
+
+class ToyEncoder:
+    """Photos of 8×8 pixels in, their first numbers out: of a photo of one colour, that colour. Counts its photos."""
+
+    name, layer, image_size = "vgg16", "avg", (8, 8)
+
+    def __init__(self, output_shape=(3,), fingerprint="vgg16 avg float32 toy", dies_after=None):
+        self.output_shape, self.fingerprint, self.dies_after = output_shape, fingerprint, dies_after
+        self.batches = []
+
+    def encode(self, images):
+        if len(self.batches) == self.dies_after:
+            raise KeyboardInterrupt
+        assert (images.dtype, images.shape[1:]) == (np.uint8, (8, 8, 3))
+        self.batches.append(len(images))
+        numbers = images.reshape(len(images), -1)[:, : np.prod(self.output_shape)]
+        return numbers.reshape(len(images), *self.output_shape).astype(np.float16)
+
+
+class RowFeatures:
+    """Photo number n has row n of some made-up features, modulo their number; with a FeatureCache's interface."""
+
+    def __init__(self, rows, fingerprint=ENCODER):
+        self.rows, self.output_shape, self.fingerprint = rows, rows.shape[1:], fingerprint
+
+    def __contains__(self, image_id):
+        return True
+
+    def get(self, image_ids):
+        return self.rows[[int(image_id.removesuffix(".jpg")) % len(self.rows) for image_id in image_ids]]
 
 
 class ColourFeatures:
     """Features in which the colour of each made-up photo can be read off, with a FeatureCache's interface."""
 
     output_shape = (8,)
-    fingerprint = "vgg16 avg float32 224x224 bilinear caffe weights:0123456789abcdef"
+    fingerprint = ENCODER
 
     def __contains__(self, image_id):
         return image_id != "lost.jpg"
@@ -33,6 +94,18 @@ def make_balls(folder):
     }
     splits = {"train": names[:40], "val": names[40:50], "test": names[50:]}
     return CaptionDataset("balls", {name: folder / name for name in names}, captions, splits)
+
+
+def write_squares(folder, splits, colours=COLOURS, captions=("A {} square .", "This is {} .")):
+    """A dataset of coloured squares, one colour after the other; `splits` has the split of each. Gives the folder."""
+    (folder / "Images").mkdir(parents=True)
+    rows = ["image,caption,split"]
+    for number, split in enumerate(splits):
+        colour = colours[number % len(colours)]
+        Image.new("RGB", (40, 40), colour).save(folder / "Images" / f"{number}.png")
+        rows += [f"{number}.png,{caption.format(colour)},{split}" for caption in captions]
+    (folder / "captions.csv").write_text("\n".join(rows))
+    return folder
 
 
 def small(**settings):
