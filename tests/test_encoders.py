@@ -82,6 +82,7 @@ def test_two_scales_are_the_grids_of_both_sizes(keras_map, vgg16_weights, photos
     assert encoder.fingerprint == "vgg16 two_scales float32 448x448 bilinear caffe weights:a0f3b31f611d6c7a"
 
 
+@pytest.mark.slow  # builds whole networks
 @pytest.mark.parametrize(
     ("name", "size", "regions"), [("inception_resnet_v2", 598, 64), ("efficientnet_v2_b0", 448, 49)]
 )
@@ -115,6 +116,7 @@ def test_bfloat16_is_close_and_has_a_fingerprint_of_its_own(photos, keras_map):
     assert encoder.fingerprint.replace("bfloat16", "float32") == build_encoder("vgg16", "avg").fingerprint
 
 
+@pytest.mark.usefixtures("vgg16_weights")
 def test_the_fingerprint_is_the_published_one():
     # Captioners name it: were this line to change, none would accept its features any more.
     expected = "vgg16 avg float32 224x224 bilinear caffe weights:a0f3b31f611d6c7a"
@@ -135,6 +137,7 @@ def test_weights_hash_sees_every_number():
     assert compute_weights_hash(arrays) != compute_weights_hash(changed)
 
 
+@pytest.mark.slow  # builds whole networks
 @pytest.mark.parametrize(
     ("name", "feature_dim", "regions", "mode"),
     [
@@ -167,6 +170,7 @@ def published(tmp_path, monkeypatch, write_legacy_weights, serve_folder):
     return model, path
 
 
+@pytest.mark.slow  # builds whole networks
 def test_other_encoders_load_what_keras_publishes(published, photos):
     model, path = published
     downloaded = build_encoder("efficientnet_v2_b0", "grid")

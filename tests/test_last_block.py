@@ -18,12 +18,14 @@ def test_every_encoder_has_a_last_block():
     assert set(LAST_BEFORE) == set(ENCODERS)
 
 
+@pytest.mark.slow  # builds whole networks
 @pytest.mark.parametrize(("name", "millions"), [("vgg16", 7.1), ("resnet50", 4.5), ("inception_resnet_v2", 5.3)])
 def test_the_block_is_the_last_one_of_the_network(name, millions):
     _, head = split_encoder(build_encoder(name, weights=None))
     assert sum(np.prod(variable.shape) for variable in head.trainable_variables) / 1e6 == pytest.approx(millions, 0.02)
 
 
+@pytest.mark.slow  # builds whole networks
 def test_trunk_and_head_together_are_the_encoder(encoder):
     trunk, head = split_encoder(encoder)
     whole, parts = encoder.encode(PHOTOS), head.predict_on_batch(trunk.encode(PHOTOS).astype("float32"))
@@ -32,6 +34,7 @@ def test_trunk_and_head_together_are_the_encoder(encoder):
     assert trunk.fingerprint != encoder.fingerprint
 
 
+@pytest.mark.slow  # builds whole networks
 def test_normalisation_and_all_before_the_block_stay_frozen(encoder):
     _, head = split_encoder(encoder)
     frozen = [layer for layer in head.layers if isinstance(layer, keras.layers.BatchNormalization)]
@@ -43,6 +46,7 @@ def test_normalisation_and_all_before_the_block_stay_frozen(encoder):
     }
 
 
+@pytest.mark.slow  # builds whole networks
 def test_a_block_moves_to_another_encoder_of_the_same_weights(encoder):
     before, fingerprint = collect_last_block(encoder), encoder.fingerprint
     changed = {name: array * np.float16(1.5) for name, array in before.items()}

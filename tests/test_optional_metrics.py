@@ -14,7 +14,11 @@ from captioning_utils import InputError
 from captioning_utils.metrics import compute_nltk_meteor, compute_scores, java_metrics
 from captioning_utils.metrics.java_metrics import compute_meteor, keep_meteor, tokenize_ptb
 
-needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="Java is not on this machine")
+
+def needs_java(test):
+    """Slow, because Java's METEOR loads its tables first; skipped where there is no Java."""
+    missing = pytest.mark.skipif(shutil.which("java") is None, reason="Java is not on this machine")
+    return pytest.mark.slow(missing(test))
 
 
 @needs_java
