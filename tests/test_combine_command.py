@@ -31,5 +31,5 @@ def test_refuses_captioners_of_other_data(members, tmp_path):
 
 
 def test_says_which_names_there_are(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no captioner .flickr9k.; give a file.s path, or flickr8k"):
+    with pytest.raises(FileNotFoundError, match=r"no captioner .flickr9k.; give a file.s path, or flickr8k"):
         combine_main(["flickr9k", "--model_path", str(tmp_path / "no.h5")])
