@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from captioning_utils.base.errors import InputError
-from captioning_utils.base.files import path_text
+from captioning_utils.base.files import path_text, write_json, write_text
+from captioning_utils.base.tables import to_csv
 from captioning_utils.base.types import AnyPath
 from captioning_utils.captioner import Captioner, ScoredCaption
 from captioning_utils.datasets.dataset import CaptionDataset
@@ -214,3 +215,20 @@ def caption_photos(
     for path, several in caption_many(captioner, paths, load, settings, PHOTOS_AT_ONCE, show_progress):
         for each in several:
             yield {"image": path_text(path), "caption": each.caption, "score": round(each.score, 4)}
+
+
+def write_captions(path: AnyPath, rows: Sequence[dict[str, Any]]) -> None:
+    """Write rows of image, caption and score: as CSV to a name that ends in .csv, otherwise as JSON.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "captions.csv"
+        >>> write_captions(path, [{"image": "a.jpg", "caption": "a dog", "score": -0.5}])
+        >>> print(path.read_text())
+        image,caption,score
+        a.jpg,a dog,-0.5
+    """
+    if Path(path).suffix.lower() == ".csv":
+        write_text(path, to_csv(rows))
+    else:
+        write_json(path, rows)

@@ -6,11 +6,9 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from captioning_utils.base.errors import InputError
-from captioning_utils.base.files import write_json, write_text
 from captioning_utils.base.types import AnyPath
 
 # Column names, the preferred ones first; upper case, spaces and hyphens do not matter.
@@ -122,20 +120,3 @@ def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return table.getvalue()
-
-
-def write_captions(path: AnyPath, rows: Sequence[dict[str, Any]]) -> None:
-    """Write rows of image, caption and score: as CSV to a name that ends in .csv, otherwise as JSON.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp()) / "captions.csv"
-        >>> write_captions(path, [{"image": "a.jpg", "caption": "a dog", "score": -0.5}])
-        >>> print(path.read_text())
-        image,caption,score
-        a.jpg,a dog,-0.5
-    """
-    if Path(path).suffix.lower() == ".csv":
-        write_text(path, to_csv(rows))
-    else:
-        write_json(path, rows)

@@ -10,7 +10,6 @@ from typing import Any
 
 from captioning_utils.base.backend import load_backend
 from captioning_utils.base.files import check_writable
-from captioning_utils.base.tables import write_captions
 from captioning_utils.commands.options import add_generation_options, add_weights_option, chosen_settings
 from captioning_utils.commands.shell import OK, PARTLY, REFUSED, build_parser
 from captioning_utils.images import find_images
@@ -24,7 +23,7 @@ def generate_main(arguments: Sequence[str] | None = None) -> int:
     if options.out:
         check_writable(options.out)
     load_backend()
-    from captioning_utils.bulk import caption_photos
+    from captioning_utils.bulk import caption_photos, write_captions
     from captioning_utils.captioner import load_captioner
 
     captioner = load_captioner(options.model_path)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import matplotlib
 import matplotlib.style
+from cycler import cycler
 from matplotlib.figure import Figure
 
 from captioning_utils.base.wording import printable
@@ -30,6 +31,7 @@ STYLE: dict[str, Any] = {
     "savefig.facecolor": PAPER,
     "figure.dpi": 144,  # 1.5 times what a screen shows: sharp, and small enough for a notebook
     "savefig.dpi": 144,
+    "axes.prop_cycle": cycler(color=SERIES_COLOURS),
     "font.size": 10.5,
     "text.color": INK,
     "text.parse_math": False,  # a "$" in a caption is a dollar
