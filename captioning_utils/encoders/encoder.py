@@ -222,7 +222,7 @@ def build_encoder(
         layer: str, of `ENCODERS[name].layers`.
         dtype: "float32", or "bfloat16": about twice as fast where the processor computes in it (avx512_bf16,
             amx_bf16, GPUs), much slower elsewhere, and less exact (under 1 % on VGG16).
-        weights_path: str or `Path` of a weights file to use; None looks for it, see `captioning_utils.weights`.
+        weights_path: str or `Path` of a weights file to use; None looks for it, see `encoders.weights`.
         weights: "imagenet", or None for fixed random numbers, for trials and tests.
 
     Returns:

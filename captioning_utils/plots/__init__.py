@@ -4,6 +4,8 @@ from captioning_utils.plots.captions import plot_caption_lengths as plot_caption
 from captioning_utils.plots.captions import plot_feature_channels as plot_feature_channels
 from captioning_utils.plots.captions import plot_photos as plot_photos
 from captioning_utils.plots.captions import plot_word_frequencies as plot_word_frequencies
+from captioning_utils.plots.figure import DescribedFigure as DescribedFigure
+from captioning_utils.plots.figure import styled as styled
 from captioning_utils.plots.scores import plot_confusion as plot_confusion
 from captioning_utils.plots.scores import plot_score_by_length as plot_score_by_length
 from captioning_utils.plots.scores import plot_score_distribution as plot_score_distribution

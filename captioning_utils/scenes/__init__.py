@@ -10,3 +10,4 @@ from captioning_utils.scenes.truth import compute_truth as compute_truth
 from captioning_utils.scenes.truth_summary import load_facts as load_facts
 from captioning_utils.scenes.truth_summary import summarize_truth as summarize_truth
 from captioning_utils.scenes.wording import describe_scene as describe_scene
+from captioning_utils.scenes.words import OBJECT_WORDS as OBJECT_WORDS

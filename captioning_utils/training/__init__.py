@@ -8,6 +8,8 @@ from captioning_utils.training.growing import grow_vocabulary as grow_vocabulary
 from captioning_utils.training.losses import NatsPerToken as NatsPerToken
 from captioning_utils.training.losses import masked_cross_entropy as masked_cross_entropy
 from captioning_utils.training.losses import token_cross_entropy as token_cross_entropy
+from captioning_utils.training.self_critical import CiderReward as CiderReward
+from captioning_utils.training.self_critical import compute_advantages as compute_advantages
 from captioning_utils.training.self_critical import train_self_critical as train_self_critical
 from captioning_utils.training.train import build_optimizer as build_optimizer
 from captioning_utils.training.train import build_schedule as build_schedule
