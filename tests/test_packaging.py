@@ -45,9 +45,10 @@ def test_type_checkers_see_the_names_that_are_imported_on_first_use():
 
 def test_every_module_and_data_file_is_in_the_wheel():
     settings = PROJECT["tool"]["setuptools"]
-    folders = {name: ROOT / name.replace(".", "/") for name in settings["packages"]}
+    assert settings["packages"] == {"find": {"include": ["captioning_utils*"]}}  # every folder with an __init__.py
     modules = {path.parent for path in (ROOT / "captioning_utils").rglob("*.py")}
-    assert modules == set(folders.values())
+    assert all((folder / "__init__.py").is_file() for folder in modules)
+    folders = {".".join(folder.relative_to(ROOT).parts): folder for folder in modules}
     for name, patterns in settings["package-data"].items():
         for pattern in patterns:
             assert list(folders[name].glob(pattern)), f"{name} has no {pattern}"

@@ -41,6 +41,7 @@ def check_dataset(
     Example:
         >>> import tempfile
         >>> from pathlib import Path
+        >>> from PIL import Image
         >>> folder = Path(tempfile.mkdtemp()) / "pets"
         >>> folder.mkdir()
         >>> for name, grey in (("1.png", 0), ("2.png", 90), ("3.png", 180)):

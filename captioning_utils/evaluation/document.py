@@ -25,6 +25,7 @@ def build_document(evaluation: Evaluation) -> dict[str, Any]:
         documents, and the comparison or the mean and range of each score.
 
     Example:
+        >>> from captioning_utils.evaluation import CandidateSet, EvaluationData, evaluate
         >>> data = EvaluationData("pets", {1: ["a dog runs", "a dog"], 2: ["a cat", "a cat sits"]})
         >>> evaluation = evaluate([CandidateSet("mine", {1: ["a dog"], 2: ["a cat"]})], data)
         >>> build_document(evaluation)["photos"]["1"]["caption"]

@@ -66,6 +66,7 @@ def evaluate(
         InputError: as `metrics.compute_scores`.
 
     Example:
+        >>> from captioning_utils.metrics import format_score
         >>> data = EvaluationData("pets", {1: ["a dog runs", "a dog"], 2: ["a cat", "a cat sits"]})
         >>> evaluation = evaluate([CandidateSet("mine", {1: ["a dog"], 2: ["a cat"]})], data)
         >>> [format_score(line.summary["bleu_1"]["value"]) for line in evaluation.captioners + evaluation.baselines]

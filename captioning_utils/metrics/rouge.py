@@ -17,6 +17,7 @@ def compute_rouge_l(candidate: Sequence[str], references: Sequence[Sequence[str]
         empty candidate matches an empty reference.
 
     Example:
+        >>> from captioning_utils.metrics import format_score
         >>> format_score(compute_rouge_l(["a", "dog", "runs"], [["a", "brown", "dog", "runs"]]))
         '83.6'
 

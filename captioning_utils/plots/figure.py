@@ -60,6 +60,7 @@ class DescribedFigure(Figure):
     """A matplotlib figure that says in words what it shows, and shows itself in a notebook without pyplot.
 
     Example:
+        >>> from captioning_utils.plots import plot_caption_lengths
         >>> figure = plot_caption_lengths(["a dog runs", "a cat"])
         >>> figure.alt_text
         'Histogram of words per caption: 2 captions, from 2 to 3 words, median 2.5.'
@@ -97,6 +98,7 @@ class DescribedFigure(Figure):
             (str, the media type: "image/png"; str, the file's bytes in base64).
 
         Example:
+            >>> from captioning_utils.plots import plot_caption_lengths
             >>> plot_caption_lengths(["a dog runs"]).encode()[0]
             'image/svg+xml'
         """

@@ -40,6 +40,7 @@ def locate_objects(scene: Scene) -> list[list[list[int]]]:
         for every single one (two dogs: two boxes).
 
     Example:
+        >>> from captioning_utils.scenes import Scene, SceneObject
         >>> scene = Scene("beach", "sunny", (SceneObject("dog", "brown", 2, "running"),))
         >>> [len(boxes) for boxes in locate_objects(scene)]
         [2]

@@ -111,6 +111,7 @@ class Scene:
 
     Example:
         >>> scene = Scene("beach", "sunny", (SceneObject("dog", "brown", 2, "running"),))
+        >>> from captioning_utils.scenes import draw_scene
         >>> draw_scene(scene).size
         (224, 224)
     """
