@@ -64,21 +64,7 @@ def captioner_features(
     path: AnyPath | None = None,
     weights_path: AnyPath | None = None,
 ) -> FeatureCache:
-    """The features that a captioner reads; the encoder is built only where some are not cached yet.
-
-    Args:
-        captioner: `Captioner`.
-        dataset: `CaptionDataset`.
-        image_ids: collection of the image ids that are needed.
-        path: str or `Path` of the feature cache to use or make; None: that of `features_path`.
-        weights_path: str or `Path` of a file with the encoder's weights; None finds or downloads them.
-
-    Returns:
-        `FeatureCache`; photos that cannot be read are in its `skipped`.
-
-    Raises:
-        InputError: where the cache is damaged or another encoder's, or the encoder's weights cannot be had.
-    """
+    """The features that a captioner reads; the encoder is built only where some are not cached yet."""
     path = Path(path or features_path(dataset, captioner.encoder, captioner.decoder.config.feature_shape))
     if path.is_file() or (path / "index.json").is_file():
         features = load_features(path)

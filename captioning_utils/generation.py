@@ -282,9 +282,6 @@ def _agreement(
 class CaptionGenerator:
     """Writes captions with one decoder; compiled on first use and kept, so later calls are quick.
 
-    Args:
-        decoder: `CaptionDecoder`, for example a `MergeDecoder`.
-
     Example:
         >>> from captioning_utils.decoders import build_decoder
         >>> decoder = build_decoder("merge", vocabulary_size=9, feature_shape=(8,))

@@ -59,16 +59,6 @@ class Photo(NamedTuple):
 def open_photo(source: Source, sizes: Iterable[tuple[int, int]]) -> Photo:
     """Read a photo once and keep what the page needs of it: a preview and the encoders' inputs.
 
-    Args:
-        source: `Source`.
-        sizes: iterable of (height, width) in pixels, the encoders' `image_size`.
-
-    Returns:
-        `Photo`.
-
-    Raises:
-        InputError: for a file that is too large, or no photo; see `load_image`.
-
     Example:
         >>> photo = open_photo(Source("1", "grey.png", Image.new("L", (400, 300), 99)), [(224, 224)])
         >>> photo.width, photo.height, photo.inputs[224, 224].shape
@@ -111,12 +101,6 @@ def photo_extensions() -> list[str]:
 def sample_scene(seed: int) -> tuple[str, Source]:
     """A drawn scene as a photo to try.
 
-    Args:
-        seed: int, of `generate_scene`.
-
-    Returns:
-        (str, a short label; `Source`).
-
     Example:
         >>> label, source = sample_scene(23)
         >>> label, source.file.size, source.description
@@ -131,16 +115,6 @@ def sample_scene(seed: int) -> tuple[str, Source]:
 
 def open_captioner(content: bytes, name: str) -> Captioner:
     """Open a captioner from the bytes of a file that somebody sent.
-
-    Args:
-        content: bytes-like, the file.
-        name: str, what the file is called, for messages.
-
-    Returns:
-        `Captioner`.
-
-    Raises:
-        InputError: where it is too large, or no captioner; nothing in the file is executed, see `load_captioner`.
 
     Example:
         >>> open_captioner(b"hello", "model.h5")
@@ -162,14 +136,6 @@ def open_captioner(content: bytes, name: str) -> Captioner:
 
 def caption_rows(photo_name: str, captioner_name: str, alternatives: Iterable[ScoredCaption]) -> list[dict[str, Any]]:
     """Sentences as rows of a table: those of `generate.py --out`, and which captioner wrote them.
-
-    Args:
-        photo_name: str.
-        captioner_name: str.
-        alternatives: list of `ScoredCaption`, best first.
-
-    Returns:
-        list of dict with image, captioner, caption and score.
 
     Example:
         >>> from captioning_utils.captioner import ScoredCaption

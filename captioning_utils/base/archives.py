@@ -24,13 +24,6 @@ SPARE_ROOM = 10**9  # bytes that stay free on the disk
 def check_room(folder: Path, num_bytes: int) -> None:
     """Refuse work that the disk has no room for, before it begins.
 
-    Args:
-        folder: `Path`; it, or one of the folders above it, exists.
-        num_bytes: int, what the work will write.
-
-    Raises:
-        InputError: when less is free than that and `SPARE_ROOM`.
-
     Example:
         >>> from pathlib import Path
         >>> check_room(Path("."), 10**18)
@@ -51,18 +44,6 @@ def unpack_zip(
 
     Names that lead out of the folder, links and special files are refused before anything is written. The Finder's
     `__MACOSX` folder is left out.
-
-    Args:
-        archive: `Path` of the archive.
-        folder: `Path`, made when missing.
-        names: container of str, the members to unpack; None for all.
-        max_bytes: int, the most that may come out.
-
-    Returns:
-        list of `Path`: the files, unpacked now or before.
-
-    Raises:
-        InputError: when it is no zip archive, damaged, encrypted, too large, lacks a name, or is hostile.
 
     Example:
         >>> import tempfile

@@ -53,13 +53,9 @@ class Allowed:
 
 
 def setting(default: Any, help: str, *, slider: Any = None, **allowed: Any) -> Any:
-    """A field of a `Settings` class.
+    """A field of a `Settings` class: default, help, the page's slider (lowest, highest, step), and what is allowed.
 
-    Args:
-        default: int, float, bool, str or None.
-        help: str, one line that the command's help, the page and the docs show.
-        slider: tuple (lowest, highest, step) that the page offers, or None where it has no slider.
-        **allowed: fields of `Allowed` but `kind`, which is the default's type unless given.
+    `allowed` has fields of `Allowed`; the kind is the default's type unless given.
     """
     values = Allowed(**({"kind": type(default)} | allowed))
     return dataclasses.field(default=default, metadata={"help": help, "allowed": values, "slider": slider})
@@ -67,9 +63,6 @@ def setting(default: Any, help: str, *, slider: Any = None, **allowed: Any) -> A
 
 class Settings:
     """A frozen dataclass whose fields, made by `setting`, are checked when it is made.
-
-    Raises:
-        InputError: naming the field, its value and what is allowed.
 
     Example:
         >>> @dataclasses.dataclass(frozen=True)
@@ -94,13 +87,6 @@ def options_of(settings: type) -> list[dataclasses.Field[Any]]:
 
 def check_sizes(config: object, *names: str) -> None:
     """Refuse a configuration in which one of the fields is not a whole number of 1 or more.
-
-    Args:
-        config: dataclass.
-        *names: str, its fields.
-
-    Raises:
-        InputError: naming the field, its value and what is allowed.
 
     Example:
         >>> import types

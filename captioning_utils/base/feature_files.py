@@ -32,11 +32,7 @@ def shard_name(number: int) -> str:
 
 
 def read_folder(folder: Path) -> FeatureFile:
-    """Read a folder of shards; the arrays stay on disk, memory-mapped.
-
-    Raises:
-        InputError: where the folder is no feature cache, or damaged.
-    """
+    """Read a folder of shards; the arrays stay on disk, memory-mapped."""
     index = _checked(read_json(_existing(folder / INDEX)), folder)
     shards = index.get("shards")
     if not isinstance(shards, list) or not all(isinstance(shard, dict) for shard in shards):
@@ -68,11 +64,7 @@ def _open_shard(path: Path, shape: tuple[int, ...]) -> NDArray[np.float16]:
 
 
 def read_pickle(path: Path) -> FeatureFile:
-    """Read a pickle: plain values and one float16 array come through, and no code in it runs.
-
-    Raises:
-        InputError: where the file is no feature cache, or damaged.
-    """
+    """Read a pickle: plain values and one float16 array come through, and no code in it runs."""
     try:
         with open(path, "rb") as file:
             contents = _PlainUnpickler(file).load()

@@ -19,12 +19,6 @@ from captioning_utils.base.types import AnyPath
 def atomic_write(path: AnyPath) -> Iterator[Path]:
     """Give a temporary path to write to; put it in the place of `path` only once all is on disk.
 
-    Args:
-        path: str or `Path`, the file to create or replace; its folder is made when missing.
-
-    Yields:
-        `Path` of a temporary file in the same folder. On an exception it is removed; `path` stays as it was.
-
     Example:
         >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
@@ -77,12 +71,7 @@ def write_json(path: AnyPath, value: Any, indent: int = 1) -> None:
 
 
 def read_json(path: AnyPath) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        FileNotFoundError: when there is no such file.
-        InputError: when it is not JSON in UTF-8; the message names the file and the line.
-    """
+    """Read a JSON file."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8-sig"))  # -sig: editors on Windows add a mark
     except (ValueError, RecursionError) as error:  # ValueError: no UTF-8, no JSON, or a number of 4,300 digits

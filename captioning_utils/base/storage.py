@@ -31,13 +31,6 @@ def write_storage(
 ) -> None:
     """Write arrays and JSON documents to an HDF5 file, whole or not at all.
 
-    Args:
-        path: str or `Path` of the file.
-        kind: str, what the file is; `read_storage` asks for the same.
-        format_version: int, raised when the content's meaning changes.
-        documents: dict of name → JSON-serialisable value.
-        arrays: dict of name → float or integer array; a "/" in a name makes a group.
-
     Example:
         >>> import tempfile, pathlib
         >>> path = pathlib.Path(tempfile.mkdtemp()) / "a.h5"
@@ -154,16 +147,7 @@ def _key(index: int, variable: keras.Variable) -> str:
 
 
 def assign_variables(path: object, variables: Sequence[keras.Variable], arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Put stored arrays into Keras variables.
-
-    Args:
-        path: where the arrays came from, for messages.
-        variables: list of Keras variables, in the order of `collect_variables`.
-        arrays: dict, from `read_storage`.
-
-    Raises:
-        InputError: when an array is missing, left over, of another shape, or holds NaN or infinity.
-    """
+    """Put stored arrays into Keras variables."""
     values = []
     for index, variable in enumerate(variables):
         prefix = f"{index:03d} "

@@ -37,15 +37,7 @@ class TableHeader(NamedTuple):
 
 
 def read_header(line: str, image_columns: Sequence[str] = IMAGE_COLUMNS) -> TableHeader | None:
-    """Find the separator with which a line names an image and a caption column.
-
-    Args:
-        line: str, a table's first line.
-        image_columns: sequence of str, the names for the image column, the preferred ones first.
-
-    Returns:
-        `TableHeader`, or None where the line names no such columns.
-    """
+    """Find the separator with which a line names an image and a caption column."""
     for delimiter in DELIMITERS:
         cells = next(csv.reader([line], delimiter=delimiter), [])
         header = TableHeader([re.sub(r"[\s-]+", "_", cell.strip().lower()) for cell in cells], delimiter, 0, 0)
@@ -57,18 +49,6 @@ def read_header(line: str, image_columns: Sequence[str] = IMAGE_COLUMNS) -> Tabl
 
 def read_rows(lines: Iterable[str], header: TableHeader, path: AnyPath) -> Iterator[tuple[int, list[str]]]:
     """The rows of a table, without empty ones, mended where it is known how.
-
-    Args:
-        lines: iterable of str, the lines after the first, with their line breaks.
-        header: `TableHeader`.
-        path: the file's name, for the message.
-
-    Yields:
-        (int, list of str): the number of the line on which the row ends, in the file, and its cells; a row that
-        cannot be mended has another number of cells than the header.
-
-    Raises:
-        InputError: where the quotation marks make no sense.
 
     Example:
         >>> header = read_header("image,caption")
@@ -101,12 +81,6 @@ def _mend(row: list[str], header: TableHeader) -> list[str]:
 
 def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows as the text of a CSV file with a first line of names.
-
-    Args:
-        rows: list of dict, at least one. Every key of any row is a column; where a row lacks it the cell is empty.
-
-    Returns:
-        str.
 
     Example:
         >>> print(to_csv([{"image": "a.jpg", "caption": "a dog, running"}]))

@@ -34,14 +34,6 @@ def fetch_file(url: str, path: Path, size: int | None = None) -> None:
     `ANSWER_SECONDS`. What has arrived stays at `path` when this raises, for the next call to go on from. Whether the
     bytes are the right ones is for `check_digest` to say.
 
-    Args:
-        url: str.
-        path: `Path`; what is there is taken as the beginning of the file.
-        size: int, the bytes of the whole file; None where nobody knows.
-
-    Raises:
-        InputError: when the server cannot be reached, says no, offers a file of another size, or breaks off for good.
-
     References:
         RFC 9110, HTTP Semantics, section 14 (Range requests).
     """
@@ -64,14 +56,6 @@ def fetch_file(url: str, path: Path, size: int | None = None) -> None:
 
 def check_digest(path: AnyPath, algorithm: str, digest: str) -> None:
     """Refuse a file whose hash is another one.
-
-    Args:
-        path: str or `Path`.
-        algorithm: str, as `hashlib` names it: "md5", "sha256".
-        digest: str, hexadecimal.
-
-    Raises:
-        InputError: when the hash differs; the message has both.
 
     Example:
         >>> import tempfile

@@ -20,14 +20,6 @@ def one_line(error: BaseException) -> str:
 def name_some(names: Sequence[Any], limit: int = 3, show: Callable[[Any], str] = repr) -> str:
     """The first of some names, for a message, and how many more there are.
 
-    Args:
-        names: sequence.
-        limit: int, how many are named.
-        show: function from a name to str; `repr` quotes, so that odd characters show and cannot act.
-
-    Returns:
-        str.
-
     Example:
         >>> name_some(["a.jpg", "b.jpg", "c.jpg"], limit=2)
         "'a.jpg', 'b.jpg' and 1 more"

@@ -19,14 +19,7 @@ ENCODER_OPTIONS = {"encoder": DEFAULT_ENCODER, "layer": DEFAULT_LAYER, "dtype": 
 
 
 def open_dataset(data_path: AnyPath) -> CaptionDataset:
-    """The dataset at a path; the drawn one is drawn first when it is asked for and not there.
-
-    Args:
-        data_path: str or `Path`.
-
-    Returns:
-        `CaptionDataset`.
-    """
+    """The dataset at a path; the drawn one is drawn first when it is asked for and not there."""
     from captioning_utils.datasets.dataset import load_dataset
     from captioning_utils.scenes.dataset import draw_dataset
 
@@ -37,11 +30,6 @@ def open_dataset(data_path: AnyPath) -> CaptionDataset:
 
 def add_settings(parser: argparse._ActionsContainer, config: type[Settings], show_defaults: bool = True) -> None:
     """Add an option for every field of a configuration that a plain value can set; what is not typed is left out.
-
-    Args:
-        parser: parser, or group of one.
-        config: a `Settings` class.
-        show_defaults: bool; False where what is not typed is not the field's default, such as a captioner's own.
 
     Example:
         >>> from captioning_utils.settings import GenerationConfig
@@ -73,10 +61,6 @@ def chosen_settings(config: type[Settings], options: Mapping[str, Any]) -> dict[
 
 def add_data_options(parser: argparse.ArgumentParser, encoder_options: bool = False) -> None:
     """Add the options that say which photos, and where their features are.
-
-    Args:
-        parser: parser.
-        encoder_options: bool; True adds those that say how features are made, for where no captioner says so.
 
     Example:
         >>> parser = argparse.ArgumentParser()

@@ -51,11 +51,7 @@ def run_command(main: Callable[[Sequence[str] | None], int], arguments: Sequence
 
 @contextlib.contextmanager
 def when_stopped(advice: str) -> Iterator[None]:
-    """Let the message say what to do next when the user stops what runs in here; also a decorator.
-
-    Args:
-        advice: str.
-    """
+    """Let the message say what to do next when the user stops what runs in here; also a decorator."""
     try:
         yield
     except KeyboardInterrupt as stop:
@@ -64,11 +60,6 @@ def when_stopped(advice: str) -> Iterator[None]:
 
 def build_parser(command: str, description: str, example: str) -> argparse.ArgumentParser:
     """A parser whose `--help` shows every default, an example and the exit codes.
-
-    Args:
-        command: str, the command's name; called by its script or as `python -m captioning_utils`, so it names itself.
-        description: str; `{program}` in it becomes the way in which the command was called.
-        example: str, options of a typical call.
 
     Example:
         >>> "exit codes" in build_parser("train", "Train.", "--epochs 3").format_help()

@@ -90,15 +90,6 @@ NAMES = tuple(BY_HAND)
 def find_dataset(folder: AnyPath) -> CaptionDataset:
     """Look for a dataset that was downloaded by hand; archives in its folder are unpacked first.
 
-    Args:
-        folder: str or `Path`, where it should be.
-
-    Returns:
-        `CaptionDataset`.
-
-    Raises:
-        InputError: when it is not there, or an archive cannot be unpacked; `explain_by_hand` says where to get it.
-
     Example:
         >>> find_dataset("no_such_folder")
         Traceback (most recent call last):
@@ -118,13 +109,6 @@ def find_dataset(folder: AnyPath) -> CaptionDataset:
 
 def explain_by_hand(name: str, folder: AnyPath) -> str:
     """Where to get a dataset without this package, and where to put it, in lines for people.
-
-    Args:
-        name: one of `NAMES`.
-        folder: str or `Path`, where it should be.
-
-    Returns:
-        str.
 
     Example:
         >>> "forms.illinois.edu" in explain_by_hand("flickr8k", "data/flickr8k")

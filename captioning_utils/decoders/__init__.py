@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from captioning_utils.decoders.base import CaptionDecoder as CaptionDecoder
-from captioning_utils.decoders.base import DecoderConfig
+from captioning_utils.decoders.base import CaptionDecoder, DecoderConfig
 from captioning_utils.decoders.ensemble import EnsembleConfig, EnsembleDecoder
 from captioning_utils.decoders.plain import PLAIN_DECODERS, Registry, configure
 

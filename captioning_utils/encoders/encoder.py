@@ -249,18 +249,7 @@ def build_encoder(
 
 
 def assemble_encoder(name: str, layer: str, dtype: str, backbone: keras.Model, tuned: bool = False) -> ImageEncoder:
-    """An encoder around a network that has its weights already.
-
-    Args:
-        name: str, of `ENCODERS`.
-        layer: str, of `ENCODERS[name].layers`; any other name leaves the map of features as it is.
-        dtype: "float32" or "bfloat16", what the backbone computes in.
-        backbone: `keras.Model` from preprocessed pixels to a map of features.
-        tuned: bool, whether the weights are other than the pretrained ones.
-
-    Returns:
-        `ImageEncoder`.
-    """
+    """An encoder around a network that has its weights already."""
     return ImageEncoder(name, layer, dtype, _add_ends(backbone, name, layer), backbone, tuned)
 
 
@@ -279,12 +268,6 @@ def summarize(features: Tensor, name: str, layer: str) -> Tensor:
 
 def compute_weights_hash(arrays: Iterable[NDArray[Any]]) -> str:
     """SHA-256 over a network's arrays, whatever their order, so that no Keras version changes it.
-
-    Args:
-        arrays: iterable of float arrays; compared as little-endian float32.
-
-    Returns:
-        str, 64 hex digits.
 
     Example:
         >>> a, b = np.zeros(2), np.ones((2, 2))

@@ -41,17 +41,6 @@ UNSUITABLE = {
 def split_encoder(encoder: ImageEncoder) -> tuple[ImageEncoder, keras.Model]:
     """Cut an encoder in two before its last block; both parts share the encoder's weights.
 
-    Args:
-        encoder: `ImageEncoder`, of any layer but those of `UNSUITABLE`.
-
-    Returns:
-        tuple of trunk, an `ImageEncoder` that gives the map of features before the last block, and head, a
-        `keras.Model` from that map to the encoder's features (float32), of which only the last block's convolutions
-        are trainable.
-
-    Raises:
-        InputError: for the layers of `UNSUITABLE`, and for an encoder that was made without its backbone.
-
     Example:
         >>> from captioning_utils.encoders.encoder import build_encoder
         >>> trunk, head = split_encoder(build_encoder("efficientnet_v2_b0", weights=None))
@@ -85,18 +74,7 @@ def collect_last_block(encoder: ImageEncoder) -> dict[str, NDArray[np.float16]]:
 
 
 def replace_last_block(encoder: ImageEncoder, arrays: Mapping[str, NDArray[Any]]) -> ImageEncoder:
-    """Give an encoder the last block that `collect_last_block` collected.
-
-    Args:
-        encoder: `ImageEncoder` with the pretrained weights; they are overwritten.
-        arrays: dict of name to array.
-
-    Returns:
-        `ImageEncoder` around the same network, with the fingerprint of the new weights.
-
-    Raises:
-        InputError: where an array is missing, left over, of another shape, or holds NaN or infinity.
-    """
+    """Give an encoder the last block that `collect_last_block` collected."""
     _, head = split_encoder(encoder)
     assign_variables("the captioner's encoder", head.trainable_variables, arrays)
     dtype = encoder.encoder_id.dtype

@@ -19,16 +19,6 @@ PHOTOS_AT_ONCE = 256  # 50 MB of a 14×14 grid with 512 channels
 def find_most_common_caption(captions: Iterable[str]) -> tuple[str, int]:
     """The caption that most people wrote; with it as the answer to every photo, a captioner looks at none.
 
-    Args:
-        captions: iterable of str, raw, at least one with a word.
-
-    Returns:
-        (str, int): the cleaned caption, the first in the alphabet of several equally common ones, and how often
-        it was written.
-
-    Raises:
-        InputError: where there is no caption.
-
     Example:
         >>> find_most_common_caption(["A dog runs.", "Two cats.", "a dog runs"])
         ('a dog runs', 2)
@@ -107,15 +97,6 @@ def compute_human_agreement(
     A ceiling of a kind: people are scored against one reference fewer than captioners, which costs them some points.
     Photos with a single caption are left out.
 
-    Args:
-        references: dict `{image_id: [str, ...]}`.
-        protocol: str, as for `metrics.compute_scores`.
-        extra_metrics: as for `metrics.compute_scores`.
-
-    Returns:
-        list of `metrics.Scores`, the first for the photos' first captions and so on; `average_scores` gives their
-        mean. Empty where no photo has two captions.
-
     Example:
         >>> len(compute_human_agreement({1: ["a dog", "a dog"], 2: ["a cat", "the cat"], 3: ["a cow"]}))
         2
@@ -133,12 +114,6 @@ def compute_human_agreement(
 
 def average_scores(scores: Sequence[Scores]) -> dict[str, float]:
     """Mean of each metric over several `metrics.Scores`.
-
-    Args:
-        scores: list of `metrics.Scores`, at least one.
-
-    Returns:
-        dict `{metric: float}`.
 
     Example:
         >>> runs = compute_human_agreement({1: ["a dog", "a dog"], 2: ["a cat", "a cow"]})

@@ -79,11 +79,7 @@ class ScoredCaptions:
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def require_scores(self) -> Scores:
-        """`scores`, where single photos are looked at.
-
-        Raises:
-            InputError: for people, whose summary is an average over several sets of captions.
-        """
+        """`scores`, where single photos are looked at."""
         if self.scores is None:
             raise InputError(f"{self.name} have no scores of single photos; give a captioner or another baseline")
         return self.scores

@@ -47,12 +47,6 @@ _DIVERSITY = {  # what compute_diversity and compute_set_diversity find, in word
 def score_table(evaluation: Evaluation) -> Table:
     """Captioners with their intervals, the baselines, and people, in one table.
 
-    Args:
-        evaluation: `Evaluation`.
-
-    Returns:
-        (list of str, list of lists of str): column heads and rows; scores times 100.
-
     Example:
         >>> from captioning_utils.evaluation.records import CandidateSet, EvaluationData
         >>> from captioning_utils.evaluation.evaluate import evaluate
@@ -97,14 +91,7 @@ def _count_references(references: Mapping[str, float]) -> str:
 
 
 def diversity_table(evaluation: Evaluation) -> Table:
-    """What word overlap hides, of the captioners and of people.
-
-    Args:
-        evaluation: `Evaluation`.
-
-    Returns:
-        (list of str, list of lists of str): column heads and rows.
-    """
+    """What word overlap hides, of the captioners and of people."""
     lines = evaluation.captioners + [line for line in evaluation.baselines if line.name == "people"]
     rows = [
         [label, *(_number(line.diversity.get(key), is_share) for line in lines)]
@@ -115,14 +102,7 @@ def diversity_table(evaluation: Evaluation) -> Table:
 
 
 def truth_table(evaluation: Evaluation) -> Table:
-    """How many claims about drawn scenes are right, kind by kind.
-
-    Args:
-        evaluation: `Evaluation`.
-
-    Returns:
-        (list of str, list of lists of str): column heads and rows; no rows where there are no facts.
-    """
+    """How many claims about drawn scenes are right, kind by kind."""
     lines = evaluation.captioners + evaluation.baselines
     if not evaluation.captioners[0].truth:
         return ["", *(line.name for line in lines)], []
@@ -161,14 +141,7 @@ def align_columns(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def describe_evaluation(evaluation: Evaluation) -> list[str]:
-    """What was scored, how, and by whom the captions are: sentences that belong to the tables.
-
-    Args:
-        evaluation: `Evaluation`.
-
-    Returns:
-        list of str.
-    """
+    """What was scored, how, and by whom the captions are: sentences that belong to the tables."""
     data, protocol = evaluation.data, evaluation.protocol
     left_out = f" ({evaluation.left_out:,} left out)" if evaluation.left_out else ""
     lines = [
@@ -197,14 +170,7 @@ def _decoding(decoding: Mapping[str, Any]) -> str:
 
 
 def format_evaluation(evaluation: Evaluation) -> str:
-    """All tables as text for the console.
-
-    Args:
-        evaluation: `Evaluation`.
-
-    Returns:
-        str.
-    """
+    """All tables as text for the console."""
     parts = ["\n".join(describe_evaluation(evaluation)), align_columns(*score_table(evaluation))]
     parts += ["\n".join(_comparison_in_words(evaluation))] if evaluation.comparison else []
     for columns, rows in (diversity_table(evaluation), truth_table(evaluation)):
@@ -222,16 +188,7 @@ def _comparison_in_words(evaluation: Evaluation) -> list[str]:
 
 
 def build_report(evaluation: Evaluation, photos: str = "none") -> Report:
-    """The page of an evaluation.
-
-    Args:
-        evaluation: `Evaluation`.
-        photos: "embed", "link" or "none", see `report.PHOTO_CHOICES`. The page also quotes what people wrote, so
-            publish it only where the dataset's terms allow that.
-
-    Returns:
-        `report.Report`.
-    """
+    """The page of an evaluation."""
     from captioning_utils.evaluation.html_page import Report
     from captioning_utils.plots.scores import plot_scores
 

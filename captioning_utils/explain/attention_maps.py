@@ -112,9 +112,6 @@ def compute_attention_weights(
 def check_attention(decoder: CaptionDecoder) -> None:
     """Refuse a decoder that does not look at the regions of a photo anew for every word.
 
-    Raises:
-        InputError: where there is nothing to show.
-
     Example:
         >>> from captioning_utils.decoders import build_decoder
         >>> check_attention(build_decoder("transformer", vocabulary_size=9, feature_shape=(49, 512)))

@@ -127,11 +127,6 @@ def vectorize_ngrams(
 ) -> NgramVector:
     """The `NgramVector` of one caption, without any references.
 
-    Args:
-        tokens: list of hashables, possibly empty.
-        weigh: function of an n-gram (tuple) and how often the caption holds it, which gives its weight; by default
-            every n-gram is worth the same.
-
     Example:
         >>> vectorize_ngrams(["a", "dog", "a"]).weights[0]
         {('a',): 2, ('dog',): 1}

@@ -35,14 +35,7 @@ _PTB_PUNCTUATION |= {"-LRB-", "-RRB-", "-LCB-", "-RCB-"}  # round and curly brac
 
 
 def find_java_tools() -> tuple[str, Path]:
-    """Where Java and pycocoevalcap are.
-
-    Returns:
-        (str, `Path`): the java program, and the folder of the installed package pycocoevalcap.
-
-    Raises:
-        InputError: where one is missing; the message says which, and how to get it.
-    """
+    """Where Java and pycocoevalcap are."""
     package = importlib.util.find_spec("pycocoevalcap")
     if package is None or not package.submodule_search_locations:
         raise InputError(
@@ -60,15 +53,6 @@ def find_java_tools() -> tuple[str, Path]:
 
 def tokenize_ptb(captions: Sequence[str]) -> list[str]:
     """Tokenize as coco-caption does: Penn Treebank tokens, lower case, punctuation left out.
-
-    Args:
-        captions: list of str.
-
-    Returns:
-        list of str, tokens separated by single spaces.
-
-    Raises:
-        InputError: where Java or pycocoevalcap is missing, or Java fails.
 
     References:
         Chen et al. 2015, Microsoft COCO Captions (arXiv:1504.00325), section 4.1.
@@ -94,17 +78,6 @@ def compute_meteor(
     candidates: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]
 ) -> tuple[float, list[float]]:
     """METEOR 1.5 with its English settings, by the original Java program.
-
-    Args:
-        candidates: list of n token lists (str).
-        references: list of n lists of token lists, at least one a photo.
-
-    Returns:
-        (float, list of n float): the score of the whole set, which is no mean of the photos' scores, and the
-        score of each photo; all in [0, 1].
-
-    Raises:
-        InputError: where Java or pycocoevalcap is missing, or Java fails.
 
     References:
         Denkowski and Lavie 2014, Meteor Universal; http://www.cs.cmu.edu/~alavie/METEOR/
@@ -204,16 +177,6 @@ def compute_nltk_meteor(
     candidates: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]
 ) -> tuple[float, list[float]]:
     """nltk's METEOR: the formula of 2005 with WordNet's synonyms. Not METEOR 1.5; its numbers are far higher.
-
-    Args:
-        candidates: list of n token lists (str).
-        references: list of n lists of token lists, at least one a photo.
-
-    Returns:
-        (float, list of n float): the mean, and each photo's best score over its references; in [0, 1].
-
-    Raises:
-        InputError: where WordNet is not on this machine; nothing is downloaded unasked.
 
     References:
         Banerjee and Lavie 2005, METEOR; https://www.nltk.org/api/nltk.translate.meteor_score.html

@@ -76,16 +76,6 @@ def get_protocol(name: str) -> Protocol:
 def tokenize_captions(captions: Sequence[str], protocol: Protocol) -> list[list[str]]:
     """Split captions into words as a protocol asks.
 
-    Args:
-        captions: list of str, as written by a person or a captioner, without boundary tags.
-        protocol: `Protocol`.
-
-    Returns:
-        list of lists of str, one a caption; an inner list is empty where no word is left.
-
-    Raises:
-        InputError: under `coco`, where Java or pycocoevalcap is missing.
-
     Example:
         >>> tokenize_captions(["A man's dog, 2 cats!"], PROTOCOLS["standard"])
         [['a', 'mans', 'dog', '2', 'cats']]

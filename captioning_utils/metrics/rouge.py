@@ -8,14 +8,6 @@ ROUGE_BETA = 1.2  # recall counts this much more than precision, as in coco-capt
 def compute_rouge_l(candidate: Sequence[str], references: Sequence[Sequence[str]]) -> float:
     """ROUGE-L of one candidate: the longest common subsequence, best precision and best recall, β = 1.2.
 
-    Args:
-        candidate: token list; it may be empty.
-        references: list of token lists, at least one.
-
-    Returns:
-        float in [0, 1]; as in coco-caption, precision and recall may come from different references, and an
-        empty candidate matches an empty reference.
-
     Example:
         >>> from captioning_utils.metrics import format_score
         >>> format_score(compute_rouge_l(["a", "dog", "runs"], [["a", "brown", "dog", "runs"]]))

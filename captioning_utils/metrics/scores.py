@@ -187,17 +187,6 @@ def pair_images(
 ) -> tuple[list[str], int]:
     """Find the photos that have both a candidate and references, after checking everything that comes in.
 
-    Args:
-        candidates: dict `{image_id: str}`.
-        references: dict `{image_id: [str, ...]}`.
-        allow_missing: bool; True leaves photos out that lack one or the other.
-
-    Returns:
-        (list of image_id in the references' order, int: how many photos were left out).
-
-    Raises:
-        InputError: see `compute_scores`.
-
     Example:
         >>> pair_images({1: "a dog"}, {1: ["a dog"], 2: ["a cat"]}, allow_missing=True)
         ([1], 1)

@@ -22,17 +22,6 @@ class WordUse(NamedTuple):
 def compare_word_use(candidates: Iterable[str], references: Iterable[Iterable[str]]) -> list[WordUse]:
     """Compare which words a captioner writes with those that people write of the same photos.
 
-    Args:
-        candidates: list of str, cleaned (words between spaces), with at least one word.
-        references: list of lists of str, cleaned: what people wrote, with at least one word.
-
-    Returns:
-        list of `WordUse`, every word of either, the clearest difference first. A word is over-used where
-        `candidate_rate` is above `reference_rate`.
-
-    Raises:
-        InputError: where one side has no word.
-
     Example:
         >>> use = compare_word_use(["a dog", "a dog"], [["the dog runs", "the dog"], ["the puppy"]])
         >>> use[0].word, use[0].candidate_rate, use[0].reference_rate

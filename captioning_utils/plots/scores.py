@@ -127,17 +127,6 @@ def _scores_in_words(name: str, values: Mapping[str, float]) -> str:
 def plot_score_by_length(lengths: Sequence[int], scores: Sequence[float], metric: str = "cider_d") -> DescribedFigure:
     """Each photo's score against the length of its caption, and the mean of each length.
 
-    Args:
-        lengths: list of int, words of each candidate caption; at least one.
-        scores: list of float, the score of each, in the metric's range (0–1; CIDEr 0–10).
-        metric: str, a name in `metrics.METRIC_LABELS`, for the label.
-
-    Returns:
-        `DescribedFigure`; values are shown times 100. Lengths of fewer than 5 captions have no mean.
-
-    Raises:
-        InputError: where the lists are empty or differ in length.
-
     Example:
         >>> plot_score_by_length([8] * 5 + [9], [0.2] * 5 + [0.1], "bleu_4").alt_text
         'BLEU-4, times 100, of 6 captions by their length. Mean for 8 words: 20.0 (5 captions).'

@@ -106,9 +106,6 @@ class Scene:
         relation: str, how the subject relates to the other object (see `SUBJECTS`), or None where there is no other.
         seed: int, decides what the facts leave open: sizes, positions, shades, wording.
 
-    Raises:
-        InputError: for a name, colour, place or relation that cannot be drawn; the message lists what can.
-
     Example:
         >>> scene = Scene("beach", "sunny", (SceneObject("dog", "brown", 2, "running"),))
         >>> from captioning_utils.scenes import draw_scene

@@ -199,16 +199,7 @@ def _string(back: Backdrop, held: Item, person: Item) -> None:
 
 
 def render(scene: Scene) -> tuple[Image.Image, list[list[list[int]]]]:
-    """Draw a scene.
-
-    Args:
-        scene: a `captioning_utils.scenes.Scene`.
-
-    Returns:
-        picture: RGB `PIL.Image`, 224×224.
-        boxes: one list an object of the scene, each with one [left, top, right, bottom] in pixels for every single
-            one that is drawn (two dogs: two boxes).
-    """
+    """Draw a scene."""
     rng = random.Random(f"{scene.seed} picture")
     back = Backdrop(scene.weather, rng)
     sky(back, rng)

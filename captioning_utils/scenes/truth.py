@@ -218,17 +218,6 @@ def compute_truth(caption: str, facts: Mapping[str, Any]) -> dict[str, list[Clai
 def list_mistakes(caption: str, facts: Mapping[str, Any]) -> list[str]:
     """What a caption says of a scene that is not so, in words.
 
-    Args:
-        caption: str, as `compute_truth` takes it.
-        facts: dict, as `compute_truth` takes it.
-
-    Returns:
-        list of str, one a wrong claim: what is so, and what is said instead. Where an object is wrong, what is said of
-        it is left out: of a horse that is a dog nothing can be right.
-
-    Raises:
-        InputError: as `compute_truth`.
-
     Example:
         >>> from captioning_utils.scenes import Scene, SceneObject
         >>> scene = Scene("park", "sunny", (SceneObject("dog", "brown", 2, "sitting"),))

@@ -21,11 +21,7 @@ IMPOSSIBLE = -1e9  # a log-probability that no sum of real ones reaches
 
 
 class OnnxCaptioner:
-    """An exported captioner. It searches, greedy or with beams; it does not sample.
-
-    Args:
-        folder: str or `Path` of the folder that `python -m captioning_utils export` wrote.
-    """
+    """An exported captioner. It searches, greedy or with beams; it does not sample."""
 
     def __init__(self, folder: str | Path) -> None:
         folder = Path(folder)
@@ -36,16 +32,7 @@ class OnnxCaptioner:
         )
 
     def caption(self, photo: str | Path | BinaryIO, beam_size: int | None = None, max_length: int | None = None) -> str:
-        """One sentence for a photo.
-
-        Args:
-            photo: path or open binary file.
-            beam_size: int, sentences kept in mind at once; 1 is greedy; None: the captioner's own.
-            max_length: int, words at the most; None: the captioner's own.
-
-        Returns:
-            str.
-        """
+        """One sentence for a photo."""
         (features,) = self.encoder.run(None, {"images": load_photo(photo, self.settings["image_size"])[None]})
         return self.caption_features(features, beam_size, max_length)[0][0]
 

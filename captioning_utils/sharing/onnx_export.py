@@ -151,12 +151,7 @@ def start_graph(decoder: CaptionDecoder) -> Graph:
 
 
 def step_graph(decoder: CaptionDecoder, state: State) -> Graph:
-    """The last words and the state → logits and the entries of the state that have changed, as `encoder_graph`.
-
-    Args:
-        decoder: `CaptionDecoder`.
-        state: its `initial_state`, for names, shapes and dtypes.
-    """
+    """The last words and the state → logits and the entries of the state that have changed, as `encoder_graph`."""
     import tensorflow as tf
 
     def step(tokens: Tensor, *values: Tensor) -> dict[str, Tensor]:
@@ -173,13 +168,6 @@ def step_graph(decoder: CaptionDecoder, state: State) -> Graph:
 
 def convert(function: Callable[..., dict[str, Tensor]], signature: Sequence[Any]) -> onnx.ModelProto:
     """A function of tensors as an ONNX model.
-
-    Args:
-        function: function of tensors that returns a dict of tensors; its keys name the graph's outputs.
-        signature: list of `tf.TensorSpec` with names, which name the graph's inputs.
-
-    Returns:
-        `onnx.ModelProto`, checked by onnx.
 
     Example:
         >>> import tensorflow as tf

@@ -34,11 +34,7 @@ SIDES = ("left", "right")  # captions with these words would be wrong for a mirr
 
 
 class MirroredTrunk:
-    """A trunk that sees every photo in a mirror, for `extract_features`.
-
-    Args:
-        trunk: `ImageEncoder` of `split_encoder`.
-    """
+    """A trunk that sees every photo in a mirror, for `extract_features`."""
 
     def __init__(self, trunk: ImageEncoder) -> None:
         self.image_size, self.output_shape = trunk.image_size, trunk.output_shape
@@ -52,15 +48,7 @@ class MirroredTrunk:
 
 
 class FlippedBatches(CaptionBatches):
-    """As `CaptionBatches`, but every other photo, drawn at random, is seen in a mirror.
-
-    Args:
-        features: `FeatureCache` of the photos.
-        mirrored: `FeatureCache` of the mirrored photos.
-        captions: as for `CaptionBatches`.
-        sides: container of int, the ids of words that tell left from right; captions with one are never mirrored.
-        **kwargs: of `CaptionBatches`.
-    """
+    """As `CaptionBatches`, but every other photo, drawn at random, is seen in a mirror."""
 
     def __init__(
         self,
@@ -120,12 +108,6 @@ class TwoRateAdam(keras.optimizers.Adam):
     """Adam that moves some variables more slowly than the others.
 
     A smaller gradient would not do: Adam divides it by its own size.
-
-    Args:
-        learning_rate: of `keras.optimizers.Adam`.
-        slow: list of Keras variables.
-        ratio: float, their learning rate as a share of the others'.
-        **kwargs: of `keras.optimizers.Adam`.
     """
 
     def __init__(

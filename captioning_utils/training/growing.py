@@ -23,17 +23,6 @@ UNSEEN = 2.0**-25  # a share of the unknown token's probability that float32 can
 def grow_vocabulary(vocabulary: Vocabulary, captions: Iterable[str], min_count: int) -> Vocabulary:
     """A vocabulary with the frequent words of other captions behind its own; no word's id changes.
 
-    Args:
-        vocabulary: `Vocabulary`.
-        captions: iterable of str, cleaned captions of the new dataset's train split.
-        min_count: int, at least 1; a new word that occurs less often stays unknown.
-
-    Returns:
-        `Vocabulary`; the new words by falling count, ties in alphabetical order.
-
-    Raises:
-        InputError: where `min_count` is below 1, or no word at all occurs so often.
-
     Example:
         >>> old = build_vocabulary(["a dog", "a dog"], min_count=2)
         >>> grow_vocabulary(old, ["a cat sits", "a cat"], min_count=2).ordinary_words
@@ -45,16 +34,6 @@ def grow_vocabulary(vocabulary: Vocabulary, captions: Iterable[str], min_count: 
 
 def config_of(captioner: Captioner, config: TrainingConfig) -> TrainingConfig:
     """A training configuration with the captioner's decoder and its sizes.
-
-    Args:
-        captioner: `Captioner` to start from.
-        config: `TrainingConfig`; its `decoder` is not looked at.
-
-    Returns:
-        `TrainingConfig`.
-
-    Raises:
-        InputError: where `config.decoder_settings` asks for other sizes than the captioner's.
 
     Example:
         >>> from captioning_utils.captioner import load_captioner

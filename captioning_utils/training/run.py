@@ -68,12 +68,6 @@ class Run(Generic[Settings]):
     The checkpoint holds weights, the optimizer's moments, the dropout's random state, the best weights so far and the
     history. The order of the batches needs no storage: it follows from the seed and the epoch.
 
-    Args:
-        path: str or `Path` of the checkpoint; the history is written beside it, as CSV.
-        config: the run's settings, such as `TrainingConfig`.
-        data: str that names captions and features: a checkpoint of others is refused.
-        monitor: str, the entry of an epoch's logs by which epochs are compared; the lowest is the best.
-
     Example:
         >>> import pathlib, tempfile
         >>> from captioning_utils.decoders import build_decoder
@@ -213,9 +207,6 @@ class RunCallback(keras.callbacks.Callback):
     Keras's own callbacks would not do. `BackupAndRestore` stores weights, optimizer and the number of the epoch. After
     a stop the dropout's random state is lost, `EarlyStopping` has forgotten its count and the best weights, and
     `CSVLogger` keeps lines of epochs that are repeated.
-
-    Args:
-        run: `Run`, attached to the model.
     """
 
     def __init__(self, run: Run[Any]) -> None:

@@ -140,18 +140,7 @@ def train_self_critical(
 
 
 class SelfCriticalTrainer:
-    """Draws sentences for the train photos and makes those likelier that people would rather write.
-
-    Args:
-        captioner: `Captioner` that learns.
-        dataset: `CaptionDataset` with a train and a val split.
-        features: `FeatureCache` with the features of both splits.
-        config: `SelfCriticalConfig`.
-        verbose: int, 0 silent, 1 a progress bar an epoch.
-
-    Raises:
-        InputError: for an empty split.
-    """
+    """Draws sentences for the train photos and makes those likelier that people would rather write."""
 
     def __init__(
         self,

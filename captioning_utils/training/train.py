@@ -135,16 +135,7 @@ def prepare_captions(
 def make_batches(
     features: FeatureSource, rows: Mapping[str, Sequence[Row]], config: TrainingConfig
 ) -> dict[str, CaptionBatches]:
-    """The batches of `prepare_captions`'s rows: those of the train split are shuffled.
-
-    Args:
-        features: `FeatureCache` of both splits.
-        rows: dict with the rows of "train" and of "val".
-        config: `TrainingConfig`, for `batch_size` and `seed`.
-
-    Returns:
-        dict of "train" and "val" to `CaptionBatches`.
-    """
+    """The batches of `prepare_captions`'s rows: those of the train split are shuffled."""
     return {
         "train": CaptionBatches(features, rows["train"], config.batch_size, shuffle=True, seed=config.seed),
         "val": CaptionBatches(features, rows["val"], config.batch_size),
@@ -176,19 +167,7 @@ def fit_decoder(
     verbose: int = 1,
     optimizer_class: Callable[..., keras.optimizers.Optimizer] = keras.optimizers.Adam,
 ) -> None:
-    """Fit a decoder with Adam until the validation loss stops falling; afterwards it has the best weights.
-
-    Args:
-        decoder: `keras.Model` of `captioning_utils.decoders`.
-        batches: dict of "train" and "val" to `CaptionBatches`, as from `make_batches`.
-        run: `Run`, new: it goes on from its checkpoint, and has history and best loss afterwards.
-        log_dir: folder for TensorBoard's event files, or None.
-        verbose: int, Keras's progress display.
-        optimizer_class: `keras.optimizers.Adam` or a subclass.
-
-    Raises:
-        InputError: for a checkpoint of other settings or data, or when no epoch ended with a loss that is a number.
-    """
+    """Fit a decoder with Adam until the validation loss stops falling; afterwards it has the best weights."""
     config = run.config
     _check_length(decoder, config)
     decoder.compile(
@@ -240,11 +219,6 @@ def build_optimizer(
     optimizer_class: Callable[..., keras.optimizers.Optimizer] = keras.optimizers.Adam,
 ) -> keras.optimizers.Optimizer:
     """Adam with what the configuration asks for: shortened gradients, weight decay, averaged weights.
-
-    Args:
-        config: `TrainingConfig`.
-        learning_rate: float or a schedule.
-        optimizer_class: `keras.optimizers.Adam` or a subclass.
 
     Example:
         >>> build_optimizer(TrainingConfig(weight_decay=0.01), 1e-3).weight_decay
