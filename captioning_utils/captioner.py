@@ -234,8 +234,19 @@ def shipped_captioners() -> dict[str, Path]:
     return {path.stem: path for path in (DEFAULT_CAPTIONER, *sorted(PRETRAINED.glob("*.h5")))}
 
 
-def _captioner_path(name: AnyPath | None) -> Path:
-    """The file of a captioner that is asked for by path, by name, or not at all."""
+def captioner_path(name: AnyPath | None = None) -> Path:
+    """The file of a captioner.
+
+    Args:
+        name: as for `load_captioner`.
+
+    Raises:
+        FileNotFoundError: when there is neither such a file nor such a name; the message lists the names.
+
+    Example:
+        >>> captioner_path("flickr8k_merge").name
+        'flickr8k_merge.h5'
+    """
     shipped = shipped_captioners()
     path = DEFAULT_CAPTIONER if name is None else shipped.get(str(name), Path(name))
     if not path.is_file():
@@ -261,7 +272,7 @@ def load_captioner(name: AnyPath | None = None) -> Captioner:
         >>> load_captioner("flickr8k_merge").training["dataset"]
         'flickr8k'
     """
-    path = _captioner_path(name)
+    path = captioner_path(name)
     documents, arrays = read_storage(path, FILE_KIND, FORMAT_VERSION)
     names = [name for name in arrays if name.startswith(ENCODER_PART)]
     encoder_weights = {name.removeprefix(ENCODER_PART): arrays.pop(name) for name in names}
@@ -360,6 +371,6 @@ def predict_alternatives(
         (3, True)
     """
     if not isinstance(captioner, Captioner):
-        path = _captioner_path(captioner)
+        path = captioner_path(captioner)
         captioner = _kept_captioner(path, path.stat().st_mtime_ns)
     return captioner.caption_images(images, num_captions=num_captions, **settings)

@@ -11,6 +11,7 @@ import pytest
 from toys import make_captioner
 
 from captioning_utils import InputError
+from captioning_utils.captioner import shipped_captioners
 from captioning_utils.commands import deploy as deploy_commands
 from captioning_utils.commands.shell import OK, REFUSED, run_command
 from captioning_utils.sharing import build_model_card, hub
@@ -120,6 +121,12 @@ def test_a_captioner_comes_back_as_it_went(server, saved, tmp_path, capsys):
     assert run(deploy_commands.pull_main, "me/dogs", "--out", tmp_path / "again.h5") == OK
     assert captioner.fingerprint in capsys.readouterr().out
     assert (tmp_path / "again.h5").read_bytes() == path.read_bytes()
+
+
+def test_a_shipped_captioner_goes_by_its_name(server):
+    hub.push_captioner("flickr8k_merge", "me/dogs")
+    sent = server.repositories["me/dogs"][CAPTIONER_FILE]
+    assert sent == shipped_captioners()["flickr8k_merge"].read_bytes()
 
 
 def test_private_is_said_to_the_hub(server, saved):

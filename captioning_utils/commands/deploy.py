@@ -42,7 +42,10 @@ def build_export_parser() -> argparse.ArgumentParser:
     )
     parser.usage = "%(prog)s [CAPTIONER] --out FOLDER [options]"
     parser.add_argument(
-        "captioner", metavar="CAPTIONER", nargs="?", help="captioner file; the one shipped with the package otherwise"
+        "captioner",
+        metavar="CAPTIONER",
+        nargs="?",
+        help="captioner file, or name of a shipped one; predict_caption's otherwise",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder to write to, made when missing")
     add_weights_option(parser)
@@ -70,7 +73,7 @@ def build_push_parser() -> argparse.ArgumentParser:
         "image_caption_model.h5 me/holiday-captioner --license mit --results runs/evaluate/results.json",
     )
     parser.usage = "%(prog)s CAPTIONER USER/NAME [options]"
-    parser.add_argument("captioner", metavar="CAPTIONER", help="captioner file that train.py wrote")
+    parser.add_argument("captioner", metavar="CAPTIONER", help="captioner file, or name of a shipped one")
     parser.add_argument("repository", metavar="USER/NAME", help="repository; made when it is not there")
     parser.add_argument("--private", action="store_true", help="a repository that is made now is for you alone")
     parser.add_argument("--license", help="identifier of the file's licence, for the card: mit, apache-2.0, …")

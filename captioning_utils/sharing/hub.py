@@ -13,7 +13,7 @@ from captioning_utils import __version__
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.files import atomic_write
 from captioning_utils.base.types import AnyPath
-from captioning_utils.captioner import Captioner, load_captioner
+from captioning_utils.captioner import Captioner, captioner_path, load_captioner
 from captioning_utils.sharing.model_card import CAPTIONER_FILE, build_model_card
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _ADVICE = {
 
 
 def push_captioner(
-    path: AnyPath,
+    captioner: AnyPath,
     repository: str,
     private: bool = False,
     license: str | None = None,
@@ -40,7 +40,7 @@ def push_captioner(
     another hub than huggingface.co.
 
     Args:
-        path: str or `Path` of a captioner's file.
+        captioner: str or `Path` of a captioner's file, or the name of a shipped one.
         repository: str, "user/name".
         private: bool, whether a repository that is made now is for you alone.
         license: as for `build_model_card`.
@@ -55,13 +55,14 @@ def push_captioner(
     api = connect()
     from huggingface_hub import CommitOperationAdd
 
-    captioner = load_captioner(path)
-    card = build_model_card(captioner, repository, license, results)
+    path = captioner_path(captioner)
+    loaded = load_captioner(path)
+    card = build_model_card(loaded, repository, license, results)
     with _refusals(api, repository):
         url = api.create_repo(repository, private=private or None, exist_ok=True)
         files: dict[str, str | bytes] = {CAPTIONER_FILE: str(path), "README.md": card.encode()}
         operations = [CommitOperationAdd(name, content) for name, content in files.items()]
-        api.create_commit(repository, operations, commit_message=f"Captioner {captioner.fingerprint}")
+        api.create_commit(repository, operations, commit_message=f"Captioner {loaded.fingerprint}")
     return str(url)
 
 
