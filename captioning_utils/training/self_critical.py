@@ -36,7 +36,7 @@ PAD_ID, START_ID, END_ID = Vocabulary.pad_id, Vocabulary.start_id, Vocabulary.en
 class CiderReward:
     """CIDEr-D of drawn sentences against what people wrote about the photo, on token ids.
 
-    It equals the CIDEr-D of `metrics.py` on the cleaned words with an end word behind each caption. The end counts as
+    It equals the CIDEr-D of `metrics` on the cleaned words with an end word behind each caption. The end counts as
     a word because otherwise a sentence that breaks off ("a dog with a") loses nothing.
 
     Args:
