@@ -1,8 +1,10 @@
-"""Fill the tables of Markdown pages from the files in results/, so that no number in them is typed by hand.
+"""Fill the tables of Markdown pages, so that nothing in them is typed by hand.
 
     python docs/fill_tables.py README.md docs/choosing_a_model.md
 
-replaces what stands between `<!-- table: FOLDER -->` and `<!-- end of table -->`; a test holds the two equal.
+replaces what stands between `<!-- table: FOLDER -->` and `<!-- end of table -->` by the scores in that folder, and
+between `<!-- settings: CONFIG -->` and `<!-- end of table -->` by the fields of that configuration, such as
+TrainingConfig; a test holds them equal.
 """
 
 import re
@@ -12,12 +14,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from captioning_utils import InputError
+from captioning_utils.base.checks import options_of
 from captioning_utils.base.files import read_json, write_text
 from captioning_utils.metrics import METRIC_LABELS, format_score
+from captioning_utils.settings import GenerationConfig, SelfCriticalConfig, TrainingConfig
 
 COLUMNS = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "meteor", "rouge_l", "cider_d")
 WITH_INTERVAL = ("bleu_4", "cider_d")
-TABLE = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+CONFIGS = {config.__name__: config for config in (GenerationConfig, TrainingConfig, SelfCriticalConfig)}
+TABLE = re.compile(r"(<!-- (table|settings): (\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 
 def build_results_table(folder):
@@ -48,6 +53,31 @@ def build_results_table(folder):
         ["---", *["---:"] * (len(COLUMNS) + 2)],
     ]
     lines += [[name, *(_cell(scores, column) for column in COLUMNS), *rest] for name, scores, *rest in rows]
+    return _markdown(lines)
+
+
+def build_settings_table(name):
+    """A Markdown table of a configuration's fields: default, what is allowed, what it does.
+
+    Args:
+        name: str, of `CONFIGS`.
+
+    Returns:
+        str, lines that each end in a line break.
+
+    Raises:
+        InputError: where there is no such configuration.
+    """
+    if name not in CONFIGS:
+        raise InputError(f"there is no configuration {name!r}; give one of {', '.join(CONFIGS)}")
+    lines = [["setting", "default", "allowed", "what it does"], ["---"] * 4]
+    for field in options_of(CONFIGS[name]):
+        allowed, purpose = str(field.metadata["allowed"]), field.metadata["help"]
+        lines.append([f"`{field.name}`", str(field.default), allowed, purpose])
+    return _markdown(lines)
+
+
+def _markdown(lines):
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
@@ -78,7 +108,7 @@ def _cell(scores, column):
 
 
 def fill_tables(text, root):
-    """Replace every marked table in a Markdown text by the one that its folder gives.
+    """Replace every marked table in a Markdown text by the one that its folder or configuration gives.
 
     Args:
         text: str, Markdown.
@@ -87,7 +117,12 @@ def fill_tables(text, root):
     Returns:
         str, the text with its tables up to date.
     """
-    return TABLE.sub(lambda match: match[1] + build_results_table(root / match[2]) + match[3], text)
+
+    def fill(match):
+        start, kind, name, end = match.groups()
+        return start + (build_results_table(root / name) if kind == "table" else build_settings_table(name)) + end
+
+    return TABLE.sub(fill, text)
 
 
 if __name__ == "__main__":

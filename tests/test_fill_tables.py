@@ -4,10 +4,14 @@ from pathlib import Path
 import pytest
 
 from captioning_utils import InputError
+from captioning_utils.base.checks import options_of
 from captioning_utils.base.files import write_json
+from captioning_utils.settings import GenerationConfig
 
 SCRIPT = runpy.run_path(str(Path(__file__).parents[1] / "docs" / "fill_tables.py"))
-COLUMNS, build_results_table, fill_tables = (SCRIPT[name] for name in ("COLUMNS", "build_results_table", "fill_tables"))
+COLUMNS, build_results_table, build_settings_table, fill_tables = (
+    SCRIPT[name] for name in ("COLUMNS", "build_results_table", "build_settings_table", "fill_tables")
+)
 
 
 def scores(value):
@@ -49,6 +53,30 @@ def test_a_marked_table_is_replaced(tmp_path):
     assert text.startswith("before\n<!-- table: results -->\n| captioner |")
     assert "old" not in text
     assert text.endswith("|\n<!-- end of table -->\nafter\n")
+
+
+def test_every_setting_is_a_row_with_default_what_is_allowed_and_what_it_does():
+    lines = build_settings_table("GenerationConfig").splitlines()
+    assert lines[0] == "| setting | default | allowed | what it does |"
+    assert [line.split("|")[1].strip(" `") for line in lines[2:]] == [
+        field.name for field in options_of(GenerationConfig)
+    ]
+    assert lines[2] == (
+        "| `beam_size` | 5 | a whole number from 1 to 1000 | "
+        "sentences kept in mind while searching; 1 is greedy search |"
+    )
+
+
+def test_a_marked_table_of_settings_is_replaced(tmp_path):
+    text = "before\n<!-- settings: SelfCriticalConfig -->\nold\n<!-- end of table -->\nafter\n"
+    filled = build_settings_table("SelfCriticalConfig")
+    expected = f"before\n<!-- settings: SelfCriticalConfig -->\n{filled}<!-- end of table -->\nafter\n"
+    assert fill_tables(text, tmp_path) == expected
+
+
+def test_an_unknown_configuration_is_refused():
+    with pytest.raises(InputError, match=r"no configuration 'Path'; give one of .*TrainingConfig"):
+        build_settings_table("Path")
 
 
 def test_a_folder_without_results_is_refused(tmp_path):
