@@ -172,7 +172,7 @@ def _evaluate(dataset: CaptionDataset, features: FeatureCache, captioner: Captio
     for image_id in images[:5]:
         marks = list_mistakes(candidates[image_id], facts[image_id])
         print(f"  {image_id}: {candidates[image_id]}{''.join(f'  [{mark}]' for mark in marks)}")
-        print(f"      (a person: {dataset.captions[image_id][0]})")
+        print(f"      (one of its own captions: {dataset.captions[image_id][0]})")
     return _Tested(candidates, scores, facts, truth)
 
 
