@@ -9,7 +9,7 @@ from captioning_utils.evaluation.records import CONFIDENCE, RESAMPLES, ScoredCap
 from captioning_utils.metrics.scores import METRIC_LABELS, format_score
 from captioning_utils.metrics.uncertainty import compare_scores
 
-COMPARED = ("bleu_1", "bleu_4", "rouge_l", "cider_d", "cider", "nltk_meteor")  # METEOR 1.5 is no mean over photos
+NOT_COMPARED = ("bleu_2", "bleu_3", "meteor")  # the other two BLEUs say enough; METEOR 1.5 is no mean over photos
 
 
 def compare_captioners(first: ScoredCaptions, second: ScoredCaptions) -> list[dict[str, Any]]:
@@ -19,7 +19,7 @@ def compare_captioners(first: ScoredCaptions, second: ScoredCaptions) -> list[di
         first, second: `ScoredCaptions` of one `Evaluation`.
 
     Returns:
-        list of dicts as `uncertainty.compare_scores` gives them, with `real` (bool): the p-value is below 0.05 and
+        list of dicts as `metrics.compare_scores` gives them, with `real` (bool): the p-value is below 0.05 and
         0 lies outside the interval.
 
     Raises:
@@ -27,8 +27,8 @@ def compare_captioners(first: ScoredCaptions, second: ScoredCaptions) -> list[di
     """
     comparisons = []
     scores, others = first.require_scores(), second.require_scores()
-    for metric in COMPARED:
-        if metric in scores.corpus:
+    for metric in scores.corpus:
+        if metric not in NOT_COMPARED:
             found = compare_scores(scores, others, metric, RESAMPLES, CONFIDENCE)
             outside = found["low"] > 0 or found["high"] < 0
             comparisons.append(found | {"real": outside and found["p_value"] < 1 - CONFIDENCE})
