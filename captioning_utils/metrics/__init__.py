@@ -6,6 +6,6 @@ from captioning_utils.metrics.diversity import compute_diversity, compute_set_di
 from captioning_utils.metrics.java_metrics import compute_nltk_meteor, find_java_tools
 from captioning_utils.metrics.protocols import PROTOCOLS, Protocol, get_protocol, tokenize_captions
 from captioning_utils.metrics.rouge import compute_rouge_l
-from captioning_utils.metrics.scores import METRIC_LABELS, Scores, compute_scores, format_score, pair_images
+from captioning_utils.metrics.scores import METRIC_LABELS, Scores, compute_scores, format_score
 from captioning_utils.metrics.uncertainty import compare_scores, compute_interval, summarize_runs
 from captioning_utils.metrics.word_use import compare_word_use

@@ -4,13 +4,6 @@ from captioning_utils.training.encoder_tuning import fine_tune_encoder
 from captioning_utils.training.ensembles import combine_captioners
 from captioning_utils.training.fine_tuning import fine_tune_captioner
 from captioning_utils.training.growing import grow_captioner, grow_vocabulary
-from captioning_utils.training.losses import NatsPerToken, masked_cross_entropy, token_cross_entropy
+from captioning_utils.training.losses import NatsPerToken, masked_cross_entropy
 from captioning_utils.training.self_critical import CiderReward, compute_advantages, train_self_critical
-from captioning_utils.training.train import (
-    build_optimizer,
-    build_schedule,
-    encode_captions,
-    fit_decoder,
-    prepare_captions,
-    train_captioner,
-)
+from captioning_utils.training.train import encode_captions, prepare_captions, train_captioner
