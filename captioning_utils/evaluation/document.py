@@ -13,7 +13,7 @@ DIGITS = 6  # of a score in 0–1 in a document, so that what is printed from it
 
 
 def build_document(evaluation: Evaluation) -> dict[str, Any]:
-    """Everything that was found out, as plain values for `files.write_json`; the same input gives the same document.
+    """Everything that was found out, as plain values for `write_json`; the same input gives the same document.
 
     Neither references nor any caption of the train split are in it, so it can be published where they cannot.
 

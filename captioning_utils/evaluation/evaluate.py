@@ -1,6 +1,6 @@
 """One evaluation: captions of a split from captioners or files, scored beside baselines and people.
 
-`evaluate` takes captions and what they are judged by, and gives an `Evaluation`; `evaluation_report` shows it, and
+`evaluate` takes captions and what they are judged by, and gives an `Evaluation`; `build_report` shows it, and
 `build_document` makes it a JSON document that says all that belongs to a score: protocol, split, references,
 decoding settings, captioner, package versions.
 """
@@ -54,8 +54,8 @@ def evaluate(
     Args:
         candidate_sets: list of `CandidateSet`, at least one.
         data: `EvaluationData`.
-        protocol: str, a name in `protocols.PROTOCOLS`.
-        extra_metrics: names in `metrics.EXTRA_METRICS` to compute as well.
+        protocol: str, a name in `metrics.PROTOCOLS`.
+        extra_metrics: names in `metrics.scores.EXTRA_METRICS` to compute as well.
         allow_missing: bool; True leaves out the photos that not every captioner has a caption for, and counts them.
         compare: bool; True tests whether the second captioner differs from the first.
 
@@ -167,7 +167,7 @@ def build_evaluation_data(
         split: "train", "val" or "test".
         features: `FeatureCache` of the split's and the train split's photos, for the nearest-photo baseline; None
             leaves this baseline out.
-        facts: dict of image_id to a drawn scene's facts, see `truth_summary.load_facts`; or None.
+        facts: dict of image_id to a drawn scene's facts, see `scenes.load_facts`; or None.
 
     Returns:
         `EvaluationData`. Photos that are not in `features` are no part of the nearest-photo baseline; where that
