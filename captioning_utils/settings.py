@@ -75,7 +75,7 @@ class TrainingConfig(Settings):
 
     MAY_CHANGE_ON_RESUME: ClassVar = ("patience", "save_every")  # they change no step
 
-    decoder: str = setting("merge", "what turns features into words: merge, attention or transformer")
+    decoder: str = setting("merge", "what turns features into words, such as merge, attention or transformer")
     decoder_settings: dict[str, Any] = dataclasses.field(default_factory=dict)  # fields of the decoder's configuration
     epochs: int = setting(12, "passes over the captions, at the most", least=1)
     batch_size: int = setting(160, "captions a step; 160 are about 32 photos with five captions each", least=1)
