@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import keras
 from numpy.typing import NDArray
@@ -21,35 +21,14 @@ from captioning_utils.base.storage import assign_variables, collect_variables, r
 from captioning_utils.base.tables import to_csv
 from captioning_utils.base.types import AnyPath
 from captioning_utils.decoders.base import CaptionDecoder
+from captioning_utils.settings import SelfCriticalConfig, TrainingConfig
 
 CHECKPOINT_KIND = "training checkpoint"
 CHECKPOINT_VERSION = 1
 STATE = {"epoch": int, "history": list, "best_epoch": int, "best_loss": float, "seconds": float}  # kept in a checkpoint
 
 
-class RunSettings(Protocol):
-    """What a run needs of its configuration, a frozen dataclass such as `TrainingConfig`."""
-
-    MAY_CHANGE_ON_RESUME: ClassVar[Any]  # names of the fields that may differ when a run is resumed
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    @property
-    def epochs(self) -> int:
-        """The most epochs."""
-        ...
-
-    @property
-    def patience(self) -> int:
-        """Epochs without a better one before the run ends."""
-        ...
-
-    @property
-    def save_every(self) -> int:
-        """Epochs between two checkpoints."""
-        ...
-
-
-Settings = TypeVar("Settings", bound=RunSettings)
+Settings = TypeVar("Settings", TrainingConfig, SelfCriticalConfig)
 
 
 def digest_data(*parts: Any) -> str:
@@ -86,7 +65,7 @@ class Run(Generic[Settings]):
 
     def __init__(self, path: AnyPath, config: Settings, data: str, monitor: str = "val_nats_per_token") -> None:
         self.path = Path(path)
-        self.config = config
+        self.config: Settings = config
         self.data = data
         self.monitor = monitor
         self.epoch = 0  # epochs done
