@@ -54,11 +54,7 @@ def _unchanged(features: Tensor) -> Tensor:
 
 
 # What every encoder can give from its last map of features, by the name of `layer`.
-POOLINGS = {
-    "grid": _as_grid,
-    TWO_SCALES: _as_grid,
-    "avg": _mean,
-}
+POOLINGS = {"grid": _as_grid, TWO_SCALES: _as_grid, "avg": _mean}
 
 
 @dataclass(frozen=True)

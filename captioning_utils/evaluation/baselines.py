@@ -31,10 +31,7 @@ def find_most_common_caption(captions: Iterable[str]) -> tuple[str, int]:
 
 
 def find_nearest_photos(
-    features: FeatureSource,
-    image_ids: Sequence[str],
-    train_ids: Sequence[str],
-    photos_at_once: int = PHOTOS_AT_ONCE,
+    features: FeatureSource, image_ids: Sequence[str], train_ids: Sequence[str], photos_at_once: int = PHOTOS_AT_ONCE
 ) -> dict[str, str]:
     """The train photo that looks most alike: highest cosine similarity of the features.
 

@@ -149,8 +149,7 @@ def _mbleu(sets: list[list[list[str]]]) -> list[float]:
     for place in range(max(map(len, sets))):
         having = [words for words in sets if len(words) > place]
         rows = compute_bleu_statistics(
-            [words[place] for words in having],
-            [words[:place] + words[place + 1 :] for words in having],
+            [words[place] for words in having], [words[:place] + words[place + 1 :] for words in having]
         )
         scores.append(compute_bleu(rows.sum(axis=0)))
     return [statistics.fmean(scores_of_order) for scores_of_order in np.transpose(scores).tolist()]

@@ -160,12 +160,7 @@ def summarize_runs(runs: Iterable[Mapping[str, float]]) -> dict[str, dict[str, f
     summary = {}
     for metric in runs[0]:
         values = [run[metric] for run in runs]
-        summary[metric] = {
-            "mean": statistics.fmean(values),
-            "low": min(values),
-            "high": max(values),
-            "runs": len(runs),
-        }
+        summary[metric] = {"mean": statistics.fmean(values), "low": min(values), "high": max(values), "runs": len(runs)}
     return summary
 
 
