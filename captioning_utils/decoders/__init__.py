@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from captioning_utils.decoders.attention import compute_coverage_loss
 from captioning_utils.decoders.base import CaptionDecoder, DecoderConfig
 from captioning_utils.decoders.ensemble import EnsembleConfig, EnsembleDecoder
 from captioning_utils.decoders.plain import PLAIN_DECODERS, Registry, configure
+from captioning_utils.decoders.transformer import Attention
 
 DECODERS: Registry = {**PLAIN_DECODERS, "ensemble": (EnsembleDecoder, EnsembleConfig)}
 
