@@ -51,11 +51,7 @@ def test_a_repeated_trigram_is_three_words_twice(caption, repeats):
     assert repeats_trigram(caption.split()) is repeats
 
 
-REFERENCES = {
-    1: ["one two three four five six seven eight"],
-    2: ["nine ten eleven twelve"],
-    3: ["cat", "dog"],
-}
+REFERENCES = {1: ["one two three four five six seven eight"], 2: ["nine ten eleven twelve"], 3: ["cat", "dog"]}
 
 
 def test_equal_captions_have_no_diversity():

@@ -31,10 +31,7 @@ def keras_map(vgg16_weights, photos):
 
 @pytest.mark.parametrize(
     ("layer", "summarise"),
-    [
-        ("grid", lambda features: features.reshape(2, 49, 512)),
-        ("avg", lambda features: features.mean((1, 2))),
-    ],
+    [("grid", lambda features: features.reshape(2, 49, 512)), ("avg", lambda features: features.mean((1, 2)))],
 )
 def test_vgg16_equals_keras_applications(photos, keras_map, layer, summarise):
     encoder = build_encoder("vgg16", layer)

@@ -83,11 +83,7 @@ def test_refuses_captioners_that_do_not_fit(members):
 
 @pytest.mark.parametrize(
     ("wanted", "message"),
-    [
-        ([], "members"),
-        ([{"decoder": "ensemble"}], "unknown decoder"),
-        ([{"decoder": "no"}], "unknown decoder"),
-    ],
+    [([], "members"), ([{"decoder": "ensemble"}], "unknown decoder"), ([{"decoder": "no"}], "unknown decoder")],
 )
 def test_refuses_members(wanted, message):
     with pytest.raises(InputError, match=message):

@@ -185,8 +185,7 @@ def test_resize_squashes_to_the_size_and_keeps_equal_sizes():
 
 
 @pytest.mark.parametrize(
-    ("image", "size"),
-    [(QUARTERS, (0, 4)), (QUARTERS.astype(float), (4, 4)), (QUARTERS[..., 0], (4, 4)), ([1], (4, 4))],
+    ("image", "size"), [(QUARTERS, (0, 4)), (QUARTERS.astype(float), (4, 4)), (QUARTERS[..., 0], (4, 4)), ([1], (4, 4))]
 )
 def test_resize_refuses(image, size):
     with pytest.raises(InputError):

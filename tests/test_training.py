@@ -45,11 +45,7 @@ class Failing(ColourFeatures):
         return super().get(image_ids)
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [{}, {"ema": 0.9, "weight_decay": 0.01}],
-    ids=["plain", "averaged"],
-)
+@pytest.mark.parametrize("settings", [{}, {"ema": 0.9, "weight_decay": 0.01}], ids=["plain", "averaged"])
 def test_a_killed_and_resumed_run_equals_one_that_never_stopped(dataset, tmp_path, settings):
     path = tmp_path / "model.h5"
     with pytest.raises(Exception, match="the disk went away"):  # TensorFlow wraps it in an error of its own
