@@ -3,8 +3,6 @@
 import json
 import random
 import string
-import subprocess
-import sys
 import unicodedata
 
 import numpy as np
@@ -238,9 +236,3 @@ def test_padding_stands_on_the_right():
 def test_padding_never_cuts():
     with pytest.raises(InputError, match="4 tokens, more than 3; encode with max_words=1"):
         pad_captions([[1, 4, 4, 2]], length=3)
-
-
-def test_text_needs_no_keras():
-    command = "import sys, captioning_utils.text; print(sorted({'keras', 'tensorflow', 'nltk'} & set(sys.modules)))"
-    finished = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
-    assert finished.stdout.strip() == "[]"

@@ -10,7 +10,6 @@ from toys import COLOURS, ColourFeatures, fine_tune, make_balls, small, train, w
 from captioning_utils import InputError
 from captioning_utils.captioner import load_captioner
 from captioning_utils.datasets import CaptionDataset
-from captioning_utils.settings import TrainingConfig
 from captioning_utils.text import TextCleaning, build_vocabulary
 from captioning_utils.training import NatsPerToken, encode_captions, masked_cross_entropy, train_captioner
 
@@ -213,19 +212,3 @@ def test_loss_ignores_padding_and_label_smoothing_is_a_mixture():
 
 def test_loss_of_no_real_token_is_zero():
     assert float(masked_cross_entropy(ops.zeros((2, 3), "int32"), ops.ones((2, 3, 5)))) == 0.0
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"epochs": 0}, "epochs is 0"),
-        ({"learning_rate": 0}, "learning_rate"),
-        ({"label_smoothing": 1}, "label_smoothing"),
-        ({"seed": -1}, "seed is -1"),
-        ({"epochs": 2.5}, "epochs is 2.5"),
-        ({"warmup": "much"}, "warmup"),
-    ],
-)
-def test_refuses(settings, message):
-    with pytest.raises(InputError, match=message):
-        TrainingConfig(**settings)
