@@ -3,25 +3,20 @@ import dataclasses
 import numpy as np
 import pytest
 from keras import ops
+from toys import ENCODER, SIZES, make_captioner
 
 from captioning_utils import InputError
-from captioning_utils.captioner import Captioner, load_captioner
+from captioning_utils.captioner import load_captioner
 from captioning_utils.decoders import build_decoder
-from captioning_utils.text import TextCleaning, build_vocabulary
+from captioning_utils.settings import GenerationConfig
+from captioning_utils.text import TextCleaning
 from captioning_utils.training import combine_captioners
 
-ENCODER = "vgg16 grid float32 224x224 bilinear caffe weights:0123456789abcdef"
-VOCABULARY = build_vocabulary(["a dog runs", "a cat sits"], min_count=1)
-SIZES = {
-    "merge": {"embedding_dim": 8, "hidden_dim": 8},
-    "attention": {"embedding_dim": 8, "hidden_dim": 8, "attention_dim": 8},
-    "transformer": {"hidden_dim": 8, "num_heads": 2, "feedforward_dim": 16},
-}
+CAPTIONS = ["a dog runs", "a cat sits"]
 
 
-def make(kind, vocabulary=VOCABULARY, encoder=ENCODER):
-    decoder = build_decoder(kind, vocabulary_size=len(vocabulary), feature_shape=(4, 6), **SIZES[kind])
-    return Captioner(decoder, vocabulary, TextCleaning(), encoder)
+def make(kind="merge", captions=CAPTIONS, encoder=ENCODER):
+    return make_captioner(kind, (4, 6), captions, encoder, GenerationConfig())
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +27,7 @@ def members():
 @pytest.fixture(scope="module")
 def inputs():
     rng = np.random.default_rng(0)
-    return rng.random((3, 4, 6), "float32"), rng.integers(1, len(VOCABULARY), (3, 5)).astype("int32")
+    return rng.random((3, 4, 6), "float32"), rng.integers(1, 9, (3, 5)).astype("int32")
 
 
 def test_probabilities_are_the_mean_of_the_members(members, inputs):
@@ -70,15 +65,14 @@ def test_members_are_copies(members, inputs):
 
 
 def test_refuses_captioners_that_do_not_fit(members):
-    other_words = make("merge", build_vocabulary(["one two three four five"], min_count=1))
-    with pytest.raises(InputError, match="vocabulary"):
-        combine_captioners([members[0], other_words])
-    with pytest.raises(InputError, match="encoder"):
-        combine_captioners([members[0], make("merge", encoder=ENCODER.replace("grid", "avg"))])
-    with pytest.raises(InputError, match="cleaning"):
-        combine_captioners([members[0], dataclasses.replace(members[1], cleaning=TextCleaning(keep_digits=False))])
-    with pytest.raises(InputError, match="at least one"):
-        combine_captioners([])
+    for captioners, message in (
+        ([members[0], make(captions=["one two three four five"])], "vocabulary"),
+        ([members[0], make(encoder=ENCODER.replace("avg", "grid"))], "encoder"),
+        ([members[0], dataclasses.replace(members[1], cleaning=TextCleaning(keep_digits=False))], "cleaning"),
+        ([], "at least one"),
+    ):
+        with pytest.raises(InputError, match=message):
+            combine_captioners(captioners)
 
 
 @pytest.mark.parametrize(

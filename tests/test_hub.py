@@ -8,12 +8,12 @@ import threading
 
 import huggingface_hub
 import pytest
-from toys import make_captioner
+from toys import make_captioner, run
 
 from captioning_utils import InputError
 from captioning_utils.captioner import shipped_captioners
 from captioning_utils.commands import deploy as deploy_commands
-from captioning_utils.commands.shell import OK, REFUSED, run_command
+from captioning_utils.commands.shell import OK, REFUSED
 from captioning_utils.sharing import build_model_card, hub
 from captioning_utils.sharing.model_card import CAPTIONER_FILE
 
@@ -101,18 +101,17 @@ def server(monkeypatch):
 
 
 @pytest.fixture
-def saved(tmp_path):
-    captioner = make_captioner()
+def captioner():
+    return make_captioner()
+
+
+@pytest.fixture
+def path(captioner, tmp_path):
     captioner.save(tmp_path / "mine.h5")
-    return captioner, tmp_path / "mine.h5"
+    return tmp_path / "mine.h5"
 
 
-def run(main, *arguments):
-    return run_command(main, [str(argument) for argument in arguments])
-
-
-def test_a_captioner_comes_back_as_it_went(server, saved, tmp_path, capsys):
-    captioner, path = saved
+def test_a_captioner_comes_back_as_it_went(server, captioner, path, tmp_path, capsys):
     assert run(deploy_commands.push_main, path, "me/dogs", "--license", "mit") == OK
     assert f"{server.address}/me/dogs" in capsys.readouterr().out
     assert server.commits == [f"Captioner {captioner.fingerprint}"]
@@ -129,23 +128,20 @@ def test_a_shipped_captioner_goes_by_its_name(server):
     assert sent == shipped_captioners()["flickr8k_merge"].read_bytes()
 
 
-def test_private_is_said_to_the_hub(server, saved):
-    _, path = saved
+def test_private_is_said_to_the_hub(server, path):
     hub.push_captioner(path, "me/dogs", private=True)
     hub.push_captioner(path, "me/cats")
     assert [document.get("visibility") for document in server.created] == ["private", None]
 
 
-def test_pull_names_the_file_after_the_repository(server, saved, tmp_path, monkeypatch):
-    _, path = saved
+def test_pull_names_the_file_after_the_repository(server, path, tmp_path, monkeypatch):
     hub.push_captioner(path, "me/dogs")
     monkeypatch.chdir(tmp_path)
     assert run(deploy_commands.pull_main, "me/dogs") == OK
     assert (tmp_path / "dogs.h5").read_bytes() == path.read_bytes()
 
 
-def test_a_file_that_is_no_captioner_is_not_kept(server, saved, tmp_path, capsys):
-    _, path = saved
+def test_a_file_that_is_no_captioner_is_not_kept(server, path, tmp_path, capsys):
     target = tmp_path / "kept.h5"
     target.write_bytes(b"what was there before")
     for content in (b"\x80\x04cos\nsystem\n", path.read_bytes()[:-100]):
@@ -163,8 +159,7 @@ def test_no_file_that_is_no_captioner_is_pushed(server, tmp_path):
 
 
 @pytest.mark.parametrize(("status", "advice"), [(401, "hf auth login"), (403, "right to write"), (500, "later")])
-def test_refusals_are_one_line_without_the_token(server, saved, capsys, status, advice):
-    _, path = saved
+def test_refusals_are_one_line_without_the_token(server, path, capsys, status, advice):
     server.refuse_with = status
     assert run(deploy_commands.push_main, path, "me/dogs") == REFUSED
     shown = "".join(capsys.readouterr())
@@ -180,15 +175,13 @@ def test_what_is_not_there_cannot_be_pulled(server, tmp_path, name, message):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_hub_that_does_not_answer(saved, monkeypatch):  # not pull: huggingface_hub tries again for 23 seconds
-    _, path = saved
+def test_a_hub_that_does_not_answer(path, monkeypatch):  # not pull: huggingface_hub tries again for 23 seconds
     monkeypatch.setattr(hub, "connect", lambda: huggingface_hub.HfApi(endpoint="http://127.0.0.1:9", token=TOKEN))
     with pytest.raises(InputError, match=r"127\.0\.0\.1:9 does not answer"):
         hub.push_captioner(path, "me/dogs")
 
 
-def test_without_huggingface_hub_the_message_says_what_to_install(saved, monkeypatch):
-    _, path = saved
+def test_without_huggingface_hub_the_message_says_what_to_install(path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install 'captioning-utils\[hub\]'"):
         hub.push_captioner(path, "me/dogs")

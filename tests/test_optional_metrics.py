@@ -11,7 +11,7 @@ from pycocoevalcap.meteor.meteor import Meteor
 from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
 from captioning_utils import InputError
-from captioning_utils.metrics import compute_nltk_meteor, compute_scores, java_metrics
+from captioning_utils.metrics import compute_nltk_meteor, compute_scores
 from captioning_utils.metrics.java_metrics import compute_meteor, keep_meteor, tokenize_ptb
 
 
@@ -83,18 +83,6 @@ def test_java_that_fails_is_reported(monkeypatch, tmp_path):
         tokenize_ptb(["a"])
 
 
-def test_message_where_java_is_missing(monkeypatch):
-    monkeypatch.setattr(shutil, "which", lambda name: None)
-    with pytest.raises(InputError, match=r"Java 8 or newer.*install a Java runtime"):
-        compute_scores({1: "a"}, {1: ["a"]}, extra_metrics=("meteor",))
-
-
-def test_message_where_the_package_is_missing(monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"python -m pip install pycocoevalcap==1\.2"):
-        compute_scores({1: "a"}, {1: ["a"]}, protocol="coco")
-
-
 class EmptyWordNet:
     """WordNet without a single synonym: nltk's METEOR then matches words and stems only."""
 
@@ -116,16 +104,17 @@ def test_nltk_meteor_has_its_own_name(monkeypatch):
     assert "meteor" not in scores.corpus
 
 
-def test_message_where_wordnet_is_missing(monkeypatch):
-    class Missing:
-        def ensure_loaded(self):
-            raise LookupError("Resource wordnet not found")
+def test_messages_where_something_is_missing(monkeypatch):
+    def ensure_loaded(self):
+        raise LookupError("Resource wordnet not found")
 
-    monkeypatch.setattr(nltk.corpus, "wordnet", Missing())
+    monkeypatch.setattr(EmptyWordNet, "ensure_loaded", ensure_loaded)
+    monkeypatch.setattr(nltk.corpus, "wordnet", EmptyWordNet())
     with pytest.raises(InputError, match=r"python -m nltk\.downloader wordnet"):
         compute_nltk_meteor([["a"]], [[["a"]]])
-
-
-def test_spice_is_documented_as_a_choice():
-    assert "SPICE is left to pycocoevalcap" in java_metrics.__doc__
-    assert "downloads" in java_metrics.__doc__
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(InputError, match=r"Java 8 or newer.*install a Java runtime"):
+        compute_scores({1: "a"}, {1: ["a"]}, extra_metrics=("meteor",))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"python -m pip install pycocoevalcap==1\.2"):
+        compute_scores({1: "a"}, {1: ["a"]}, protocol="coco")

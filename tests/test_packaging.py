@@ -21,17 +21,16 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
-def test_requirements_are_the_dependencies_and_the_notebooks():
-    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    requirements = [line.partition("#")[0].strip() for line in lines]
-    extras = PROJECT["project"]["optional-dependencies"]
-    assert set(filter(None, requirements)) == {*PROJECT["project"]["dependencies"], *extras["notebooks"]}
+def read_requirements(name):
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    return set(filter(None, (line.partition("#")[0].strip() for line in lines)))
 
 
-def test_contributors_have_what_the_page_needs():
-    lines = (ROOT / "requirements-dev.txt").read_text(encoding="utf-8").splitlines()
-    requirements = {line.partition("#")[0].strip() for line in lines}
-    assert set(PROJECT["project"]["optional-dependencies"]["app"]) <= requirements
+def test_requirements_are_the_dependencies_and_what_notebooks_and_tests_need():
+    dependencies, extras = PROJECT["project"]["dependencies"], PROJECT["project"]["optional-dependencies"]
+    assert read_requirements("requirements.txt") == {*dependencies, *extras["notebooks"]}
+    needed = {each for name in ("app", "export", "hub", "metrics") for each in extras[name]}
+    assert needed <= read_requirements("requirements-dev.txt")
 
 
 def test_type_checkers_see_the_names_that_are_imported_on_first_use():
@@ -48,24 +47,14 @@ def test_every_module_and_data_file_is_in_the_wheel():
     assert settings["packages"] == {"find": {"include": ["captioning_utils*"]}}  # every folder with an __init__.py
     modules = {path.parent for path in (ROOT / "captioning_utils").rglob("*.py")}
     assert all((folder / "__init__.py").is_file() for folder in modules)
+    packed = set()
     folders = {".".join(folder.relative_to(ROOT).parts): folder for folder in modules}
     for name, patterns in settings["package-data"].items():
         for pattern in patterns:
             assert list(folders[name].glob(pattern)), f"{name} has no {pattern}"
-    others = {
-        path for path in (ROOT / "captioning_utils").rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")
-    }
-    packed = {
-        path for name, patterns in settings["package-data"].items() for p in patterns for path in folders[name].glob(p)
-    }
-    assert others == packed
-
-
-def test_what_a_contributor_installs_has_the_extras_that_tests_need():
-    lines = (ROOT / "requirements-dev.txt").read_text(encoding="utf-8").splitlines()
-    requirements = {line.partition("#")[0].strip() for line in lines}
-    extras = PROJECT["project"]["optional-dependencies"]
-    assert {*extras["export"], *extras["hub"], *extras["metrics"]} <= requirements
+            packed.update(folders[name].glob(pattern))
+    files = {path for path in (ROOT / "captioning_utils").rglob("*") if path.is_file()}
+    assert {path for path in files if path.suffix not in (".py", ".pyc")} == packed
 
 
 def test_the_version_is_said_once():

@@ -28,12 +28,8 @@ def test_an_encoder_sees_what_it_sees_everywhere_else():
     for size in ((224, 224), (299, 299)):
         np.testing.assert_array_equal(photo.inputs[size], load_image(as_png(NOISE), size))
     assert (photo.width, photo.height) == (1500, 600)
-
-
-def test_the_preview_is_small_and_keeps_its_shape():
-    photo = page.open_photo(page.Source("1", "noise.png", as_png(NOISE)), [])
     preview = Image.open(io.BytesIO(photo.preview))
-    assert (preview.format, preview.size) == ("JPEG", (1024, 410))
+    assert (preview.format, preview.size) == ("JPEG", (1024, 410))  # small, and of the same shape
 
 
 class Upload(io.BytesIO):
@@ -79,16 +75,13 @@ def test_a_fine_tuned_captioner_says_what_it_learnt_before(start, end):
     assert captioner.describe().endswith(f" words, {end}")
 
 
-def test_a_captioner_that_is_too_large_is_refused_before_it_is_written(monkeypatch):
-    monkeypatch.setattr(page, "MAX_CAPTIONER_MEGABYTES", 1)
-    with pytest.raises(InputError, match=r"big\.h5 has 2 MB; the limit is 1 MB"):
-        page.open_captioner(bytes(2 * 2**20), "big.h5")
-
-
-def test_a_refusal_names_the_file_and_not_where_it_was_put():
+def test_a_refusal_names_the_file_and_not_where_it_was_put(monkeypatch):
     with pytest.raises(InputError, match=r"^mine\.h5 is no readable HDF5 file") as caught:
         page.open_captioner(b"not HDF5", "mine.h5")
     assert "captioner.h5" not in str(caught.value)
+    monkeypatch.setattr(page, "MAX_CAPTIONER_MEGABYTES", 1)
+    with pytest.raises(InputError, match=r"big\.h5 has 2 MB; the limit is 1 MB"):
+        page.open_captioner(bytes(2 * 2**20), "big.h5")
 
 
 def test_light_falls_where_the_weights_are():
@@ -99,12 +92,9 @@ def test_light_falls_where_the_weights_are():
     assert lit.shape == (70, 140, 3)
     assert lit[:6, -12:].min() > 230
     assert lit[20:, :110].max() < 80
-
-
-def test_even_attention_leaves_the_photo_as_it_is():
     preview = page.open_photo(page.Source("1", "grey", np.full((40, 40, 3), 128, np.uint8)), []).preview
     lit = np.asarray(Image.open(io.BytesIO(page.light_attention(preview, np.full((7, 7), 1 / 49)))))
-    np.testing.assert_allclose(lit, 128, atol=2)
+    np.testing.assert_allclose(lit, 128, atol=2)  # even attention leaves the photo as it is
 
 
 @pytest.mark.parametrize(

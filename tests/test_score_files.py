@@ -66,17 +66,17 @@ def test_every_layout_gives_the_same_references(tmp_path):
         assert load_references(save(tmp_path, text)) == REFERENCES
 
 
-def test_a_single_json_line_is_a_record(tmp_path):
-    assert load_candidates(save(tmp_path, '{"image_id": 7, "caption": "a dog"}\n')) == {"7": "a dog"}
-
-
-def test_a_comma_without_quotation_marks_belongs_to_the_caption_at_the_end(tmp_path):
-    assert load_candidates(save(tmp_path, "image,caption\n1.jpg,a dog, running\n")) == {"1.jpg": "a dog, running"}
-
-
-def test_coco_ids_and_names_side_by_side_mean_the_ids(tmp_path):
-    text = "file_name,image_id,caption\nx.jpg,5,a dog\n"
-    assert load_candidates(save(tmp_path, text)) == {"5": "a dog"}
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"image_id": 7, "caption": "a dog"}\n', {"7": "a dog"}),  # one line of JSON is a record
+        ("image,caption\n1.jpg,a dog, running\n", {"1.jpg": "a dog, running"}),  # without quotation marks
+        ("file_name,image_id,caption\nx.jpg,5,a dog\n", {"5": "a dog"}),  # the ids, as in COCO
+        ('{"\\ud800": "a \\udfff dog"}', {"?": "a ? dog"}),  # half characters can be written again
+    ],
+)
+def test_odd_files_are_read(tmp_path, text, expected):
+    assert load_candidates(save(tmp_path, text)) == expected
 
 
 def test_photos_without_captions_and_captions_that_are_no_text_reach_the_scorer(tmp_path):
@@ -146,11 +146,6 @@ def test_what_is_no_score_file_is_refused_in_one_line(tmp_path, text, message):
     with pytest.raises(InputError, match=message) as error:
         load_references(save(tmp_path, text))
     assert len(str(error.value)) < 500
-
-
-def test_half_characters_can_be_written_again(tmp_path):
-    candidates = load_candidates(save(tmp_path, '{"\\ud800": "a \\udfff dog"}'))
-    assert candidates == {"?": "a ? dog"}
 
 
 def test_scoring_files_needs_no_keras(tmp_path):

@@ -87,16 +87,13 @@ def test_goes_on_in_another_run(server, tmp_path):
     assert server.ranges == [None, "bytes=5000-", "bytes=5000-", "bytes=5000-"]  # complete: nothing is asked
 
 
-def test_a_server_without_ranges_begins_again(server, tmp_path):
-    server.knows_ranges = False
-    (tmp_path / "a").write_bytes(b"x" * 5000)
-    fetch_file(server.url, tmp_path / "a")
-    assert (tmp_path / "a").read_bytes() == CONTENT
-
-
-@pytest.mark.parametrize("size", [None, len(CONTENT)])
-def test_more_than_there_is_begins_again(server, tmp_path, size):
-    (tmp_path / "a").write_bytes(CONTENT + b"more")
+@pytest.mark.parametrize(
+    ("there", "knows_ranges", "size"),
+    [(CONTENT + b"more", True, None), (CONTENT + b"more", True, len(CONTENT)), (b"x" * 5000, False, None)],
+)
+def test_more_than_there_is_or_a_server_without_ranges_begins_again(server, tmp_path, there, knows_ranges, size):
+    server.knows_ranges = knows_ranges
+    (tmp_path / "a").write_bytes(there)
     fetch_file(server.url, tmp_path / "a", size)
     assert (tmp_path / "a").read_bytes() == CONTENT
 

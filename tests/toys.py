@@ -6,6 +6,7 @@ from PIL import Image
 
 from captioning_utils.base.storage import collect_variables
 from captioning_utils.captioner import Captioner
+from captioning_utils.commands.shell import run_command
 from captioning_utils.datasets import CaptionDataset
 from captioning_utils.decoders import build_decoder
 from captioning_utils.settings import GenerationConfig, TrainingConfig
@@ -124,6 +125,35 @@ def fine_tune(captioner, dataset, path, verbose=0, **settings):
     """Train a captioner further on the made-up photos and write what it becomes."""
     config = small(decoder_settings={}, **settings)
     return fine_tune_captioner(captioner, dataset, ColourFeatures(), path, config, verbose=verbose)
+
+
+def run(main, *arguments):
+    """The exit code of a command."""
+    return run_command(main, [str(argument) for argument in arguments])
+
+
+class FailingFeatures:
+    """Other features, whose disk goes away after some batches."""
+
+    def __init__(self, features, batches):
+        self.features, self.batches_left = features, batches
+
+    def __getattr__(self, name):
+        return getattr(self.features, name)
+
+    def __contains__(self, image_id):
+        return image_id in self.features
+
+    def get(self, image_ids):
+        self.batches_left -= 1
+        if self.batches_left < 0:
+            raise OSError("the disk went away")
+        return self.features.get(image_ids)
+
+
+def assert_same_weights(*captioners):
+    for first, second in zip(*map(weights_of, captioners), strict=True):
+        np.testing.assert_array_equal(first, second)
 
 
 def weights_of(captioner):
