@@ -4,21 +4,23 @@ import os
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
-from toys import RowFeatures, ToyEncoder, write_squares
+from toys import ENCODER, RowFeatures, ToyEncoder, run, write_squares
 
 from captioning_utils import bulk
 from captioning_utils.__main__ import main as package_main
 from captioning_utils.base.checks import options_of
 from captioning_utils.bulk import features_path
 from captioning_utils.captioner import ScoredCaption
-from captioning_utils.commands import evaluate as evaluate_command
-from captioning_utils.commands import generate as generate_command
 from captioning_utils.commands import shell
-from captioning_utils.commands import train as train_command
+from captioning_utils.commands.deploy import export_main, pull_main, push_main
+from captioning_utils.commands.evaluate import build_evaluate_parser, evaluate_main
+from captioning_utils.commands.generate import build_generate_parser, generate_main
+from captioning_utils.commands.train import build_train_parser, show_samples, train_main
 from captioning_utils.datasets import load_dataset
 from captioning_utils.features import extract_features
 from captioning_utils.images import load_image
@@ -34,13 +36,7 @@ def photos(tmp_path):
     return folder
 
 
-def run(main, *arguments):
-    return shell.run_command(main, [str(argument) for argument in arguments])
-
-
-@pytest.mark.parametrize(
-    "main", [train_command.train_main, generate_command.generate_main, evaluate_command.evaluate_main]
-)
+@pytest.mark.parametrize("main", [train_main, generate_main, evaluate_main, export_main, push_main, pull_main])
 def test_help_teaches(main, capsys):
     with pytest.raises(SystemExit) as stop:
         main(["--help"])
@@ -52,44 +48,36 @@ def test_help_teaches(main, capsys):
 
 
 def test_the_options_that_similar_projects_have_are_there():
-    train = train_command.build_train_parser().parse_args(
+    train = build_train_parser().parse_args(
         "--data_path d --model_path m.h5 --epochs 3 --batch_size 8 --learning_rate 0.01 --save_every 2 --encoder "
         "resnet50 --decoder merge --features f.pkl --seed 4".split()
     )
     assert (train.epochs, train.save_every, train.learning_rate) == (3, 2, 0.01)
-    generate = generate_command.build_generate_parser().parse_args(
+    generate = build_generate_parser().parse_args(
         "--image_path a.jpg b.jpg --model_path m.h5 --max_length 9 --beam_size 4 --temperature 0.5".split()
     )
     assert (generate.image_path, generate.beam_size, generate.temperature) == (["a.jpg", "b.jpg"], 4, 0.5)
 
 
-def test_generate_prints_a_sentence_a_photo(photos, vgg16_weights, capsys):
-    assert run(generate_command.generate_main, "--image_path", photos) == shell.OK
-    lines = capsys.readouterr().out.splitlines()
+def test_generate_prints_a_sentence_a_photo_and_names_those_it_cannot_read(photos, vgg16_weights, capsys):
+    (photos / "c.jpg").write_text("this is no photo")
+    (photos / "d.jpg").write_bytes(b"")
+    assert run(generate_main, "--image_path", photos) == shell.PARTLY
+    captured = capsys.readouterr()
+    lines = captured.out.splitlines()
     assert [line.split(": ")[0] for line in lines] == [str(photos / "a.jpg"), str(photos / "b.png")]
     assert all(len(line.split(": ")[1].split()) >= 2 for line in lines)
+    assert "c.jpg" in captured.err
+    assert "d.jpg" in captured.err
 
 
 @pytest.mark.parametrize("suffix", ["json", "csv"])
 def test_generate_writes_a_table(photos, vgg16_weights, tmp_path, suffix):
     out = tmp_path / f"captions.{suffix}"
-    assert (
-        run(generate_command.generate_main, "--image_path", photos, "--out", out, "--num_captions", 2, "--beam_size", 2)
-        == shell.OK
-    )
+    assert run(generate_main, "--image_path", photos, "--out", out, "--num_captions", 2, "--beam_size", 2) == shell.OK
     rows = json.loads(out.read_text()) if suffix == "json" else list(csv.DictReader(out.open()))
     assert [row["image"] for row in rows] == [str(photos / name) for name in ("a.jpg", "a.jpg", "b.png", "b.png")]
     assert float(rows[0]["score"]) >= float(rows[1]["score"])
-
-
-def test_an_unreadable_photo_is_named_and_the_rest_is_done(photos, vgg16_weights, capsys):
-    (photos / "c.jpg").write_text("this is no photo")
-    (photos / "d.jpg").write_bytes(b"")
-    assert run(generate_command.generate_main, "--image_path", photos) == shell.PARTLY
-    captured = capsys.readouterr()
-    assert len(captured.out.splitlines()) == 2
-    assert "c.jpg" in captured.err
-    assert "d.jpg" in captured.err
 
 
 @pytest.mark.parametrize(
@@ -106,18 +94,22 @@ def test_an_unreadable_photo_is_named_and_the_rest_is_done(photos, vgg16_weights
 )
 def test_generate_refuses_in_one_line(photos, capsys, arguments, message):
     arguments = [argument.format(photos=photos) for argument in arguments]
-    assert run(generate_command.generate_main, *arguments) == shell.REFUSED
+    assert run(generate_main, *arguments) == shell.REFUSED
     errors = capsys.readouterr().err
     assert message in errors
     assert len(errors.splitlines()) == 1
     assert errors.startswith("error: ")
 
 
-def test_generate_refuses_another_ending_before_the_work(photos, capsys):
+@pytest.mark.parametrize(
+    ("main", "option", "value"),
+    [(generate_main, "--out", "captions.txt"), (train_main, "--encoder", "vgg"), (train_main, "--dtype", "int8")],
+)
+def test_values_that_are_no_choice_are_refused_before_the_work(photos, capsys, main, option, value):
     with pytest.raises(SystemExit) as stop:
-        generate_command.generate_main(["--image_path", str(photos), "--out", "captions.txt"])
+        main([option, value, *(["--image_path", str(photos)] if main is generate_main else [])])
     assert stop.value.code == shell.REFUSED
-    assert "captions.txt" in capsys.readouterr().err
+    assert value in capsys.readouterr().err
 
 
 # ---- generate, with a captioner that names the colour
@@ -160,7 +152,7 @@ def five_photos(photos):
 
 def test_each_part_of_the_photos_draws_anew(five_photos, toy_captioner):
     options = ["--temperature", 1, "--seed", 2**32 - 2, "--weights", "vgg16.h5"]
-    assert run(generate_command.generate_main, "--image_path", five_photos, *options) == shell.OK
+    assert run(generate_main, "--image_path", five_photos, *options) == shell.OK
     assert toy_captioner.seeds == [2**32 - 2, 0, 2]
     assert toy_captioner.weights[0] == "vgg16.h5"
 
@@ -172,21 +164,19 @@ def test_what_was_done_is_kept_when_the_user_stops(five_photos, toy_captioner, t
         return load(image, size)
 
     monkeypatch.setattr(bulk, "load_image", stop)
-    assert run(generate_command.generate_main, "--image_path", five_photos) == 130
+    assert run(generate_main, "--image_path", five_photos) == 130
     captured = capsys.readouterr()
     assert [line.split(": ")[1] for line in captured.out.splitlines()] == ["navy", "green", "navy", "navy"]
     assert captured.err == "stopped\n"  # nothing is said about going on: it would begin anew
-    assert run(generate_command.generate_main, "--image_path", five_photos, "--out", tmp_path / "a.json") == 130
+    assert run(generate_main, "--image_path", five_photos, "--out", tmp_path / "a.json") == 130
     assert len(json.loads((tmp_path / "a.json").read_text())) == 4
 
 
 def test_a_table_is_not_overwritten_when_no_photo_can_be_read(toy_captioner, tmp_path, capsys):
     (tmp_path / "torn.jpg").write_text("torn")
     (tmp_path / "a.csv").write_text("precious")
-    assert (
-        run(generate_command.generate_main, "--image_path", tmp_path / "torn.jpg", "--out", tmp_path / "a.csv")
-        == shell.REFUSED
-    )
+    arguments = ["--image_path", tmp_path / "torn.jpg", "--out", tmp_path / "a.csv"]
+    assert run(generate_main, *arguments) == shell.REFUSED
     assert (tmp_path / "a.csv").read_text() == "precious"
     assert "torn.jpg" in capsys.readouterr().err
 
@@ -195,7 +185,7 @@ def test_a_table_is_not_overwritten_when_no_photo_can_be_read(toy_captioner, tmp
 def test_a_photo_with_a_name_in_latin_1_is_described(photos, toy_captioner, tmp_path, capsys):
     os.rename(photos / "a.jpg", os.fsencode(photos) + b"/caf\xe9.jpg")
     for arguments in ([], ["--out", tmp_path / "a.csv"], ["--out", tmp_path / "a.json"]):
-        assert run(generate_command.generate_main, "--image_path", photos, *arguments) == shell.OK
+        assert run(generate_main, "--image_path", photos, *arguments) == shell.OK
     assert "caf\ufffd.jpg: navy" in capsys.readouterr().out
     assert "caf\ufffd.jpg,navy" in (tmp_path / "a.csv").read_text(encoding="utf-8")
     assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))[1]["image"].endswith("caf\ufffd.jpg")
@@ -205,11 +195,11 @@ def test_a_photo_with_a_name_in_latin_1_is_described(photos, toy_captioner, tmp_
 
 
 def test_every_field_of_a_configuration_is_an_option_with_its_help_and_default():
-    training = train_command.build_train_parser().format_help()
+    training = build_train_parser().format_help()
     for field in options_of(TrainingConfig):
         assert f"--{field.name} " in training
     assert "initial weights, order of the batches" in training.replace("\n" + 24 * " ", " ")
-    for parser in (generate_command.build_generate_parser(), evaluate_command.build_evaluate_parser()):
+    for parser in (build_generate_parser(), build_evaluate_parser()):
         assert all(f"--{field.name}" in parser.format_help() for field in options_of(GenerationConfig))
 
 
@@ -225,49 +215,45 @@ def no_extraction(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("table", "arguments", "message"),
     [
-        (["--decoder", "attention"], "the attention decoder cannot read --layer avg: feature_shape is (3,)"),
-        (["--decoder", "transformer"], "the transformer decoder cannot read --layer avg"),
-        (["--epochs", "0"], "epochs is 0"),
-        (["--seed", "-1"], "seed is -1"),
-        (["--model_path", "tiny/captions.csv/model.h5"], "cannot write to tiny/captions.csv"),
-        (["--model_path", "tiny"], "tiny is a folder"),
+        (None, ["--decoder", "attention"], "the attention decoder cannot read --layer avg: feature_shape is (3,)"),
+        (None, ["--decoder", "transformer"], "the transformer decoder cannot read --layer avg"),
+        (None, ["--epochs", "0"], "epochs is 0"),
+        (None, ["--seed", "-1"], "seed is -1"),
+        (None, ["--model_path", "tiny/captions.csv/model.h5"], "cannot write to tiny/captions.csv"),
+        (None, ["--model_path", "tiny"], "tiny is a folder"),
+        (",val", [], "the val split of tiny is empty (train 8, val 0, test 4); training needs"),
+        ("", [], "empty"),
+        ("image,words\n0.png,A red square\n", [], "words"),
+        ("image,caption\nnone.png,A red square\n", [], "photo"),
+        ("delete", [], "tiny"),
     ],
 )
 def test_train_refuses_before_the_expensive_step(
-    tiny_dataset, tmp_path, monkeypatch, no_extraction, capsys, arguments, message
+    tiny_dataset, tmp_path, monkeypatch, no_extraction, capsys, table, arguments, message
 ):
     monkeypatch.chdir(tmp_path)
-    assert run(train_command.train_main, "--data_path", tiny_dataset, "--layer", "avg", *arguments) == shell.REFUSED
+    file = tiny_dataset / "captions.csv"
+    if table == "delete":
+        file.unlink()
+    elif table is not None:
+        file.write_text(file.read_text().replace(",val", ",test") if table == ",val" else table)
+    assert run(train_main, "--data_path", tiny_dataset, "--layer", "avg", *arguments) == shell.REFUSED
     errors = capsys.readouterr().err
+    assert errors.startswith("error: ")
     assert message in errors
     assert errors.count("\n") == 1
-
-
-def test_train_needs_photos_to_validate_with(tiny_dataset, tmp_path, monkeypatch, no_extraction, capsys):
-    monkeypatch.chdir(tmp_path)
-    table = tiny_dataset / "captions.csv"
-    table.write_text(table.read_text().replace(",val", ",test"))
-    assert run(train_command.train_main, "--data_path", tiny_dataset) == shell.REFUSED
-    assert "the val split of tiny is empty (train 8, val 0, test 4); training needs" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(("option", "value"), [("--encoder", "vgg"), ("--dtype", "int8")])
-def test_train_refuses_unknown_names_at_once(capsys, option, value):
-    with pytest.raises(SystemExit) as stop:
-        train_command.train_main([option, value])
-    assert stop.value.code == shell.REFUSED
-    assert f"invalid choice: '{value}'" in capsys.readouterr().err
+    assert not list(tmp_path.glob("*.h5"))
 
 
 def test_features_belong_to_the_folder_of_the_photos(tiny_dataset, tmp_path):
     by_folder, by_file = load_dataset(tiny_dataset), load_dataset(tiny_dataset / "captions.csv")
     copy = load_dataset(shutil.copytree(tiny_dataset, tmp_path / "copy" / "tiny"))
-    path = features_path(by_folder, ToyEncoder().fingerprint, (3,))
-    assert path == features_path(by_file, ToyEncoder().fingerprint, (3,))
+    path = features_path(by_folder, ENCODER, (3,))
+    assert path == features_path(by_file, ENCODER, (3,))
     assert path.name.startswith("tiny-")
-    assert path != features_path(copy, ToyEncoder().fingerprint, (3,))
+    assert path != features_path(copy, ENCODER, (3,))
 
 
 def test_photos_of_another_dataset_in_the_same_cache_are_nobodys_fault(tiny_dataset, tmp_path, monkeypatch):
@@ -277,11 +263,11 @@ def test_photos_of_another_dataset_in_the_same_cache_are_nobodys_fault(tiny_data
     photos = {"other.png": other, "0.png": tiny_dataset / "Images" / "0.png"}
     extract_features(photos, ToyEncoder(), tmp_path / "f.pkl")
     arguments = ["--data_path", tiny_dataset, "--epochs", 1, "--min_count", 1, "--features", tmp_path / "f.pkl"]
-    assert run(train_command.train_main, *arguments, "--model_path", tmp_path / "a.h5") == shell.OK
+    assert run(train_main, *arguments, "--model_path", tmp_path / "a.h5") == shell.OK
     (tiny_dataset / "Images" / "new.png").write_text("torn")
     with open(tiny_dataset / "captions.csv", "a") as table:
         table.write("\nnew.png,A torn photo .,train")
-    assert run(train_command.train_main, *arguments, "--model_path", tmp_path / "b.h5") == shell.PARTLY
+    assert run(train_main, *arguments, "--model_path", tmp_path / "b.h5") == shell.PARTLY
 
 
 @pytest.fixture
@@ -293,43 +279,22 @@ def tiny_dataset(tmp_path):
 def test_train_then_generate(tiny_dataset, vgg16_weights, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     arguments = ["--data_path", tiny_dataset, "--epochs", 2, "--min_count", 1, "--model_path", "model.h5"]
-    assert run(train_command.train_main, *arguments, "--log_dir", "logs") == shell.OK
+    assert run(train_main, *arguments, "--log_dir", "logs") == shell.OK
     assert "model.h5: best after epoch" in capsys.readouterr().out
     assert list((tmp_path / "logs").rglob("events.out.tfevents.*"))  # TensorBoard's
     assert (tmp_path / "model.h5").is_file()
     assert list((tmp_path / "data" / "features").glob("tiny-*-vgg16-*.pkl"))
-    assert (
-        run(generate_command.generate_main, "--image_path", tiny_dataset / "Images", "--model_path", "model.h5")
-        == shell.OK
-    )
+    arguments = ["--image_path", tiny_dataset / "Images", "--model_path", "model.h5"]
+    assert run(generate_main, *arguments) == shell.OK
     assert len(capsys.readouterr().out.splitlines()) == 12
-
-
-@pytest.mark.parametrize(
-    ("edit", "message"),
-    [
-        (lambda folder: (folder / "captions.csv").write_text(""), "empty"),
-        (lambda folder: (folder / "captions.csv").write_text("image,words\n0.png,A red square\n"), "words"),
-        (lambda folder: (folder / "captions.csv").write_text("image,caption\nnone.png,A red square\n"), "photo"),
-        (lambda folder: (folder / "captions.csv").unlink(), "tiny"),
-    ],
-)
-def test_train_refuses_a_broken_dataset_and_writes_nothing(tiny_dataset, tmp_path, monkeypatch, capsys, edit, message):
-    monkeypatch.chdir(tmp_path)
-    edit(tiny_dataset)
-    assert run(train_command.train_main, "--data_path", tiny_dataset, "--model_path", "model.h5") == shell.REFUSED
-    errors = capsys.readouterr().err
-    assert errors.startswith("error: ")
-    assert message in errors
-    assert not (tmp_path / "model.h5").exists()
 
 
 def test_features_of_another_encoder_are_refused(tiny_dataset, vgg16_weights, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     arguments = ["--data_path", tiny_dataset, "--epochs", 1, "--min_count", 1, "--features", tmp_path / "f.pkl"]
-    assert run(train_command.train_main, *arguments) == shell.OK
+    assert run(train_main, *arguments) == shell.OK
     capsys.readouterr()
-    assert run(train_command.train_main, *arguments, "--layer", "avg", "--model_path", "other.h5") == shell.REFUSED
+    assert run(train_main, *arguments, "--layer", "avg", "--model_path", "other.h5") == shell.REFUSED
     errors = capsys.readouterr().err
     assert "vgg16 grid " in errors
     assert "vgg16 avg " in errors
@@ -337,16 +302,9 @@ def test_features_of_another_encoder_are_refused(tiny_dataset, vgg16_weights, tm
 
 
 def test_collapsed_captions_are_warned_about(capsys):
-    class Collapsed:
-        def caption_features(self, features):
-            from captioning_utils.captioner import ScoredCaption
-
-            return [[ScoredCaption("a dog", -1.0, -3.0)] for _ in features]
-
-    class Dataset:
-        splits = {"val": [str(number) for number in range(40)]}  # noqa: RUF012
-
-    train_command.show_samples(Collapsed(), Dataset(), RowFeatures(np.zeros((40, 3))))
+    dataset = SimpleNamespace(splits={"val": [str(number) for number in range(40)]})
+    captioner = SimpleNamespace(caption_features=lambda rows: [[ScoredCaption("a dog", -1.0, -3.0)] for _ in rows])
+    show_samples(captioner, dataset, RowFeatures(np.zeros((40, 3))))
     captured = capsys.readouterr()
     assert "1 different sentences for 40 photos" in captured.out
     assert "nearly every photo gets the same sentence" in captured.err
@@ -358,14 +316,21 @@ def test_the_package_lists_its_commands(capsys):
     assert package_main(["fly"]) == shell.REFUSED
 
 
-def test_stopped_by_the_user(capsys):
+def raising(error):
     def main(arguments):
-        raise KeyboardInterrupt
+        raise error
 
+    return main
+
+
+def test_stopped_by_the_user(capsys):
+    main = raising(KeyboardInterrupt)
     assert shell.run_command(main) == 130
     assert capsys.readouterr().err == "stopped\n"
     assert shell.run_command(shell.when_stopped("the same command goes on from here")(main)) == 130
     assert capsys.readouterr().err == "stopped; the same command goes on from here\n"
+    with pytest.raises(ValueError, match="a defect"):  # is not dressed up as bad input
+        shell.run_command(raising(ValueError("a defect")))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has other pipes")
@@ -393,14 +358,6 @@ def test_a_name_that_the_terminal_cannot_show_does_not_end_the_run(capsys):
 )
 def test_help_shows_the_command_as_it_was_called(monkeypatch, called, program):
     monkeypatch.setattr("sys.argv", [called])
-    text = train_command.build_train_parser().format_help()
+    text = build_train_parser().format_help()
     assert f"usage: {program} [options]" in text
     assert f"example: {program} --data_path" in text
-
-
-def test_a_defect_is_not_dressed_up_as_bad_input():
-    def main(arguments):
-        raise ValueError("a defect")
-
-    with pytest.raises(ValueError, match="a defect"):
-        shell.run_command(main)
