@@ -46,7 +46,7 @@ class ToyEncoder:
 
     name, layer, image_size = "vgg16", "avg", (8, 8)
 
-    def __init__(self, output_shape=(3,), fingerprint="vgg16 avg float32 toy", dies_after=None):
+    def __init__(self, output_shape=(3,), fingerprint=ENCODER, dies_after=None):
         self.output_shape, self.fingerprint, self.dies_after = output_shape, fingerprint, dies_after
         self.batches = []
 
