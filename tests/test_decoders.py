@@ -128,7 +128,7 @@ def test_the_photo_matters(case):
 
 def test_any_feature_scale_gives_finite_gradients(case):
     decoder = make(case)
-    decoder.compile(optimizer=keras.optimizers.Adam(1e-3), loss=masked_cross_entropy)
+    decoder.compile(optimizer=keras.optimizers.Adam(1e-3), loss=masked_cross_entropy, run_eagerly=True)
     for scale in (1e-3, 1e4):  # the features of Inception-ResNet-V2 made other projects' losses NaN
         features, tokens = make_inputs(case, scale=scale)
         assert np.isfinite(decoder.train_on_batch((features, tokens), tokens))
@@ -139,7 +139,7 @@ def test_one_training_step_changes_every_weight_that_words_and_photo_touch(case)
     decoder = make(case)
     features, tokens = make_inputs(case)
     before = collect_variables(decoder.trainable_variables)
-    decoder.compile(optimizer=keras.optimizers.Adam(1e-2), loss=masked_cross_entropy)
+    decoder.compile(optimizer=keras.optimizers.Adam(1e-2), loss=masked_cross_entropy, run_eagerly=True)
     decoder.train_on_batch((features, tokens), np.roll(tokens, -1, axis=1))
     after = collect_variables(decoder.trainable_variables)
     # A constant added to all regions' scores leaves their softmax as it was: that bias has no gradient.
