@@ -159,6 +159,7 @@ def test_evaluation_and_generation_change_nothing(case):
         np.testing.assert_array_equal(array, before[name])
 
 
+@pytest.mark.slow  # trains for hundreds of steps
 def test_doubly_stochastic_attention_spreads_the_looks():
     spread = {}
     for strength in (0.0, 5.0):
@@ -188,6 +189,7 @@ def test_dropout_acts_in_training(case):
     assert np.abs(first - second).max() > 1e-3
 
 
+@pytest.mark.slow  # trains for hundreds of steps
 def test_overfits_one_batch(case):
     decoder = make(without_dropout(case))
     features, tokens = make_inputs(case)

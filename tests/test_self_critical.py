@@ -66,6 +66,7 @@ def test_loss_with_equal_weights_is_cross_entropy():
     assert float(found) == pytest.approx(float(expected), rel=1e-5)
 
 
+@pytest.mark.slow  # trains for many epochs
 def test_the_reward_rises(dataset, start, tmp_path):
     trained = practise(dataset, start, tmp_path / "better.h5", epochs=12, patience=12, learning_rate=1e-2)
     rewards = [epoch["reward"] for epoch in trained.training["self_critical"]["history"][1:]]
@@ -98,6 +99,7 @@ def test_a_stopped_run_goes_on_exactly(dataset, start, tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow  # trains for many epochs
 def test_a_finished_run_goes_on_when_given_more_epochs(dataset, start, tmp_path):
     straight = practise(dataset, start, tmp_path / "straight.h5", epochs=2, min_length_ratio=0.0)
     practise(dataset, start, tmp_path / "further.h5", epochs=1, min_length_ratio=0.0)
@@ -108,6 +110,7 @@ def test_a_finished_run_goes_on_when_given_more_epochs(dataset, start, tmp_path)
     assert histories[0] == histories[1]
 
 
+@pytest.mark.slow  # trains for many epochs
 def test_the_same_seed_gives_the_same_run(dataset, start, tmp_path):
     runs = []
     for name, unrelated_seed in (("first.h5", 1), ("second.h5", 2)):

@@ -19,6 +19,7 @@ def dataset(tmp_path_factory):
     return make_balls(tmp_path_factory.mktemp("photos"))
 
 
+@pytest.mark.slow  # trains for 30 epochs
 def test_learns_to_name_the_colour(dataset, tmp_path):
     sizes = {"embedding_dim": 16, "hidden_dim": 32, "dropout": 0.1, "hidden_dropout": 0.0}
     settings = {"epochs": 30, "patience": 30, "label_smoothing": 0.0, "decoder_settings": sizes}
