@@ -1,6 +1,7 @@
 import dataclasses
 import hashlib
 
+import keras
 import numpy as np
 import pytest
 
@@ -20,13 +21,16 @@ def photos():
     return np.stack([resize_image(image, (224, 224)) for image in small])
 
 
+def run_keras(vgg16_weights, photos, layer="block5_pool"):
+    """What keras.applications itself computes at a layer, from the same weights: float32 (2, rows, columns, ...)."""
+    model = keras.applications.VGG16(include_top=False, weights=vgg16_weights, input_shape=photos.shape[1:])
+    model = keras.Model(model.input, model.get_layer(layer).output)
+    return np.asarray(model(keras.applications.vgg16.preprocess_input(photos.astype("float32"))))
+
+
 @pytest.fixture(scope="module")
 def keras_map(vgg16_weights, photos):
-    """What keras.applications itself computes, from the same weights: float32 (2, 7, 7, 512)."""
-    import keras
-
-    model = keras.applications.VGG16(include_top=False, weights=vgg16_weights, input_shape=(224, 224, 3))
-    return np.asarray(model(keras.applications.vgg16.preprocess_input(photos.astype("float32"))))
+    return run_keras(vgg16_weights, photos)  # (2, 7, 7, 512)
 
 
 @pytest.mark.parametrize(
@@ -51,28 +55,20 @@ def test_vgg16_14x14_grid_pools_to_the_7x7_grid(photos, keras_map):
 
 
 def test_half_size_is_the_grid_of_block4_at_112_pixels(vgg16_weights, photos):
-    import keras
-
     encoder = build_encoder("vgg16", "half_size")
     small = photos[:, ::2, ::2]
-    model = keras.applications.VGG16(include_top=False, weights=vgg16_weights, input_shape=(112, 112, 3))
-    model = keras.Model(model.input, model.get_layer("block4_pool").output)
-    expected = np.asarray(model(keras.applications.vgg16.preprocess_input(small.astype("float32"))))  # (2, 7, 7, 512)
+    expected = run_keras(vgg16_weights, small, "block4_pool").reshape(2, 49, 512)
     assert encoder.image_size == (112, 112)
     assert encoder.output_shape == (49, 512)
-    np.testing.assert_allclose(encoder.encode(small), expected.reshape(2, 49, 512), rtol=2e-3, atol=0.05)
+    np.testing.assert_allclose(encoder.encode(small), expected, rtol=2e-3, atol=0.05)
     assert encoder.fingerprint.startswith("vgg16 half_size float32 112x112 bilinear caffe weights:")
 
 
 def test_two_scales_are_the_grids_of_both_sizes(keras_map, vgg16_weights, photos):
-    import keras
-
     encoder = build_encoder("vgg16", "two_scales")
     large = photos.repeat(2, axis=1).repeat(2, axis=2)  # every pixel four times, so that halving gives back the photos
     both = encoder.encode(large)
-    model = keras.applications.VGG16(include_top=False, weights=vgg16_weights, input_shape=(448, 448, 3))
-    close = np.asarray(model(keras.applications.vgg16.preprocess_input(large.astype("float32"))))  # (2, 14, 14, 512)
-    close = close.reshape(2, 7, 2, 7, 2, 512).max((2, 4))
+    close = run_keras(vgg16_weights, large).reshape(2, 7, 2, 7, 2, 512).max((2, 4))
     assert both.shape[1:] == encoder.output_shape == (49, 1024)
     np.testing.assert_allclose(both[..., :512], keras_map.reshape(2, 49, 512), rtol=2e-3, atol=0.05)
     np.testing.assert_allclose(both[..., 512:], close.reshape(2, 49, 512), rtol=2e-3, atol=0.05)
@@ -103,28 +99,22 @@ def test_fc2_comes_from_a_file_with_the_dense_top(tmp_path, vgg16_weights, write
 
 
 def test_bfloat16_is_close_and_has_a_fingerprint_of_its_own(photos, keras_map):
-    import keras
-
     encoder = build_encoder("vgg16", "avg", dtype="bfloat16")
     assert keras.config.dtype_policy().name == "float32"
     expected = keras_map.mean((1, 2))
     error = np.linalg.norm(encoder.encode(photos) - expected) / np.linalg.norm(expected)
     assert 0 < error < 0.02
-    assert encoder.fingerprint.replace("bfloat16", "float32") == build_encoder("vgg16", "avg").fingerprint
-
-
-@pytest.mark.usefixtures("vgg16_weights")
-def test_the_fingerprint_is_the_published_one():
     # Captioners name it: were this line to change, none would accept its features any more.
-    expected = "vgg16 avg float32 224x224 bilinear caffe weights:a0f3b31f611d6c7a"
-    assert build_encoder("vgg16", "avg").fingerprint == expected
+    published = "vgg16 avg float32 224x224 bilinear caffe weights:a0f3b31f611d6c7a"
+    assert encoder.fingerprint.replace("bfloat16", "float32") == published == build_encoder("vgg16", "avg").fingerprint
 
 
 def test_fixed_random_weights_are_the_same_each_time_and_not_the_real_ones():
-    first, second = (build_encoder("vgg16", "avg", weights=None) for _ in range(2))
-    assert (
-        first.fingerprint == second.fingerprint == "vgg16 avg float32 224x224 bilinear caffe weights:16c03697a404fc31"
-    )
+    for _ in range(2):
+        encoder = build_encoder("vgg16", "avg", weights=None)
+        assert encoder.fingerprint == "vgg16 avg float32 224x224 bilinear caffe weights:16c03697a404fc31"
+    assert EncoderId.parse(encoder.fingerprint) == encoder.encoder_id
+    assert encoder.encoder_id.image_size == encoder.image_size
 
 
 def test_weights_hash_sees_every_number():
@@ -152,8 +142,6 @@ def test_other_encoders_have_their_own_size_and_preprocessing(name, feature_dim,
 @pytest.fixture
 def published(tmp_path, monkeypatch, write_legacy_weights, serve_folder):
     """EfficientNetV2-B0 with random weights, served under Keras's own file name, Keras's cache being empty."""
-    import keras
-
     model = keras.applications.EfficientNetV2B0(include_top=False, weights=None, input_shape=(224, 224, 3))
     spec = ENCODERS["efficientnet_v2_b0"]
     path = tmp_path / "bucket" / spec.weights_file.path
@@ -186,6 +174,10 @@ def test_weights_of_another_network_are_refused(vgg16_weights, tmp_path):
             build_encoder("efficientnet_v2_b0", weights_path=path)
 
 
+def stand_in(features, layer="avg"):
+    return encoder_module.ImageEncoder("vgg16", layer, "float32", StandIn(features))
+
+
 class StandIn:
     """In the place of the Keras model: gives what it is told."""
 
@@ -204,11 +196,9 @@ class StandIn:
 
 
 def test_batches_of_any_size_are_cut_and_padded_without_a_trace():
+    assert stand_in([1, 2, 3], "two_scales").batch_size == 8  # of four times the pixels
     model = StandIn([1, 2, 3])
     encoder = encoder_module.ImageEncoder("vgg16", "avg", "float32", model)
-    assert (
-        encoder_module.ImageEncoder("vgg16", "two_scales", "float32", model).batch_size == 8
-    )  # of four times the pixels
     for number, sizes in {0: [], 1: [1], 3: [4], 32: [32], 37: [32, 8]}.items():
         model.batches.clear()
         images = np.zeros((number, 224, 224, 3), np.uint8)
@@ -220,26 +210,17 @@ def test_batches_of_any_size_are_cut_and_padded_without_a_trace():
 
 
 def test_features_beyond_float16_are_capped(photos):
-    encoder = encoder_module.ImageEncoder("vgg16", "avg", "float32", StandIn([1e6, -np.inf, 2.5]))
-    ones = np.ones_like(photos)
-    assert encoder.encode(ones).tolist() == [[65504.0, -65504.0, 2.5]] * 2
+    assert stand_in([1e6, -np.inf, 2.5]).encode(np.ones_like(photos)).tolist() == [[65504.0, -65504.0, 2.5]] * 2
     with pytest.raises(InputError, match="not numbers"):
-        encoder_module.ImageEncoder("vgg16", "avg", "float32", StandIn([np.nan, 0, 0])).encode(photos)
+        stand_in([np.nan, 0, 0]).encode(photos)
 
 
 @pytest.mark.parametrize(
-    "images",
-    [
-        np.zeros((1, 224, 224, 3), np.float32),
-        np.zeros((224, 224, 3), np.uint8),
-        np.zeros((1, 225, 224, 3), np.uint8),
-        [[1]],
-    ],
+    "images", [np.zeros((1, 224, 224, 3), "f4"), np.zeros((224, 224, 3), "u1"), np.zeros((1, 225, 224, 3), "u1"), [[1]]]
 )
 def test_wrong_photos_are_refused(images):
-    encoder = encoder_module.ImageEncoder("vgg16", "avg", "float32", StandIn([0, 0, 0]))
     with pytest.raises(InputError, match=r"takes uint8 photos \(batch, 224, 224, 3\), got"):
-        encoder.encode(images)
+        stand_in([0, 0, 0]).encode(images)
 
 
 @pytest.mark.parametrize(
@@ -270,12 +251,6 @@ def test_an_encoder_id_reads_what_it_writes(fingerprint, change):
     assert str(parts) == fingerprint + change
     assert (parts.tuned, parts.mirrored) == ("tuned" in change, "mirrored" in change)
     assert f"{parts.image_size[0]}x{parts.image_size[1]}" == fingerprint.split()[3]
-
-
-def test_an_encoder_says_its_id():
-    encoder = build_encoder("vgg16", "avg", weights=None)
-    assert EncoderId.parse(encoder.fingerprint) == encoder.encoder_id
-    assert encoder.encoder_id.image_size == encoder.image_size
 
 
 @pytest.mark.parametrize(

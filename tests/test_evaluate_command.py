@@ -6,15 +6,14 @@ import shutil
 
 import numpy as np
 import pytest
-from toys import COLOURS, ToyEncoder, write_squares
+from toys import COLOURS, ENCODER, ToyEncoder, small, write_squares
 
 from captioning_utils.commands import evaluate as evaluate_command
 from captioning_utils.commands import shell
 from captioning_utils.datasets import load_dataset
 from captioning_utils.features import load_features
 from captioning_utils.scenes import draw_dataset
-
-ENCODER = "vgg16 avg float32 224x224 bilinear caffe weights:0123456789abcdef"
+from captioning_utils.training import train_captioner
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +45,7 @@ def save_features(path, names, rows, skipped=None):
 
 
 def train(dataset, features, path, epochs):
-    from captioning_utils.settings import TrainingConfig
-    from captioning_utils.training import train_captioner
-
-    config = TrainingConfig(
-        decoder_settings={"embedding_dim": 8, "hidden_dim": 16}, epochs=epochs, batch_size=10, min_count=1,
-        learning_rate=2e-2, patience=epochs,
-        save_every=epochs,
-    )  # fmt: skip
+    config = small(epochs=epochs, batch_size=10, learning_rate=2e-2, patience=epochs, save_every=epochs)
     train_captioner(dataset, load_features(features), path, config, verbose=0)
 
 
@@ -97,9 +89,8 @@ def test_one_captioner_beside_baselines_and_people(run, workplace, tmp_path):
 def test_the_same_command_writes_the_same_file(run, workplace, tmp_path):
     settings = ["--temperature", 1, "--seed", 3, "--max_length", 6, "--split", "val"]
     for name in ("a", "b"):
-        code, text, _ = run(
-            "--model_path", workplace / "good.h5", *settings, "--out", f"{name}.json", "--report", "x.html"
-        )
+        files = ["--out", f"{name}.json", "--report", "x.html"]
+        code, text, _ = run("--model_path", workplace / "good.h5", *settings, *files)
         assert code == shell.OK
     assert "sampled at temperature 1" in text
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
@@ -126,6 +117,9 @@ def test_compare_says_whether_the_difference_is_real(run, workplace, tmp_path):
     copy = shutil.copy(good, tmp_path / "copy.h5")
     _, text, _ = run("--compare", good, copy)
     assert text.count("no real difference shown") == 4
+    other = shutil.copy(useless, tmp_path / "good.h5")  # of the same file name
+    _, text, _ = run("--compare", good, other)
+    assert f"{good} is better than {other} by" in text
 
 
 def test_several_seeds_are_shown_with_mean_and_range(run, workplace):
@@ -137,17 +131,12 @@ def test_several_seeds_are_shown_with_mean_and_range(run, workplace):
     assert "beam search with 6 beams" in text
 
 
-def test_captioners_of_the_same_file_name_are_told_apart(run, workplace, tmp_path):
-    other = tmp_path / "good.h5"
-    shutil.copy(workplace / "useless.h5", other)
-    _, text, _ = run("--compare", workplace / "good.h5", other)
-    assert f"{workplace / 'good.h5'} is better than {other} by" in text
+@pytest.fixture
+def toy_encoder(monkeypatch):
+    monkeypatch.setattr("captioning_utils.captioner.build_encoder", lambda *_, **__: ToyEncoder((8,), ENCODER))
 
 
-def test_unreadable_photos_stop_or_are_left_out_and_counted(run, workplace, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "captioning_utils.captioner.build_encoder", lambda *arguments, **settings: ToyEncoder((8,), ENCODER)
-    )
+def test_unreadable_photos_stop_or_are_left_out_and_counted(run, workplace, tmp_path, toy_encoder):
     data = shutil.copytree(workplace / "squares", tmp_path / "squares")
     (data / "Images" / "59.png").write_bytes(b"torn")
     full = load_features(workplace / "features.pkl")
@@ -161,10 +150,7 @@ def test_unreadable_photos_stop_or_are_left_out_and_counted(run, workplace, tmp_
     assert "23 photos (1 left out)" in text
 
 
-def test_train_photos_are_extracted_only_when_asked_for(run, workplace, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "captioning_utils.captioner.build_encoder", lambda *arguments, **settings: ToyEncoder((8,), ENCODER)
-    )
+def test_train_photos_are_extracted_only_when_asked_for(run, workplace, tmp_path, toy_encoder):
     full = load_features(workplace / "features.pkl")
     save_features(tmp_path / "test.pkl", full.image_ids[36:], full.get(full.image_ids[36:]))
     arguments = ["--model_path", workplace / "good.h5"]
@@ -204,31 +190,29 @@ def test_drawn_scenes_are_checked_for_truth(run, workplace, tmp_path):
 
 def test_files_of_other_captioners(run, tmp_path):
     references = {str(number): [f"a {COLOURS[number % 4]} ball", "a ball"] for number in range(8)}
-    (tmp_path / "refs.json").write_text(json.dumps(references))
-    (tmp_path / "cands.json").write_text(json.dumps({key: several[0] for key, several in references.items()}))
-    few = [
-        {"image_id": 1, "caption": "a ball"},
-        {"image_id": 2, "caption": "the sky"},
-        {"image_id": 77, "caption": "x"},
-    ]
-    (tmp_path / "few.json").write_text(json.dumps(few))
-    code, text, _ = run("--references", "refs.json", "--candidates", "cands.json", data=None)
+    few = {"1": "a ball", "2": "the sky", "77": "x"}
+    candidates = {key: several[0] for key, several in references.items()}
+    for name, content in (("refs", references), ("cands", candidates), ("few", few)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+
+    def score(candidates, *options, references="refs.json"):
+        return run("--references", references, "--candidates", candidates, *options, data=None)
+
+    code, text, _ = score("cands.json")
     assert code == shell.OK
     assert "people (1 reference)" in text
-    code, _, errors = run("--references", "refs.json", "--candidates", "cands.json", "--seed", 3, data=None)
-    assert (code, errors) == (
-        shell.REFUSED,
-        "error: --seed would have no effect on captions from files; leave that out\n",
-    )
-    code, _, errors = run("--references", "nothing.json", "--candidates", "cands.json", data=None)
+    code, _, errors = score("cands.json", "--seed", 3)
+    assert code == shell.REFUSED
+    assert errors == "error: --seed would have no effect on captions from files; leave that out\n"
+    code, _, errors = score("cands.json", references="nothing.json")
     assert code == shell.REFUSED
     assert "nothing.json" in errors
-    code, _, errors = run("--references", "refs.json", "--candidates", "few.json", data=None)
+    code, _, errors = score("few.json")
     assert code == shell.REFUSED
     assert "1 ('77')" in errors
     assert "6 ('0', '3', '4' and 3 more)" in errors
     for option in ("--allow-missing", "--allow_missing"):
-        code, text, _ = run("--references", "refs.json", "--candidates", "few.json", option, data=None)
+        code, text, _ = score("few.json", option)
         assert code == shell.PARTLY
         assert "2 photos (7 left out)" in text
     code, text, _ = run("--references", "refs.json", "--compare", "few.json", "cands.json", option, data=None)

@@ -31,16 +31,8 @@ FEATURES = np.random.default_rng(0).random((6, *SHAPE)).astype("float16")
 
 def make_captioner(decoder="merge", seed=0, scale=4.0):
     """A captioner whose weights are large enough that it writes different sentences for different photos."""
-    captioner = toys.make_captioner(
-        decoder,
-        SHAPE,
-        OLD_CAPTIONS,
-        ENCODER,
-        GenerationConfig(max_length=7),
-        TextCleaning(lower_case=False),
-        seed,
-        **SIZES[decoder],
-    )
+    settings = GenerationConfig(max_length=7), TextCleaning(lower_case=False)
+    captioner = toys.make_captioner(decoder, SHAPE, OLD_CAPTIONS, ENCODER, *settings, seed, **SIZES[decoder])
     generator = np.random.default_rng(seed)
     for variable in captioner.decoder.weights:
         variable.assign(variable.numpy() + generator.normal(0, scale / 10, variable.shape))
@@ -138,9 +130,8 @@ def dataset(tmp_path_factory):
 def fine_tune(dataset, path, start_from, features=None, **settings):
     small = {"epochs": 15, "batch_size": 4, "min_count": 1, "max_words": 8, "label_smoothing": 0.0, "patience": 15}
     config = TrainingConfig(**(small | {"learning_rate": 2e-2} | settings))
-    return fine_tune_captioner(
-        start_from, dataset, features or toys.RowFeatures(FEATURES, ENCODER), path, config, verbose=0
-    )
+    features = features or toys.RowFeatures(FEATURES, ENCODER)
+    return fine_tune_captioner(start_from, dataset, features, path, config, verbose=0)
 
 
 @pytest.fixture(params=["merge", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)], scope="module")
@@ -176,33 +167,20 @@ def test_a_checkpoint_that_started_elsewhere_is_refused(run, dataset, tmp_path):
         fine_tune(dataset, tmp_path / "model.h5", other)
 
 
-class Failing(toys.RowFeatures):
-    """Features whose disk goes away after some batches."""
-
-    batches_left = 60
-
-    def get(self, image_ids):
-        self.batches_left -= 1
-        if self.batches_left < 0:
-            raise OSError("the disk went away")
-        return super().get(image_ids)
-
-
 def test_a_killed_and_resumed_run_equals_one_that_never_stopped(run, dataset, tmp_path):
     start, _, straight = run
     if decoder_name(start.decoder) != "merge":
         pytest.skip("test_training.py shows that resuming does not depend on the decoder; here it is the start")
     path = tmp_path / "model.h5"
     with pytest.raises(Exception, match="the disk went away"):
-        fine_tune(dataset, path, start, Failing(FEATURES, ENCODER))
+        fine_tune(dataset, path, start, toys.FailingFeatures(toys.RowFeatures(FEATURES, ENCODER), 60))
     with h5py.File(f"{path}.checkpoint") as file:
         assert 1 <= json.loads(file["documents/state"][()].tobytes())["epoch"] < 15
     keras.utils.set_random_seed(99)  # whatever happened in between must not matter
     resumed = fine_tune(dataset, path, start)
     losses = [[epoch["loss"] for epoch in each.training["history"]] for each in (resumed, straight)]
     assert losses[0] == losses[1]
-    for ours, theirs in zip(resumed.decoder.weights, straight.decoder.weights, strict=True):
-        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+    toys.assert_same_weights(resumed, straight)
 
 
 def test_other_features_and_sizes_are_refused(dataset, tmp_path):

@@ -1,10 +1,11 @@
 import dataclasses
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 from keras import ops
-from toys import ColourFeatures, make_balls, train, weights_of
+from toys import ColourFeatures, assert_same_weights, make_balls, train, weights_of
 
 from captioning_utils.captioner import load_captioner
 from captioning_utils.metrics import Cider
@@ -18,8 +19,10 @@ QUICK = {"epochs": 2, "samples": 3, "max_length": 8, "learning_rate": 3e-3, "cro
 
 
 def practise(dataset, start, path, features=None, **settings):
+    """Train a captioner, or that of a file, further."""
     config = SelfCriticalConfig(**(QUICK | settings))
-    return train_self_critical(load_captioner(start), dataset, features or ColourFeatures(), path, config, verbose=0)
+    captioner = load_captioner(start) if isinstance(start, Path) else start
+    return train_self_critical(captioner, dataset, features or ColourFeatures(), path, config, verbose=0)
 
 
 def history_of(captioner):
@@ -36,6 +39,12 @@ def start(dataset, tmp_path_factory):
     path = tmp_path_factory.mktemp("start") / "start.h5"
     train(dataset, path, epochs=2)
     return path
+
+
+@pytest.fixture(scope="module")
+def straight(dataset, start, tmp_path_factory):
+    """A run of two epochs that never stopped."""
+    return practise(dataset, start, tmp_path_factory.mktemp("straight") / "model.h5", min_length_ratio=0.0)
 
 
 def test_reward_equals_cider_d_of_the_words():
@@ -69,7 +78,7 @@ def test_loss_with_equal_weights_is_cross_entropy():
 @pytest.mark.slow  # trains for many epochs
 def test_the_reward_rises(dataset, start, tmp_path):
     trained = practise(dataset, start, tmp_path / "better.h5", epochs=12, patience=12, learning_rate=1e-2)
-    rewards = [epoch["reward"] for epoch in trained.training["self_critical"]["history"][1:]]
+    rewards = [epoch["reward"] for epoch in history_of(trained)[1:]]
     assert rewards[-1] > 1.1 * rewards[0]
 
 
@@ -87,48 +96,29 @@ class Stopping(ColourFeatures):
         return super().get(image_ids)
 
 
-def test_a_stopped_run_goes_on_exactly(dataset, start, tmp_path):
-    straight = practise(dataset, start, tmp_path / "straight.h5", min_length_ratio=0.0, patience=9)
+def test_a_stopped_run_goes_on_exactly(dataset, start, straight, tmp_path):
+    path = tmp_path / "resumed.h5"
     with pytest.raises(KeyboardInterrupt):
-        practise(dataset, start, tmp_path / "resumed.h5", Stopping(), min_length_ratio=0.0, patience=9)
+        practise(dataset, start, path, Stopping(), min_length_ratio=0.0)
     assert (tmp_path / "resumed.h5.checkpoint").is_file()  # the first epoch is over
-    assert not (tmp_path / "resumed.h5").exists()
+    assert not path.exists()
     keras.utils.set_random_seed(99)
-    resumed = practise(dataset, start, tmp_path / "resumed.h5", min_length_ratio=0.0, patience=9)
-    for ours, theirs in zip(weights_of(straight), weights_of(resumed), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    assert_same_weights(straight, practise(dataset, start, path, min_length_ratio=0.0))
 
 
-@pytest.mark.slow  # trains for many epochs
-def test_a_finished_run_goes_on_when_given_more_epochs(dataset, start, tmp_path):
-    straight = practise(dataset, start, tmp_path / "straight.h5", epochs=2, min_length_ratio=0.0)
-    practise(dataset, start, tmp_path / "further.h5", epochs=1, min_length_ratio=0.0)
-    further = practise(dataset, start, tmp_path / "further.h5", epochs=2, min_length_ratio=0.0)
-    for ours, theirs in zip(weights_of(straight), weights_of(further), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-    histories = [captioner.training["self_critical"]["history"] for captioner in (straight, further)]
-    assert histories[0] == histories[1]
+def test_a_finished_run_goes_on_when_given_more_epochs(dataset, start, straight, tmp_path):
+    for epochs in (1, 2):
+        further = practise(dataset, start, tmp_path / "further.h5", epochs=epochs, min_length_ratio=0.0)
+    assert_same_weights(straight, further)
+    assert history_of(straight) == history_of(further)
 
 
-@pytest.mark.slow  # trains for many epochs
-def test_the_same_seed_gives_the_same_run(dataset, start, tmp_path):
-    runs = []
-    for name, unrelated_seed in (("first.h5", 1), ("second.h5", 2)):
-        keras.utils.set_random_seed(unrelated_seed)  # what happened before must not matter
-        runs.append(practise(dataset, start, tmp_path / name, min_length_ratio=0.0))
-    for first, second in zip(*map(weights_of, runs), strict=True):
-        np.testing.assert_array_equal(first, second)
-    before, first = load_captioner(start), runs[0]
-    assert any(not np.array_equal(a, b) for a, b in zip(weights_of(before), weights_of(first), strict=True))
-
-
-def test_the_captioner_it_starts_from_stays_as_it_is(dataset, start, tmp_path):
+def test_the_same_seed_gives_the_same_run_and_leaves_the_start_as_it_is(dataset, start, straight, tmp_path):
+    keras.utils.set_random_seed(2)  # what happened before must not matter
     captioner = load_captioner(start)
-    before = weights_of(captioner)
-    config = SelfCriticalConfig(**(QUICK | {"min_length_ratio": 0.0}))
-    train_self_critical(captioner, dataset, ColourFeatures(), tmp_path / "new.h5", config, verbose=0)
-    for old, now in zip(before, weights_of(captioner), strict=True):
-        np.testing.assert_array_equal(old, now)
+    assert_same_weights(straight, practise(dataset, captioner, tmp_path / "again.h5", min_length_ratio=0.0))
+    assert_same_weights(captioner, load_captioner(start))
+    assert any((a != b).any() for a, b in zip(weights_of(captioner), weights_of(straight), strict=True))
 
 
 def test_the_start_is_kept_where_nothing_is_better(dataset, start, tmp_path):
@@ -136,8 +126,7 @@ def test_the_start_is_kept_where_nothing_is_better(dataset, start, tmp_path):
     before, after = (epoch["val_cider_d"] for epoch in history_of(trained))
     assert after < before, "a learning rate of 10 must spoil the captioner, or this test says nothing"
     assert trained.training["self_critical"]["best_epoch"] == 0
-    for ours, theirs in zip(weights_of(load_captioner(start)), weights_of(trained), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    assert_same_weights(load_captioner(start), trained)
 
 
 def test_sentences_shorter_than_every_reference_get_no_credit(dataset, start, tmp_path):
@@ -162,5 +151,4 @@ def test_captions_without_a_word_are_left_out(dataset, start, tmp_path):
     spoilt = dataclasses.replace(dataset, captions=captions)
     without = dataclasses.replace(dataset, splits=dataset.splits | {"train": [first, *others]})
     runs = [practise(each, start, tmp_path / f"{n}.h5", epochs=1) for n, each in enumerate((spoilt, without))]
-    for ours, theirs in zip(*map(weights_of, runs), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    assert_same_weights(*runs)

@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from toys import COLOURS, ColourFeatures, fine_tune, make_balls, small, train, weights_of
+from toys import COLOURS, ColourFeatures, FailingFeatures, assert_same_weights, fine_tune, make_balls, small, train
 
 from captioning_utils import InputError
 from captioning_utils.captioner import load_captioner
@@ -26,47 +26,24 @@ def test_learns_to_name_the_colour(dataset, tmp_path):
     captioner = train(dataset, tmp_path / "model.h5", **settings)
     images = dataset.splits["test"]
     captions = captioner.caption_features(ColourFeatures().get(images))
-    right = [
-        COLOURS[int(name[:-4]) % 4] in best[0].caption.split() for name, best in zip(images, captions, strict=True)
-    ]
-    assert np.mean(right) == 1.0
-
-
-class Failing(ColourFeatures):
-    """Features whose disk goes away after some batches."""
-
-    def __init__(self, batches):
-        self.batches_left = batches
-
-    def get(self, image_ids):
-        self.batches_left -= 1
-        if self.batches_left < 0:
-            raise OSError("the disk went away")
-        return super().get(image_ids)
+    for name, best in zip(images, captions, strict=True):
+        assert COLOURS[int(name[:-4]) % 4] in best[0].caption.split()
 
 
 @pytest.mark.parametrize("settings", [{}, {"ema": 0.9, "weight_decay": 0.01}], ids=["plain", "averaged"])
 def test_a_killed_and_resumed_run_equals_one_that_never_stopped(dataset, tmp_path, settings):
     path = tmp_path / "model.h5"
     with pytest.raises(Exception, match="the disk went away"):  # TensorFlow wraps it in an error of its own
-        train_captioner(dataset, Failing(batches=30), path, small(**settings), verbose=0)
+        train_captioner(dataset, FailingFeatures(ColourFeatures(), 30), path, small(**settings), verbose=0)
     with h5py.File(f"{path}.checkpoint") as file:
         done = json.loads(file["documents/state"][()].tobytes())["epoch"]
     assert 1 <= done < 4
     straight = train(dataset, tmp_path / "straight.h5", **settings)
     keras.utils.set_random_seed(99)  # whatever happened in between must not matter
     resumed = train(dataset, path, **settings)
-    for ours, theirs in zip(weights_of(straight), weights_of(resumed), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    assert_same_weights(straight, resumed)
     losses = [[epoch["loss"] for epoch in captioner.training["history"]] for captioner in (straight, resumed)]
     assert losses[0] == losses[1]
-
-
-def test_a_finished_run_is_not_repeated(dataset, tmp_path):
-    path = tmp_path / "model.h5"
-    train(dataset, path, epochs=2)
-    again = train(dataset, path, epochs=2)
-    assert len(again.training["history"]) == 2
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.5])
@@ -90,7 +67,8 @@ def test_a_run_says_what_the_start_is_worth_and_a_resumed_one_does_not(dataset, 
     guess = np.log(len(captioner.vocabulary))  # what a fresh decoder's equal probabilities cost
     said = capsys.readouterr().out.split("before training: ")[1].split(" nats")[0]
     assert float(said) == pytest.approx(guess, abs=0.1)
-    train(dataset, tmp_path / "model.h5", epochs=1, verbose=1)
+    again = train(dataset, tmp_path / "model.h5", epochs=1, verbose=1)
+    assert again.training["history"] == captioner.training["history"]  # nothing was trained
     assert "before training" not in capsys.readouterr().out
 
 
@@ -114,18 +92,12 @@ def test_weight_decay_shrinks_matrices_and_leaves_biases(dataset, tmp_path):
     assert size(decayed, "merged", 1) > 0.97 * size(free, "merged", 1)
 
 
-def test_checkpoint_of_other_settings_is_refused_and_kept(dataset, tmp_path):
+def test_checkpoint_of_other_settings_captions_or_features_is_refused_and_kept(dataset, tmp_path):
     path = tmp_path / "model.h5"
     train(dataset, path, epochs=1)
     before = (tmp_path / "model.h5.checkpoint").read_bytes()
     with pytest.raises(InputError, match="batch_size=8, this run has 16"):
         train(dataset, path, epochs=1, batch_size=16)
-    assert (tmp_path / "model.h5.checkpoint").read_bytes() == before
-
-
-def test_checkpoint_of_other_captions_or_features_is_refused(dataset, tmp_path):
-    path = tmp_path / "model.h5"
-    train(dataset, path, epochs=1)
     captions = dataset.captions | {"0.jpg": ["There is a red ball on the grass .", "A red ball ."]}
     other = CaptionDataset("other", dataset.image_paths, captions, dataset.splits)
     with pytest.raises(InputError, match="other captions or features"):
@@ -134,6 +106,7 @@ def test_checkpoint_of_other_captions_or_features_is_refused(dataset, tmp_path):
     features.fingerprint = ColourFeatures.fingerprint.replace("float32", "bfloat16")
     with pytest.raises(InputError, match="other captions or features"):
         train_captioner(dataset, features, path, small(epochs=1), verbose=0)
+    assert (tmp_path / "model.h5.checkpoint").read_bytes() == before
 
 
 def test_a_loss_that_is_no_number_is_an_error_and_no_captioner(dataset, tmp_path, capsys):
@@ -209,7 +182,4 @@ def test_loss_ignores_padding_and_label_smoothing_is_a_mixture():
     np.testing.assert_allclose(loss, plain, rtol=1e-5)
     smoothed = masked_cross_entropy(ops.convert_to_tensor(targets), ops.convert_to_tensor(logits), 0.2)
     np.testing.assert_allclose(float(smoothed), 0.8 * plain + 0.2 * uniform, rtol=1e-5)
-
-
-def test_loss_of_no_real_token_is_zero():
-    assert float(masked_cross_entropy(ops.zeros((2, 3), "int32"), ops.ones((2, 3, 5)))) == 0.0
+    assert float(masked_cross_entropy(ops.zeros((2, 3), "int32"), ops.ones((2, 3, 5)))) == 0.0  # no real token

