@@ -21,7 +21,7 @@ class GenerationConfig(Settings):
     beam_size: int = setting(
         5, "sentences kept in mind while searching; 1 is greedy search", least=1, most=1000, slider=(1, 10, 1)
     )
-    max_length: int = setting(25, "words at the most", least=1, most=1000, slider=(1, 40, 1))
+    max_length: int = setting(25, "words at the most; the rest is cut off", least=1, most=1000, slider=(1, 40, 1))
     length_penalty: float = setting(  # score = log-probability / tokens ** length_penalty
         1.0,
         "0 favours short sentences, 2 long ones; 1 compares the mean over their words",

@@ -148,9 +148,9 @@ def test_a_photo_from_the_camera(page):
 
 def test_search_settings_reach_the_sentences(page):
     control(page.slider, "Beam size").set_value(3)
-    control(page.slider, "Sentences").set_value(5)
-    control(page.slider, "Longest sentence").set_value(4)
-    check(control(page.slider, "Length preference").set_value(0.5).run())
+    control(page.slider, "Num captions").set_value(5)
+    control(page.slider, "Max length").set_value(4)
+    check(control(page.slider, "Length penalty").set_value(0.5).run())
     settings = {"beam_size": 3, "max_length": 4, "length_penalty": 0.5}
     assert all_sentences(page) == describe(scene(23), **settings)
     check(page.toggle[0].set_value(True).run())
@@ -161,7 +161,7 @@ def test_sampling_settings_reach_the_sentences(page):
     way = next(group for group in page.sidebar.get("button_group") if group.label == "Way of writing")
     check(way.set_value("Sample").run())
     control(page.slider, "Temperature").set_value(1.2)
-    control(page.slider, "Top-p").set_value(0.8)
+    control(page.slider, "Top p").set_value(0.8)
     check(control(page.number_input, "Seed").set_value(7).run())
     assert all_sentences(page) == describe(scene(23), temperature=1.2, top_p=0.8, seed=7)
 
@@ -171,8 +171,8 @@ def test_every_control_says_what_it_does(page):
     way = next(group for group in page.sidebar.get("button_group") if group.label == "Way of writing")
     check(way.set_value("Sample").run())
     explained |= explanations(page)
-    search, sampling = {"Beam size", "Length preference", "Consensus"}, {"Temperature", "Top-p", "Seed"}
-    assert set(explained) == search | sampling | {"Sentences", "Longest sentence"}
+    search, sampling = {"Beam size", "Length penalty", "Consensus"}, {"Temperature", "Top p", "Seed"}
+    assert set(explained) == search | sampling | {"Num captions", "Max length"}
     assert all(len(text) > 20 for text in explained.values())
 
 
@@ -203,7 +203,7 @@ def test_a_captioner_of_ones_own_shows_where_it_looks(page, tmp_path, decoder):
 def test_an_ensemble_writes_and_says_that_it_has_no_maps(page, tmp_path):
     ensemble = combine_captioners([make_captioner("transformer", max_positions=5), make_captioner("attention")])
     upload(page, saved(ensemble, tmp_path), label="Files that")
-    assert control(page.slider, "Longest sentence").max == 5
+    assert control(page.slider, "Max length").max == 5
     assert sentences(page) == describe(scene(23), ensemble, num_captions=1, max_length=5)
     assert any("no look for each word" in caption.value for caption in page.main.caption)
     assert not page.select_slider
@@ -238,7 +238,7 @@ def test_a_captioner_of_features_that_cannot_be_made_is_refused_in_a_sentence(pa
 
 def test_a_transformer_of_few_positions_limits_the_length(page, tmp_path):
     upload(page, saved(make_captioner("transformer", max_positions=4), tmp_path), label="Files that")
-    assert control(page.slider, "Longest sentence").max == 4
+    assert control(page.slider, "Max length").max == 4
     assert len(sentences(page)[0].split()) <= 4
 
 

