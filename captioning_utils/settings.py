@@ -143,22 +143,6 @@ class Preset:
         """
         return {"encoder": self.encoder, "layer": self.layer, "decoder": self.decoder} | self.settings
 
-    def config(self, **settings: Any) -> TrainingConfig:
-        """The training configuration.
-
-        Args:
-            **settings: fields of `TrainingConfig` that replace the preset's own.
-
-        Returns:
-            `TrainingConfig`.
-
-        Example:
-            >>> PRESETS["flickr8k_attention"].config(epochs=2).learning_rate
-            0.002
-        """
-
-        return TrainingConfig(**({"decoder": self.decoder} | self.settings | settings))
-
 
 PRESETS = {
     "flickr8k_merge": Preset("merge decoder on Flickr8k", "merge", {}),

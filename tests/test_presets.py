@@ -10,7 +10,7 @@ from captioning_utils.settings import FINE_TUNING_RATE, PRESETS, TrainingConfig
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_is_a_valid_run(name):
     preset = PRESETS[name]
-    config = preset.config(seed=3)
+    config = TrainingConfig(decoder=preset.decoder, seed=3, **preset.settings)
     assert name.endswith(config.decoder)
     assert config.seed == 3
     assert preset.decoder in DECODERS
@@ -35,7 +35,7 @@ def read(*arguments):
 def test_typed_options_count_more_than_the_preset():
     options = read("--preset", "flickr8k_attention", "--epochs", 2, "--layer", "block5_conv3")
     assert (options.epochs, options.layer, options.decoder) == (2, "block5_conv3", "attention")
-    assert options.learning_rate == PRESETS["flickr8k_attention"].config().learning_rate
+    assert options.learning_rate == PRESETS["flickr8k_attention"].settings["learning_rate"]
     assert TrainingConfig(**options.settings).seed == TrainingConfig().seed
 
 
