@@ -256,6 +256,7 @@ def test_features_belong_to_the_folder_of_the_photos(tiny_dataset, tmp_path):
     assert path != features_path(copy, ENCODER, (3,))
 
 
+@pytest.mark.slow  # trains
 def test_photos_of_another_dataset_in_the_same_cache_are_nobodys_fault(tiny_dataset, tmp_path, monkeypatch):
     monkeypatch.setattr("captioning_utils.encoders.encoder.build_encoder", lambda *arguments: ToyEncoder())
     other = tmp_path / "other.png"

@@ -105,6 +105,7 @@ def test_photos_are_in_the_page_at_the_users_wish(run, workplace, tmp_path, choi
     assert mark in (tmp_path / "page.html").read_text()
 
 
+@pytest.mark.slow  # trains
 def test_compare_says_whether_the_difference_is_real(run, workplace, tmp_path):
     good, useless = workplace / "good.h5", workplace / "useless.h5"
     code, text, _ = run("--compare", useless, good, "--out", "out.json")
@@ -174,6 +175,7 @@ def test_features_of_another_encoder_are_refused(run, workplace, tmp_path):
     assert ENCODER in errors
 
 
+@pytest.mark.slow  # trains
 def test_drawn_scenes_are_checked_for_truth(run, workplace, tmp_path):
     draw_dataset(tmp_path / "drawn", num_scenes=30)
     names = [f"scene_{number:04}.jpg" for number in range(1, 31)]

@@ -106,6 +106,7 @@ def test_a_stopped_run_goes_on_exactly(dataset, start, straight, tmp_path):
     assert_same_weights(straight, practise(dataset, start, path, min_length_ratio=0.0))
 
 
+@pytest.mark.slow  # trains
 def test_a_finished_run_goes_on_when_given_more_epochs(dataset, start, straight, tmp_path):
     for epochs in (1, 2):
         further = practise(dataset, start, tmp_path / "further.h5", epochs=epochs, min_length_ratio=0.0)
@@ -113,6 +114,7 @@ def test_a_finished_run_goes_on_when_given_more_epochs(dataset, start, straight,
     assert history_of(straight) == history_of(further)
 
 
+@pytest.mark.slow  # trains
 def test_the_same_seed_gives_the_same_run_and_leaves_the_start_as_it_is(dataset, start, straight, tmp_path):
     keras.utils.set_random_seed(2)  # what happened before must not matter
     captioner = load_captioner(start)
@@ -129,6 +131,7 @@ def test_the_start_is_kept_where_nothing_is_better(dataset, start, tmp_path):
     assert_same_weights(load_captioner(start), trained)
 
 
+@pytest.mark.slow  # trains
 def test_sentences_shorter_than_every_reference_get_no_credit(dataset, start, tmp_path):
     def examine(name, change):
         """What the first entry of the history says of the start, with other captions of the val photos."""
@@ -145,6 +148,7 @@ def test_sentences_shorter_than_every_reference_get_no_credit(dataset, start, tm
     assert logs["val_cider_d"] > 0 == logs["val_loss"]
 
 
+@pytest.mark.slow  # trains
 def test_captions_without_a_word_are_left_out(dataset, start, tmp_path):
     first, second, *others = dataset.splits["train"]
     captions = dataset.captions | {first: ["!!!", *dataset.captions[first]], second: ["..."]}

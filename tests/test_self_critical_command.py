@@ -10,6 +10,7 @@ def dataset(tmp_path_factory):
     return make_balls(tmp_path_factory.mktemp("photos"))
 
 
+@pytest.mark.slow  # trains
 def test_trains_further_and_leaves_the_start_as_it_was(dataset, tmp_path, monkeypatch, capsys):
     start, model_path = tmp_path / "start.h5", tmp_path / "further.h5"
     train(dataset, start, epochs=1)

@@ -30,7 +30,11 @@ def test_learns_to_name_the_colour(dataset, tmp_path):
         assert COLOURS[int(name[:-4]) % 4] in best[0].caption.split()
 
 
-@pytest.mark.parametrize("settings", [{}, {"ema": 0.9, "weight_decay": 0.01}], ids=["plain", "averaged"])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, pytest.param({"ema": 0.9, "weight_decay": 0.01}, marks=pytest.mark.slow)],
+    ids=["plain", "averaged"],
+)
 def test_a_killed_and_resumed_run_equals_one_that_never_stopped(dataset, tmp_path, settings):
     path = tmp_path / "model.h5"
     with pytest.raises(Exception, match="the disk went away"):  # TensorFlow wraps it in an error of its own
@@ -72,6 +76,7 @@ def test_a_run_says_what_the_start_is_worth_and_a_resumed_one_does_not(dataset, 
     assert "before training" not in capsys.readouterr().out
 
 
+@pytest.mark.slow  # trains
 def test_a_run_that_makes_a_captioner_worse_says_so(dataset, tmp_path, capsys):
     good = train(dataset, tmp_path / "good.h5", epochs=5)
     fine_tune(good, dataset, tmp_path / "better.h5", epochs=1, verbose=1, learning_rate=1e-3)
@@ -80,6 +85,7 @@ def test_a_run_that_makes_a_captioner_worse_says_so(dataset, tmp_path, capsys):
     assert "no epoch was better than the start" in capsys.readouterr().err
 
 
+@pytest.mark.slow  # trains
 def test_weight_decay_shrinks_matrices_and_leaves_biases(dataset, tmp_path):
     free, decayed = (
         train(dataset, tmp_path / f"{decay}.h5", weight_decay=decay, epochs=1).decoder for decay in (0.0, 0.9)
