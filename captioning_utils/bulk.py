@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +24,6 @@ from captioning_utils.features import FeatureCache, extract_features, load_featu
 from captioning_utils.images import load_image
 
 _Photo = TypeVar("_Photo")
-Loaded: TypeAlias = "tuple[Sequence[_Photo], NDArray[Any]]"
-"""Those of some photos that could be read, and their features."""
-
 PHOTOS_AT_ONCE = 32  # decoded photos in memory
 FEATURES_AT_ONCE = 256  # 50 MB of a 14×14 grid with 512 channels
 LARGEST_PICKLE = 5 * 10**8  # bytes of features that are held in memory as a whole, for a moment twice
@@ -78,7 +75,7 @@ def captioner_features(
 def caption_many(
     captioner: Captioner,
     photos: Sequence[_Photo],
-    load: Callable[[Sequence[_Photo]], Loaded[_Photo]],
+    load: Callable[[Sequence[_Photo]], tuple[Sequence[_Photo], NDArray[Any]]],
     settings: dict[str, Any] | None = None,
     at_once: int = FEATURES_AT_ONCE,
     show_progress: bool = True,
@@ -187,7 +184,7 @@ def caption_photos(
     """
     encoder = captioner.image_encoder()
 
-    def load(part: Sequence[Path]) -> Loaded[Path]:
+    def load(part: Sequence[Path]) -> tuple[Sequence[Path], NDArray[Any]]:
         images = {}
         for path in part:
             try:

@@ -135,12 +135,7 @@ class Preset:
     layer: str = "grid"  # of VGG16 7×7 regions of its last block
 
     def options(self) -> dict[str, Any]:
-        """All of it as a flat dict, named as the options of `train.py` and the fields of `TrainingConfig`.
-
-        Example:
-            >>> PRESETS["flickr8k_merge"].options()["layer"]
-            'grid'
-        """
+        """All of it as a flat dict, named as the options of `train.py` and the fields of `TrainingConfig`."""
         return {"encoder": self.encoder, "layer": self.layer, "decoder": self.decoder} | self.settings
 
 

@@ -30,11 +30,10 @@ def test_learns_to_name_the_colour(dataset, tmp_path):
         assert COLOURS[int(name[:-4]) % 4] in best[0].caption.split()
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [{}, pytest.param({"ema": 0.9, "weight_decay": 0.01}, marks=pytest.mark.slow)],
-    ids=["plain", "averaged"],
-)
+AVERAGED = pytest.param({"ema": 0.9, "weight_decay": 0.01}, marks=pytest.mark.slow, id="averaged")
+
+
+@pytest.mark.parametrize("settings", [pytest.param({}, id="plain"), AVERAGED])
 def test_a_killed_and_resumed_run_equals_one_that_never_stopped(dataset, tmp_path, settings):
     path = tmp_path / "model.h5"
     with pytest.raises(Exception, match="the disk went away"):  # TensorFlow wraps it in an error of its own

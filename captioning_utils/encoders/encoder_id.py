@@ -65,13 +65,6 @@ class EncoderId:
                 f"{fingerprint!r:.80} is no encoder's fingerprint; give one such as "
                 "'vgg16 grid float32 224x224 bilinear caffe weights:a0f3b31f611d6c7a'"
             )
-        return cls(
-            name=found["name"],
-            layer=found["layer"],
-            dtype=found["dtype"],
-            image_size=(int(found["height"]), int(found["width"])),
-            preprocessing=found["preprocessing"],
-            weights=found["weights"],
-            tuned=bool(found["tuned"]),
-            mirrored=bool(found["mirrored"]),
-        )
+        size = int(found["height"]), int(found["width"])
+        name, layer, dtype, preprocessing, weights = found.group("name", "layer", "dtype", "preprocessing", "weights")
+        return cls(name, layer, dtype, size, preprocessing, weights, bool(found["tuned"]), bool(found["mirrored"]))
