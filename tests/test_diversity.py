@@ -28,6 +28,7 @@ def test_diversity_counts():
             "repeated_trigram_share": 1 / 4,  # "a man in"
             "repeated_word_share": 1 / 4,  # "a a"
             "unknown_word_rate": (1 + 7) / 20,  # zebra; man in hat and man in coat
+            "fluency": 2 / 4,  # "a a" and "a man" are no pairs of the train captions
         }
     )
 
@@ -36,6 +37,15 @@ def test_known_words_may_be_the_captioners_vocabulary():
     report = compute_diversity(["a dog", "a zebra"], TRAIN, known_words=["a", "zebra"])
     assert report["unknown_word_rate"] == 1 / 4
     assert report["words_used_share"] == 1
+
+
+@pytest.mark.parametrize(
+    ("caption", "fluent"),
+    [("two men talk", True), ("dog", True), ("men two talk", False), ("a a dog runs", False), ("two two men", False)],
+)
+def test_a_fluent_caption_has_only_pairs_of_words_that_train_captions_have(caption, fluent):
+    train = [*TRAIN, "Two two men talk."]  # a slip of the pen makes no doubled word right
+    assert compute_diversity([caption], train)["fluency"] == fluent
 
 
 def test_captions_without_words_have_no_rates_to_divide_by():

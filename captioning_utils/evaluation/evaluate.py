@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from captioning_utils.features import FeatureCache
 
 
-NEEDS_TRAIN = ("novel_share", "words_used_share", "unknown_word_rate")  # of compute_diversity, without meaning else
+# Of compute_diversity, without meaning where there are no train captions.
+NEEDS_TRAIN = ("novel_share", "words_used_share", "unknown_word_rate", "fluency")
 
 
 @keep_meteor()

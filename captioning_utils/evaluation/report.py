@@ -34,6 +34,7 @@ _DIVERSITY = {  # what compute_diversity and compute_set_diversity find, in word
     "repeated_trigram_share": ("captions with three words in a row twice", True),
     "repeated_word_share": ("captions with a word twice in a row", True),
     "unknown_word_rate": ("words that are not known words", True),
+    "fluency": ("captions whose neighbouring words the train split has too", True),
     "div_1": ("Div-1 of a photo's captions", False),
     "div_2": ("Div-2", False),
     "mbleu_4": ("mBLEU-4 (lower is more diverse)", False),

@@ -30,7 +30,9 @@ def compute_diversity(
         `novel_share` of captions that no train caption equals; `words_used` (different words) and
         `words_used_share` of the known words; `mean_length` in words; `repeated_trigram_share` of captions that
         hold some three words in a row twice; `repeated_word_share` of captions with a word twice in a row
-        ("a a dog"); `unknown_word_rate`, the share of all words written that are not known words.
+        ("a a dog"); `unknown_word_rate`, the share of all words written that are not known words; `fluency`, the
+        share of captions without a word twice in a row and without two neighbouring words that no train caption has
+        side by side. People join words in new ways too, so their own captions are what to compare it with.
 
     Raises:
         InputError: where there are no captions, or one is no text.
@@ -56,6 +58,7 @@ def compute_diversity(
         "repeated_trigram_share": statistics.fmean(map(repeats_trigram, words)),
         "repeated_word_share": statistics.fmean(map(_repeats_word, words)),
         "unknown_word_rate": sum(word not in known for word in written) / max(1, len(written)),
+        "fluency": _compute_fluency(words, train),
     }
 
 
@@ -69,6 +72,15 @@ def _count_captions(words: list[list[str]], train: list[list[str]]) -> dict[str,
         "distinct_share": distinct / len(captions),
         "novel_share": statistics.fmean(caption not in copies for caption in captions),
     }
+
+
+def _compute_fluency(words: list[list[str]], train: list[list[str]]) -> float:
+    """Share of captions of which every two neighbouring words differ and stand side by side in a train caption."""
+    seen = {pair for tokens in train for pair in itertools.pairwise(tokens)}
+    return statistics.fmean(
+        all(first != second and (first, second) in seen for first, second in itertools.pairwise(tokens))
+        for tokens in words
+    )
 
 
 def _repeats_word(tokens: Sequence[str]) -> bool:
