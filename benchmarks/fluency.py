@@ -1,0 +1,110 @@
+"""How often does a captioner join words that nobody joins, about photos of a kind that it never saw?
+
+    python benchmarks/fluency.py --data_path data/flickr8k --photos data/samples data/my_photos
+
+Sentences for the photos of the given folders and for made pictures of other kinds: drawn scenes, noise, plain colours,
+pages of text, and close-ups cut out of the given photos. A pair of words is unseen where no train caption of the dataset has the
+two side by side. People's share of sentences without such a pair is shown for comparison; they join words in new ways too.
+"""
+
+import argparse
+import itertools
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from captioning_utils import load_captioner, load_dataset
+from captioning_utils.bulk import caption_many
+from captioning_utils.captioner import shipped_captioners
+from captioning_utils.images import find_images, load_image
+from captioning_utils.metrics import compute_diversity
+from captioning_utils.scenes import draw_scene, generate_scene
+
+SIDE = 448
+
+
+def make_noise(number):
+    """Grey or coloured noise, coarse or fine: uint8 `(448, 448, 3)`."""
+    rng = np.random.default_rng(number)
+    size = 2 ** (2 + number % 7)
+    pixels = rng.integers(0, 256, (size, size, 3 if number % 2 else 1), dtype=np.uint8)
+    return np.asarray(Image.fromarray(np.broadcast_to(pixels, (size, size, 3)).copy()).resize((SIDE, SIDE)))
+
+
+def make_plain(number):
+    """One colour all over."""
+    return np.full((SIDE, SIDE, 3), np.random.default_rng(number).integers(0, 256, 3), np.uint8)
+
+
+def make_page(number):
+    """A page of text, as a scanner gives it."""
+    page = Image.new("RGB", (SIDE, SIDE), "white")
+    words = np.random.default_rng(number).choice(__doc__.split(), 400)
+    lines = "\n".join(" ".join(words[start : start + 9]) for start in range(0, len(words), 9))
+    ImageDraw.Draw(page).multiline_text((20, 20), lines, fill="black", spacing=2 + number)
+    return np.asarray(page)
+
+
+def cut_close_up(image, number):
+    """A quarter to a half of a photo's width, anywhere in it."""
+    rng = np.random.default_rng(number)
+    sides = [int(side * rng.uniform(0.25, 0.5)) for side in image.shape[:2]]
+    top, left = (int(rng.integers(0, side - part + 1)) for side, part in zip(image.shape, sides, strict=False))
+    return image[top : top + sides[0], left : left + sides[1]]
+
+
+def collect_pictures(folders, number):
+    """Dict of kind to list of uint8 `(height, width, 3)`."""
+    photos = {Path(folder).name: [load_image(path) for path in find_images(folder)] for folder in folders}
+    given = list(itertools.chain(*photos.values()))
+    return photos | {
+        "close-ups": [cut_close_up(image, place) for place, image in enumerate(given)],
+        "drawn scenes": [np.asarray(draw_scene(generate_scene(f"fluency {place}"))) for place in range(number)],
+        "noise": [make_noise(place) for place in range(number)],
+        "plain colours": [make_plain(place) for place in range(number)],
+        "pages of text": [make_page(place) for place in range(number)],
+    }
+
+
+def describe(captioner, pictures):
+    """One sentence a picture."""
+    encoder = captioner.image_encoder()
+
+    def load(part):
+        return part, encoder.encode(np.stack([load_image(image, encoder.image_size) for image in part]))
+
+    return [best.caption for _, (best, *_) in caption_many(captioner, pictures, load, at_once=16)]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data_path", required=True, help="the dataset of the captioners' training, for its captions")
+    parser.add_argument("--photos", nargs="*", default=["data/samples"], help="folders of photos")
+    parser.add_argument("--captioners", nargs="+", default=sorted(shipped_captioners()), help="names or files")
+    parser.add_argument("--number", type=int, default=20, help="made pictures of a kind")
+    options = parser.parse_args()
+    dataset = load_dataset(options.data_path)
+    train = [caption for image_id in dataset.splits["train"] for caption in dataset.captions[image_id]]
+    people = [dataset.captions[image_id][0] for image_id in dataset.splits["val"]]
+    print(f"{'fluent':>8} {'doubled':>8}  share of sentences")
+    pictures = collect_pictures(options.photos, options.number)
+    sentences = {(name, "all kinds"): [] for name in options.captioners} | {("people", "val photos"): people}
+    for name in options.captioners:
+        captioner = load_captioner(name)
+        for kind, images in pictures.items():
+            sentences[name, kind] = describe(captioner, images) if images else []
+            sentences[name, "all kinds"] += sentences[name, kind]
+    for (name, kind), written in sentences.items():
+        if written:
+            found = compute_diversity(written, train)
+            print(f"{found['fluency']:8.1%} {found['repeated_word_share']:8.1%}  {Path(name).stem}, {kind} ({len(written)})")
+            broken = [caption for caption in written if compute_diversity([caption], train)["fluency"] < 1]
+            print(*(f"{'':19}{caption}" for caption in broken if name != "people" and kind != "all kinds"), sep="\n", end="")
+
+
+if __name__ == "__main__":
+    main()
