@@ -3,8 +3,9 @@
     python notebooks/execute.py        # all of them
     python notebooks/execute.py 6 8    # keep the outputs of 6 and 8; those before them run for what they save
 
-The notebooks run one after the other in a fresh copy of the repository, where the drawn dataset is the only one:
-no output can depend on what lies in your folders, and none can show a photo of somebody else's. Takes some minutes.
+All are to come from one run: what one notebook says, another repeats. They run one after the other in a fresh copy of
+the repository, where the drawn dataset is the only one: no output can depend on what lies in your folders, and none can
+show a photo of somebody else's. The minutes that each took go into its text and into the table of README.md here.
 """
 
 import contextlib
@@ -18,6 +19,7 @@ import shutil
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import nbformat
@@ -36,6 +38,8 @@ ABSOLUTE_PATH = re.compile(
     r"((?<![\w./])|file://)/(home|root|tmp|Users|Volumes|work|workspace|usr|opt|var|mnt|media|srv|content|kaggle)/"
     r"|\b[A-Z]:[\\/](?!/)"
 )
+PROFILE = re.compile(r'^PROFILE = "drawn"', flags=re.M)
+MINUTES = re.compile(r"[\d.]+(?= machine minutes)")
 SHIPPED = re.compile(r"load_captioner\(\)|predict_caption\((?!.*captioner=)")  # code that opens the default captioner
 _COLOUR_CODES = re.compile(r"\x1b\[[0-9;]*m")
 _LOG_LINE = re.compile(r"[IWEF]\d{4} [\d:.]+ +\d+ \S+:\d+\] ")  # of TensorFlow's C++ parts; other in every run
@@ -72,10 +76,11 @@ def plan(notebooks, numbers=()):
 
 
 def copy_repository(destination):
-    """Copy what the notebooks need, and no data, into a new folder; returns the notebooks in it."""
+    """Copy what the notebooks need, and no data but the samples, into a new folder; returns the notebooks in it."""
     ignore = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
-    for folder in ("captioning_utils", "notebooks"):
-        shutil.copytree(ROOT / folder, Path(destination) / folder, ignore=ignore)
+    for folder in filter(Path.is_dir, map(ROOT.joinpath, ("captioning_utils", "notebooks", "data/samples"))):
+        shutil.copytree(folder, Path(destination, folder.relative_to(ROOT)), ignore=ignore)
+    shutil.copy(ROOT / "requirements.txt", destination)  # the set-up cell compares it with what is installed
     return find_notebooks(Path(destination) / "notebooks")
 
 
@@ -93,6 +98,10 @@ def execute_notebook(path, smoke=False):
         nbclient.exceptions.CellExecutionError: where a cell fails.
     """
     notebook = nbformat.read(path, as_version=4)
+    sources = [cell.source for cell in notebook.cells]
+    if smoke:
+        for cell in code_cells(notebook):
+            cell.source = PROFILE.sub('PROFILE = "drawn_smoke"', cell.source)
     client = NotebookClient(
         notebook,
         timeout=SECONDS_PER_CELL,
@@ -103,7 +112,9 @@ def execute_notebook(path, smoke=False):
         resources={"metadata": {"path": str(path.parent)}},
     )
     with tempfile.TemporaryDirectory() as profile:  # nobody's IPython start-up files
-        client.execute(env=os.environ | {"CAPTIONING_SMOKE": "1" if smoke else "0", "IPYTHONDIR": profile})
+        client.execute(env=os.environ | {"IPYTHONDIR": profile})
+    for cell, source in zip(notebook.cells, sources, strict=True):
+        cell.source = source
     for cell in code_cells(notebook):
         cell.outputs = [output for output in map(_clean, cell.outputs) if _text(output).strip() or "data" in output]
     notebook.metadata.pop("widgets", None)
@@ -120,7 +131,7 @@ def compute_stamp(notebook):
     """Hashes of a notebook's code, of the package's defaults that it builds on, and of its outputs: dict of str."""
     cells = code_cells(notebook)
     return {
-        "code": _hash([cell.source for cell in cells]),
+        "code": _hash([cell.source for cell in cells if "set-up" not in cell.metadata.get("tags", [])]),
         "defaults": _hash_defaults(any(SHIPPED.search(cell.source) for cell in cells)),
         "outputs": _hash([cell.outputs for cell in cells]),
     }
@@ -136,6 +147,32 @@ def _hash_defaults(shipped):
 
     captioner = hashlib.sha256(DEFAULT_CAPTIONER.read_bytes()).hexdigest() if shipped else ""
     return _hash([captioner, DRAWING_VERSION, repr(GenerationConfig()), repr(TrainingConfig())])
+
+
+def write_minutes(notebook, index, name, seconds):
+    """Write how long a notebook took into its text and into the last column of its row in the index.
+
+    Args:
+        notebook: notebook node, changed in place; its text says "… machine minutes" once.
+        index: str, the text of notebooks/README.md.
+        name: str, the notebook's file.
+        seconds: float.
+
+    Returns:
+        str, the index with the new number.
+
+    Example:
+        >>> notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("**Time.** 0 machine minutes.")])
+        >>> write_minutes(notebook, "| [1](01_clean.ipynb) | clean | 9 |", "01_clean.ipynb", 100)
+        '| [1](01_clean.ipynb) | clean | 1.7 |'
+        >>> notebook.cells[0].source
+        '**Time.** 1.7 machine minutes.'
+    """
+    minutes = f"{seconds / 60:.1f}"
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = MINUTES.sub(minutes, cell.source)
+    return re.sub(rf"(\({re.escape(name)}\).*\|)[^|\n]*\|$", rf"\g<1> {minutes} |", index, flags=re.M)
 
 
 def find_faults(notebook):
@@ -169,12 +206,16 @@ def find_faults(notebook):
 
 def main(numbers=()):
     """Execute all notebooks, or up to the last of some, and stamp those to keep."""
+    index, run = ROOT / "notebooks" / "README.md", datetime.now(UTC).isoformat(timespec="seconds")
     with tempfile.TemporaryDirectory() as folder:
         for copy, keep in plan(copy_repository(folder), numbers):
             started, processor = time.monotonic(), _processor_seconds()
             notebook = execute_notebook(copy)
             seconds, processor = time.monotonic() - started, _processor_seconds() - processor
+            notebook.metadata[STAMP]["run"] = run
             if keep:
+                text = write_minutes(notebook, index.read_text(encoding="utf-8"), copy.name, seconds)
+                index.write_text(text, encoding="utf-8")
                 with atomic_write(ROOT / "notebooks" / copy.name) as temporary:
                     nbformat.write(notebook, temporary)
             size = len(nbformat.writes(notebook).encode()) / 1000
