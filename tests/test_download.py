@@ -13,7 +13,14 @@ from captioning_utils.base import transfer
 from captioning_utils.commands import data as data_commands
 from captioning_utils.commands import shell
 from captioning_utils.datasets import download_coco
-from captioning_utils.datasets.download import COCO_ARCHIVES, WITHOUT_DOWNLOAD, CocoArchive, find_dataset
+from captioning_utils.datasets.download import (
+    COCO_ARCHIVES,
+    FLICKR8K_MD5,
+    WITHOUT_DOWNLOAD,
+    CocoArchive,
+    download_flickr8k,
+    find_dataset,
+)
 
 
 def zip_bytes(members):
@@ -169,13 +176,45 @@ def test_unpacks_what_was_put_there(tmp_path, capsys):
     assert run("download", "flickr8k", "--to", tmp_path) == shell.OK  # already there
 
 
-def test_half_of_it_is_not_enough(tmp_path, capsys):
-    put_archives(tmp_path / "flickr8k")
-    (tmp_path / "flickr8k" / "Flickr8k_Dataset.zip").unlink()
+@pytest.fixture
+def flickr8k_server(tmp_path, serve_folder, monkeypatch):
+    """The copy of Flickr8k in small on a server of our own: (base_url, MD5 of the archives, the server's folder)."""
+    monkeypatch.setattr(transfer, "WAITS", ())
+    folder = tmp_path / "server"
+    put_archives(folder)
+    digests = {name: hashlib.md5((folder / name).read_bytes()).hexdigest() for name in FLICKR8K_MD5}
+    return serve_folder(folder), digests, folder
+
+
+def test_flickr8k_is_fetched_once_and_only_what_is_missing(tmp_path, flickr8k_server):
+    base_url, digests, folder = flickr8k_server
+    place = tmp_path / "flickr8k"
+    place.mkdir()
+    (folder / "Flickr8k_text.zip").rename(place / "Flickr8k_text.zip")  # somebody put one of the two there
+    dataset = download_flickr8k(place, base_url, digests)
+    assert {split: len(names) for split, names in dataset.splits.items()} == {"train": 1, "val": 1, "test": 1}
+    assert not list(place.glob("*.zip*"))
+    assert download_flickr8k(place, "http://127.0.0.1:1/", digests) == dataset  # asks no server
+
+
+def test_another_archive_in_flickr8ks_place_is_refused(tmp_path, flickr8k_server):
+    base_url, digests, folder = flickr8k_server
+    (folder / "Flickr8k_text.zip").write_bytes(zip_bytes({"captions.txt": "image,caption\n"}))
+    with pytest.raises(InputError, match=r"Flickr8k_text.zip.part is damaged or another file: its MD5 is"):
+        download_flickr8k(tmp_path / "flickr8k", base_url, digests)
+    assert files_in(tmp_path / "flickr8k") == set()
+
+
+def test_without_a_network_the_command_says_where_else_flickr8k_is(tmp_path, monkeypatch, capsys):
+    def fail(folder):
+        raise InputError("no network")
+
+    monkeypatch.setattr(data_commands, "download_flickr8k", fail)
     assert run("download", "flickr8k", "--to", tmp_path) == shell.REFUSED
     captured = capsys.readouterr()
+    assert "not for commerce" in captured.out
     assert "Flickr8k_Dataset.zip" in captured.out
-    assert "none of the 3 photos" in captured.err
+    assert "no network" in captured.err
 
 
 def test_a_hostile_archive_stays_packed(tmp_path):

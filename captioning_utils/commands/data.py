@@ -11,9 +11,11 @@ from captioning_utils.commands.shell import OK, PARTLY, REFUSED, build_parser, w
 from captioning_utils.datasets.check import check_dataset
 from captioning_utils.datasets.download import (
     COCO_TERMS,
+    FLICKR8K_TERMS,
     NAMES,
     WITHOUT_DOWNLOAD,
     download_coco,
+    download_flickr8k,
     explain_by_hand,
     find_dataset,
 )
@@ -27,6 +29,9 @@ def download_main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.dataset in WITHOUT_DOWNLOAD:
             dataset = find_dataset(folder)
+        elif options.dataset == "flickr8k":
+            print(f"{FLICKR8K_TERMS}.\n1.1 GB come into {folder}, where they are not there yet.", flush=True)
+            dataset = download_flickr8k(folder)
         else:
             print(f"{COCO_TERMS}.\n20 GB come into {folder}; while it works it needs 39 GB.", flush=True)
             dataset = download_coco(folder)
@@ -40,8 +45,8 @@ def download_main(arguments: Sequence[str] | None = None) -> int:
 def _download_parser() -> argparse.ArgumentParser:
     parser = build_parser(
         "download",
-        "Fetch a dataset from its own server (COCO), or say where to get it and where to put it (Flickr8k and\n"
-        "Flickr30k have no open download), and unpack what you put there. Given again, it goes on where it stopped.",
+        "Fetch a dataset: COCO from its own server, Flickr8k from the copy that Keras's example uses. Of Flickr30k,\n"
+        "say where to get it. Archives in its folder are unpacked. Given again, it goes on where it stopped.",
         "coco --to data",
     )
     parser.usage = "%(prog)s DATASET [options]"
