@@ -42,7 +42,9 @@ PROFILE = re.compile(r'^PROFILE = "drawn"', flags=re.M)
 MINUTES = re.compile(r"[\d.]+(?= machine minutes)")
 SHIPPED = re.compile(r"load_captioner\(\)|predict_caption\((?!.*captioner=)")  # code that opens the default captioner
 _COLOUR_CODES = re.compile(r"\x1b\[[0-9;]*m")
-_LOG_LINE = re.compile(r"[IWEF]\d{4} [\d:.]+ +\d+ \S+:\d+\] ")  # of TensorFlow's C++ parts; other in every run
+_LOG_LINE = re.compile(  # of TensorFlow's C++ parts; other in every run
+    r"[IWEF]\d{4} [\d:.]+ +\d+ \S+:\d+\] |WARNING: All log messages before absl"
+)
 
 
 def find_notebooks(folder=ROOT / "notebooks"):
@@ -131,7 +133,7 @@ def compute_stamp(notebook):
     """Hashes of a notebook's code, of the package's defaults that it builds on, and of its outputs: dict of str."""
     cells = code_cells(notebook)
     return {
-        "code": _hash([cell.source for cell in cells if "set-up" not in cell.metadata.get("tags", [])]),
+        "code": _hash([cell.source for cell in cells if not _is_set_up(cell)]),
         "defaults": _hash_defaults(any(SHIPPED.search(cell.source) for cell in cells)),
         "outputs": _hash([cell.outputs for cell in cells]),
     }
@@ -186,7 +188,7 @@ def find_faults(notebook):
     """
     cells = code_cells(notebook)
     outputs = [output for cell in cells for output in cell.outputs]
-    texts = [cell.source for cell in notebook.cells] + [_text(output) for output in outputs]
+    texts = [cell.source for cell in notebook.cells if not _is_set_up(cell)] + [_text(output) for output in outputs]
     counts = [cell.execution_count for cell in cells]
     stamp, fresh = notebook.metadata.get(STAMP, {}), compute_stamp(notebook)
     paths = [found[0] for found in map(ABSOLUTE_PATH.search, texts) if found]
@@ -222,6 +224,11 @@ def main(numbers=()):
             print(f"{copy.name}: {seconds:.0f} s ({processor:.0f} s of processor time), {size:.0f} kB", flush=True)
             for fault in find_faults(notebook):
                 print(f"  {fault}", file=sys.stderr)
+
+
+def _is_set_up(cell):
+    """Whether it is the cell that set_up.py writes: it changes no output, and names Colab's folders."""
+    return "set-up" in cell.metadata.get("tags", [])
 
 
 def _clean(output):
