@@ -22,6 +22,7 @@ USER 1000
 RUN python -c "from captioning_utils.encoders import find_vgg16_weights; print(find_vgg16_weights())"
 
 COPY .streamlit .streamlit
+COPY data/samples data/samples
 COPY streamlit_app.py ./
 
 EXPOSE 8501

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -27,6 +28,7 @@ PHOTO_EXTENSIONS = (
     *(".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpeg", ".jpg", ".jpe"),
     *(".pgm", ".png", ".ppm", ".tga", ".tif", ".tiff", ".webp"),
 )
+SAMPLES = Path(__file__).parents[1] / "data" / "samples"  # of a clone; an installed package has none
 MAX_PIXELS = 89_478_485  # Pillow's own warning limit: 256 MiB as RGB. A small file can claim to be far larger.
 _ORIENTATION_TAG = 0x0112
 _ORIENTATIONS = {
@@ -130,6 +132,22 @@ def find_images(path: AnyPath) -> list[Path]:
     if not photos:
         raise InputError(f"{path} holds no photo; looked for files ending in {', '.join(PHOTO_EXTENSIONS)}")
     return photos
+
+
+def list_samples() -> dict[Path, str]:
+    """List the free photographs that a clone has in `data/samples`, as the table of their README does.
+
+    Returns:
+        dict of `Path` to str, what the photo shows in a person's words; empty where the package is installed
+        without a clone.
+
+    Example:
+        >>> all(is_photo_name(path.name) and text for path, text in list_samples().items())
+        True
+    """
+    page = SAMPLES / "README.md"
+    table = page.read_text(encoding="utf-8") if page.is_file() else ""
+    return {SAMPLES / name: text for name, text in re.findall(r"^\| \[(\S+)\]\(\1\) \| (.+?) \|", table, re.MULTILINE)}
 
 
 def is_photo_name(name: str) -> bool:

@@ -79,6 +79,7 @@ def things(tmp_path_factory, vgg16_weights):
     for name in ("flickr8k", "my_photos"):
         shutil.copytree(drawn, folder / "data" / name)
     (folder / "data" / "features").mkdir()
+    (folder / "data" / "samples").symlink_to(ROOT / "data" / "samples")
     (folder / "holiday").mkdir()
     for seed, name in enumerate(("photo.jpg", "a.jpg", "b.jpg", "holiday/1.jpg", "holiday/2.jpg")):
         scenes_dataset.draw_scene(scene.generate_scene(seed)).save(folder / name)
