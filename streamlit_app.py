@@ -16,17 +16,22 @@ from captioning_utils.base.checks import options_of
 from captioning_utils.base.tables import to_csv
 from captioning_utils.settings import GenerationConfig
 
-SAMPLES = (23, 35, 27, 0, 31, 16)  # seeds of the drawn scenes that the page opens with
+SCENES = (23, 35, 27, 0, 31, 16)  # seeds of the drawn scenes that are shown first
 SETTINGS = {field.name: field.metadata for field in options_of(GenerationConfig)}  # what each is, and its slider
 ALTERNATIVES, TEMPERATURE = 3, 0.7  # what the sliders begin with where the captioner has no setting of its own
-PAGE_WIDTH, CAMERA_WIDTH, MAP_WIDTH = 1100, 560, 340  # pixels; on a narrower screen as wide as the screen
+PAGE_WIDTH, CAMERA_WIDTH, MAP_WIDTH, TILE_WIDTH = (
+    1100,
+    560,
+    340,
+    104,
+)  # pixels; on a narrower screen as wide as the screen
 SCORE = (
     "The score ranks the sentences, higher is better. It is their log-probability, evened out for length; with "
     "consensus, how far a sentence agrees with the others that were found, from 0 to 1."
 )
 NO_MAPS = "This captioner has no look for each word to show. Those with the decoder attention or transformer have."
 LIMITS = """
-- The captioners that ship with this page learnt from photographs of people and dogs outdoors. Drawings, indoor scenes
+- The captioners that ship with this page learned from photographs of people and dogs outdoors. Drawings, indoor scenes
   and anything rare get a fluent sentence that is often wrong.
 - They guess gender, age and activity from looks. Decide nothing about anyone by them, and do not let them be the only
   description for someone who cannot see the photo.
@@ -68,8 +73,13 @@ def load_uploaded(digest, _file):
 # ---- what is computed once for a photo
 
 
+@st.cache_data(show_spinner=False)
+def open_samples():
+    return page.sample_photos()
+
+
 @st.cache_data(show_spinner=False, max_entries=100)
-def draw_sample(seed):
+def draw_scene(seed):
     return page.sample_scene(seed)
 
 
@@ -101,35 +111,47 @@ def find_attention(photo_key, captioner_key, caption, _photo, _captioner):
 
 def choose_photos():
     """Ask for photos; gives a list of `page.Source`."""
-    ways = {"Sample scenes": choose_scene, "Your photos": upload_photos, "Camera": take_photo}
-    way = st.segmented_control("What shall be described?", list(ways), default="Sample scenes", required=True)
+    ways = {"Sample photos": choose_sample} if open_samples() else {}
+    ways |= {"Drawn scenes": choose_scene, "Your photos": upload_photos, "Camera": take_photo}
+    way = st.segmented_control("What shall be described?", list(ways), default=next(iter(ways)), required=True)
     return ways[way]()
+
+
+def choose_sample():
+    chosen = choose_tile(open_samples())
+    st.caption(f"What a person sees here: {page.escape_markdown(chosen.description)}")
+    return [chosen]
 
 
 def choose_scene():
     first = st.session_state.setdefault("first_scene", None)
-    seeds = SAMPLES if first is None else range(first, first + len(SAMPLES))
-    samples = {seed: draw_sample(seed) for seed in seeds}
-    if st.session_state.get("scene") not in samples:
-        st.session_state.scene = seeds[0]
-    with st.container(horizontal=True, vertical_alignment="center"):
-        for seed, (label, source) in samples.items():
-            with st.container(width=104, gap="xsmall"):
-                st.image(source.file, alt=source.description, width="stretch")
-                icon = ":material/check:" if seed == st.session_state.scene else None
-                st.button(label, key=f"scene {seed}", icon=icon, width="stretch", on_click=pick_scene, args=(seed,))
-        st.button("Draw others", icon=":material/refresh:", on_click=draw_others)
-    st.caption("These scenes are drawn. A captioner that learnt from photographs is often wrong about them.")
-    return [samples[st.session_state.scene][1]]
+    seeds = SCENES if first is None else range(first, first + len(SCENES))
+    chosen = choose_tile({seed: draw_scene(seed) for seed in seeds})
+    st.button("Draw others", icon=":material/refresh:", on_click=draw_others)
+    st.caption("These scenes are drawn. A captioner that learned from photographs is often wrong about them.")
+    return [chosen]
 
 
-def pick_scene(seed):
-    st.session_state.scene = seed
+def choose_tile(samples):
+    """Show samples, {key: (label, source)}, as little pictures with a button each; gives the chosen source."""
+    if st.session_state.get("sample") not in samples:
+        st.session_state.sample = next(iter(samples))
+    with st.container(horizontal=True):
+        for key, (label, source) in samples.items():
+            with st.container(width=TILE_WIDTH, gap="xsmall"):
+                st.image(page.crop_square(source.file), alt=source.description, width="stretch")
+                icon = ":material/check:" if key == st.session_state.sample else None
+                st.button(label, key=f"sample {key}", icon=icon, width="stretch", on_click=pick_sample, args=(key,))
+    return samples[st.session_state.sample][1]
+
+
+def pick_sample(key):
+    st.session_state.sample = key
 
 
 def draw_others():
     first = st.session_state.first_scene
-    st.session_state.first_scene = 100 if first is None else first + len(SAMPLES)
+    st.session_state.first_scene = 100 if first is None else first + len(SCENES)
 
 
 def upload_photos():
@@ -369,7 +391,7 @@ def offer_downloads(rows):
 
 
 def main():
-    _, icon = draw_sample(SAMPLES[0])
+    _, icon = draw_scene(SCENES[0])
     st.set_page_config("Photos in, sentences out", icon.file, layout="wide")
     st.sidebar.header("Captioner", anchor=False)
     with st.container(horizontal_alignment="center"), st.container(width=PAGE_WIDTH):

@@ -114,7 +114,11 @@ def test_places_are_named(row, column, place):
     assert page.name_place(np.kron(weights, np.ones((2, 2)))) == place  # a grid of 14×14
 
 
-def test_samples_are_scenes_that_say_what_they_show():
+def test_samples_say_what_they_show():
+    label, source = page.sample_photos()["two_dogs.jpg"]
+    assert label == "Two dogs"
+    assert "Two brown dogs" in source.description
+    assert page.crop_square(source.file).size == (208, 208)
     label, source = page.sample_scene(35)
     assert label == "Boys"
     assert "two boys" in source.description

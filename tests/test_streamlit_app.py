@@ -12,12 +12,14 @@ from PIL import Image
 
 from captioning_utils import captioner as captioner_module
 from captioning_utils.captioner import DEFAULT_CAPTIONER, load_captioner
+from captioning_utils.images import SAMPLES, list_samples
 from captioning_utils.scenes import draw_scene, generate_scene
 from captioning_utils.settings import GenerationConfig
 from captioning_utils.training import combine_captioners
 
 testing = pytest.importorskip("streamlit.testing.v1", reason="the page needs Streamlit (the extra app)")
 PAGE = Path(__file__).parents[1] / "streamlit_app.py"
+FIRST = next(iter(list_samples()))  # the photograph that the page opens with
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -53,6 +55,10 @@ def choose(page, way):
     """Say what shall be described."""
     control = next(group for group in page.get("button_group") if group.label == "What shall be described?")
     return check(control.set_value(way).run())
+
+
+def press(page, label):
+    return check(next(button for button in page.button if button.label == label).click().run())
 
 
 def upload(page, *files, label="Photos"):
@@ -101,20 +107,30 @@ def saved(captioner, folder, name="mine.h5"):
     return name, (folder / name).read_bytes()
 
 
-def test_it_opens_with_a_scene_and_its_sentence(page):
+def test_it_opens_with_a_photograph_and_its_sentence(page):
     assert page.title[0].value == "Photos in, sentences out"
-    assert all_sentences(page) == describe(scene(23))
+    assert all_sentences(page) == describe(FIRST)
     assert len(all_sentences(page)) == 3
     assert all(alternative_texts(page))
     assert sentences(page)[0] in alternative_texts(page)
     assert [button.label for button in page.get("download_button")] == ["Download CSV", "Download JSON"]
 
 
+def test_another_photograph_says_what_a_person_sees(page):
+    press(page, "Cat")
+    cat = SAMPLES / "cat.jpg"
+    assert sentences(page) == describe(cat)[:1]
+    seen = [caption.value.replace("\\", "") for caption in page.main.caption]
+    assert f"What a person sees here: {list_samples()[cat]}" in seen
+
+
 def test_another_scene_and_other_scenes(page):
-    check(next(button for button in page.button if button.label == "Dogs").click().run())
+    choose(page, "Drawn scenes")
+    assert sentences(page) == describe(scene(23))[:1]
+    press(page, "Dogs")
     assert sentences(page) == describe(scene(27))[:1]
     before = alternative_texts(page)
-    check(next(button for button in page.button if button.label == "Draw others").click().run())
+    press(page, "Draw others")
     assert not set(before[:6]) & set(alternative_texts(page)[:6])
     assert len(sentences(page)) == 1
 
@@ -152,9 +168,9 @@ def test_search_settings_reach_the_sentences(page):
     control(page.slider, "Max length").set_value(4)
     check(control(page.slider, "Length penalty").set_value(0.5).run())
     settings = {"beam_size": 3, "max_length": 4, "length_penalty": 0.5}
-    assert all_sentences(page) == describe(scene(23), **settings)
+    assert all_sentences(page) == describe(FIRST, **settings)
     check(page.toggle[0].set_value(True).run())
-    assert all_sentences(page) == describe(scene(23), **settings, consensus=True)
+    assert all_sentences(page) == describe(FIRST, **settings, consensus=True)
 
 
 def test_sampling_settings_reach_the_sentences(page):
@@ -163,7 +179,7 @@ def test_sampling_settings_reach_the_sentences(page):
     control(page.slider, "Temperature").set_value(1.2)
     control(page.slider, "Top p").set_value(0.8)
     check(control(page.number_input, "Seed").set_value(7).run())
-    assert all_sentences(page) == describe(scene(23), temperature=1.2, top_p=0.8, seed=7)
+    assert all_sentences(page) == describe(FIRST, temperature=1.2, top_p=0.8, seed=7)
 
 
 def test_every_control_says_what_it_does(page):
@@ -190,7 +206,7 @@ def explanations(page):
 def test_a_captioner_of_ones_own_shows_where_it_looks(page, tmp_path, decoder):
     captioner = make_captioner(decoder)
     upload(page, saved(captioner, tmp_path), label="Files that")
-    assert sentences(page) == describe(scene(23), captioner, num_captions=1)
+    assert sentences(page) == describe(FIRST, captioner, num_captions=1)
     words = sentences(page)[0].split()
     slider = page.select_slider[0]
     assert slider.options == [f"{number}. {word}" for number, word in enumerate(words, 1)]
@@ -204,7 +220,7 @@ def test_an_ensemble_writes_and_says_that_it_has_no_maps(page, tmp_path):
     ensemble = combine_captioners([make_captioner("transformer", max_positions=5), make_captioner("attention")])
     upload(page, saved(ensemble, tmp_path), label="Files that")
     assert control(page.slider, "Max length").max == 5
-    assert sentences(page) == describe(scene(23), ensemble, num_captions=1, max_length=5)
+    assert sentences(page) == describe(FIRST, ensemble, num_captions=1, max_length=5)
     assert any("no look for each word" in caption.value for caption in page.main.caption)
     assert not page.select_slider
 
@@ -215,7 +231,7 @@ def test_two_captioners_side_by_side(page, tmp_path):
     compare = next(box for box in page.selectbox if box.label == "Compare with")
     check(compare.set_value(DEFAULT_CAPTIONER.stem).run())
     settings = {"num_captions": 2, "beam_size": 2, "max_length": 6}  # those of the first
-    assert sentences(page) == [describe(scene(23), each, **settings)[0] for each in (captioner, None)]
+    assert sentences(page) == [describe(FIRST, each, **settings)[0] for each in (captioner, None)]
     assert len(page.main.columns) == 3
 
 
@@ -225,7 +241,7 @@ def test_a_file_that_is_no_captioner_is_refused_and_the_page_goes_on(page, tmp_p
     text, cut = refusals(page)
     assert text.startswith("text.h5 is no readable HDF5 file")
     assert cut.startswith("cut.h5 ")
-    assert sentences(page) == describe(scene(23))[:1]
+    assert sentences(page) == describe(FIRST)[:1]
 
 
 def test_a_captioner_of_features_that_cannot_be_made_is_refused_in_a_sentence(page, tmp_path):

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from captioning_utils.base.errors import InputError
-from captioning_utils.images import PHOTO_EXTENSIONS, ImageSource, load_image, resize_image
+from captioning_utils.images import PHOTO_EXTENSIONS, ImageSource, list_samples, load_image, resize_image
 from captioning_utils.scenes.dataset import draw_scene
 from captioning_utils.scenes.scene import generate_scene
 from captioning_utils.scenes.wording import describe_scene
@@ -32,6 +32,7 @@ MAX_PHOTO_MEGABYTES = 25  # of a photo's file
 MAX_CAPTIONER_MEGABYTES = 100  # of a captioner's file; what ships is about 10
 PREVIEW_SIDE = 1024  # pixels; the page shows photos at most this wide
 PREVIEW_QUALITY = 88  # JPEG
+TILE_SIDE = 208  # pixels of a sample's little picture; the page shows it half as wide
 DIMMED = 0.25  # the light that is left where the captioner did not look
 
 
@@ -96,6 +97,29 @@ def photo_extensions() -> list[str]:
     """
     Image.init()
     return [ending for ending in PHOTO_EXTENSIONS if Image.EXTENSION.get(ending) in Image.OPEN]
+
+
+def sample_photos() -> dict[str, tuple[str, Source]]:
+    """The photographs to try: {key: (label, source)}; empty outside a clone.
+
+    Example:
+        >>> all(source.description for label, source in sample_photos().values())
+        True
+    """
+    return {
+        path.name: (path.stem.replace("_", " ").capitalize(), Source(f"sample {path.name}", path.name, path, text))
+        for path, text in list_samples().items()
+    }
+
+
+def crop_square(photo: ImageSource) -> Image.Image:
+    """The middle of a photo as a little square picture.
+
+    Example:
+        >>> crop_square(Image.new("RGB", (480, 320))).size
+        (208, 208)
+    """
+    return ImageOps.fit(Image.fromarray(load_image(photo)), (TILE_SIDE, TILE_SIDE))
 
 
 def sample_scene(seed: int) -> tuple[str, Source]:
