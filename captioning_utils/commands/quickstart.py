@@ -15,7 +15,7 @@ from captioning_utils.base.types import AnyPath
 from captioning_utils.commands.options import add_weights_option
 from captioning_utils.commands.shell import OK, PARTLY, build_parser, when_stopped
 from captioning_utils.datasets.dataset import load_dataset
-from captioning_utils.images import find_images
+from captioning_utils.images import find_images, list_samples
 from captioning_utils.scenes.dataset import draw_dataset, draw_scene
 from captioning_utils.scenes.scene import generate_scene
 from captioning_utils.scenes.truth import list_mistakes
@@ -26,13 +26,14 @@ from captioning_utils.text import add_boundaries, clean_caption
 if TYPE_CHECKING:
     from captioning_utils.captioner import Captioner
     from captioning_utils.datasets.dataset import CaptionDataset
+    from captioning_utils.evaluation.html_page import Report
     from captioning_utils.features import FeatureCache
     from captioning_utils.metrics.scores import Scores
 
 
 RUN = Path("runs/quickstart")
 NUM_SCENES = 1500
-SAMPLE_SEED = 23  # of the scene that the shipped captioner describes first
+SAMPLE_SEED = 23  # of the scene that the shipped captioner describes where there is no photograph
 SHOWN = 12  # held-out pictures in the report
 # Smaller than the defaults, which suit photographs: 6,000 captions from 130 words need no more.
 SETTINGS: dict[str, Any] = {
@@ -58,8 +59,8 @@ def quickstart_main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     photos = [photo for path in options.photos or [] for photo in find_images(path)]
     started = time.monotonic()
-    with _stage("1/7 A first sentence, by the captioner that ships with the package; it learned from photographs"):
-        own, failures = _caption_photos(photos or [_draw_sample()], options.weights)
+    with _stage("1/7 Photographs, described by the captioner that ships with the package"):
+        described, failures = _caption_photos(photos + list(list_samples()) or [_draw_sample()], options.weights)
     with _stage(f"2/7 The drawn dataset: {NUM_SCENES:,} pictures with five captions each"):
         dataset = _draw()
     with _stage("3/7 VGG16 features, each picture once, kept in a pickle"):
@@ -72,7 +73,7 @@ def quickstart_main(arguments: Sequence[str] | None = None) -> int:
     with _stage("6/7 How good is it? Its captions of held-out pictures against what goes with them (higher is better)"):
         tested = _evaluate(dataset, features, captioner)
     with _stage("7/7 The report"):
-        report = _write_report(dataset, captioner, tested, own if photos else [], failures)
+        report = _write_report(dataset, captioner, tested, described, failures)
     print(f"\n{report} shows it all (open it in a browser); {(time.monotonic() - started) / 60:.1f} minutes")
     print(f"Describe photos of yours: python generate.py --image_path PHOTO (or {RUN / 'image_caption_model.h5'})")
     return PARTLY if failures else OK
@@ -116,12 +117,13 @@ def _caption_photos(photos: Sequence[Path], weights: AnyPath | None) -> tuple[li
     captioner.image_encoder(weights)
     failures: list[str] = []
     rows = list(caption_photos(captioner, photos, failures=failures, show_progress=len(photos) > 1))
-    for row in rows:
-        print(f"  {row['image']}: {row['caption']}")
+    paths = {path_text(path): path for path in photos}
+    described = [(paths[row["image"]], row["caption"]) for row in rows]
+    for path, caption in described:
+        print(f"  {path.name}: {caption}")
     for message in failures:
         print(f"  left out: {message}")
-    paths = {path_text(path): path for path in photos}
-    return [(paths[row["image"]], row["caption"]) for row in rows], failures
+    return described, failures
 
 
 def _draw() -> CaptionDataset:
@@ -180,10 +182,10 @@ def _write_report(
     dataset: CaptionDataset,
     captioner: Captioner,
     tested: _Tested,
-    own: Sequence[tuple[Path, str]],
+    described: Sequence[tuple[Path, str]],
     failures: Sequence[str],
 ) -> Path:
-    """The page with scores, losses, held-out pictures and the user's own photos; returns its path."""
+    """The page with scores, losses, held-out pictures and photographs; returns its path."""
     from captioning_utils.evaluation.html_page import PhotoEntry, Report
     from captioning_utils.metrics.scores import METRIC_LABELS, format_score
     from captioning_utils.plots.training import plot_losses
@@ -219,12 +221,29 @@ def _write_report(
         pictures,
         "The captioner's sentence, two that go with the scene, and what is wrong in the first.",
     )
-    if own:
-        entries = [PhotoEntry(path, caption) for path, caption in own]
-        report.add_photos("Your photos", entries, "Described by the captioner that ships with the package.")
+    _add_photographs(report, described)
     if failures:
         report.add_text("Left out", failures)
     return report.write(RUN / "report.html")
+
+
+def _add_photographs(report: Report, described: Sequence[tuple[Path, str]]) -> None:
+    """Two sections of the page: the user's own photos, and the samples with what they show."""
+    from captioning_utils.evaluation.html_page import PhotoEntry
+
+    samples = list_samples()
+    own = [PhotoEntry(path, caption) for path, caption in described if path not in samples]
+    known = [PhotoEntry(path, caption, [samples[path]]) for path, caption in described if path in samples]
+    if own:
+        report.add_photos("Your photos", own, "Described by the captioner that ships with the package.")
+    if known:
+        report.add_photos(
+            "Photographs",
+            known,
+            "The sentence of the captioner that ships with the package, and in grey what a person sees. The captioner "
+            "learned from 6,000 photographs, mostly of people and dogs outdoors: find out where it is right, where it "
+            "is half right, and what it makes of things that it has never been taught.",
+        )
 
 
 def _marks(caption: str, facts: dict[str, Any]) -> dict[str, str]:
