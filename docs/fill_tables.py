@@ -2,9 +2,9 @@
 
     python docs/fill_tables.py README.md docs/choosing_a_model.md
 
-replaces what stands between `<!-- table: FOLDER -->` and `<!-- end of table -->` by the scores in that folder, and
-between `<!-- settings: CONFIG -->` and `<!-- end of table -->` by the fields of that configuration, such as
-TrainingConfig; a test holds them equal.
+replaces what stands between `<!-- table: FOLDER -->` and `<!-- end of table -->` by the scores in that folder, or
+after `<!-- table: FOLDER (ROW, ROW) -->` by those of the rows named; and between `<!-- settings: CONFIG -->` and
+`<!-- end of table -->` by the fields of that configuration, such as TrainingConfig. A test holds them equal.
 """
 
 import re
@@ -22,22 +22,23 @@ from captioning_utils.settings import GenerationConfig, SelfCriticalConfig, Trai
 COLUMNS = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "meteor", "rouge_l", "cider_d")
 WITH_INTERVAL = ("bleu_4", "cider_d")
 CONFIGS = {config.__name__: config for config in (GenerationConfig, TrainingConfig, SelfCriticalConfig)}
-TABLE = re.compile(r"(<!-- (table|settings): (\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+TABLE = re.compile(r"(<!-- (table|settings): (\S+)(?: \((.*?)\))? -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 
-def build_results_table(folder):
+def build_results_table(folder, names=()):
     """A Markdown table of all results in a folder: baselines, captioners from worse to better, people.
 
     In brackets stands the interval over photos, or of several seeds their range.
 
     Args:
         folder: str or `Path` with result files of `evaluate.py`, all of the same dataset, split and protocol.
+        names: list of str, the rows that are wanted; empty for all.
 
     Returns:
         str, lines that each end in a line break.
 
     Raises:
-        InputError: where the folder has no result file.
+        InputError: where the folder has no result file, or no row of such a name.
     """
     found = {path.stem: read_json(path) for path in sorted(Path(folder).glob("*.json"))}
     if not found:
@@ -48,6 +49,12 @@ def build_results_table(folder):
     baselines = _runs(next(iter(found.values())))[0]["baselines"]
     others = [(name, baseline["scores"], "", "") for name, baseline in baselines.items()]
     rows = [row for row in others if row[0] != "people"] + rows + [row for row in others if row[0] == "people"]
+    if names:
+        by_name = {re.sub(r"\*\*|, \d+ seeds", "", row[0]): row for row in rows}
+        missing = [name for name in names if name not in by_name]
+        if missing:
+            raise InputError(f"{folder} has no row {', '.join(missing)}; give some of {', '.join(by_name)}")
+        rows = [by_name[name] for name in names]
     lines = [
         ["captioner", *(METRIC_LABELS[name] for name in COLUMNS), "parameters", "minutes of training"],
         ["---", *["---:"] * (len(COLUMNS) + 2)],
@@ -119,8 +126,10 @@ def fill_tables(text, root):
     """
 
     def fill(match):
-        start, kind, name, end = match.groups()
-        return start + (build_results_table(root / name) if kind == "table" else build_settings_table(name)) + end
+        start, kind, name, rows, end = match.groups()
+        if kind == "settings":
+            return start + build_settings_table(name) + end
+        return start + build_results_table(root / name, rows.split(", ") if rows else ()) + end
 
     return TABLE.sub(fill, text)
 

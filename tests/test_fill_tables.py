@@ -57,6 +57,15 @@ def test_a_marked_table_is_replaced(tmp_path):
     assert fill_tables(text, tmp_path) == filled
 
 
+def test_rows_that_are_named_are_those_of_the_table(tmp_path):
+    write_results(tmp_path / "results")
+    text = fill_tables("<!-- table: results (good, people) -->\nold\n<!-- end of table -->\n", tmp_path)
+    names = [line.split("|")[1].strip() for line in text.splitlines()[3:-1]]
+    assert names == ["**good**", "people"]
+    with pytest.raises(InputError, match="has no row best; give some of most common train caption, good, better"):
+        build_results_table(tmp_path / "results", ["best"])
+
+
 def test_every_setting_is_a_row_with_default_what_is_allowed_and_what_it_does():
     lines = build_settings_table("GenerationConfig").splitlines()
     assert lines[0] == "| setting | default | allowed | what it does |"
