@@ -63,12 +63,12 @@ def captioner_features(
 ) -> FeatureCache:
     """The features that a captioner reads; the encoder is built only where some are not cached yet."""
     path = Path(path or features_path(dataset, captioner.encoder, captioner.decoder.config.feature_shape))
+    photos = {image_id: dataset.image_paths[image_id] for image_id in image_ids}
     if path.is_file() or (path / "index.json").is_file():
         features = load_features(path)
         captioner.check_features(features)
-        if all(image_id in features for image_id in image_ids):
+        if all(image_id in features for image_id in image_ids) and not features.find_changed(photos):
             return features
-    photos = {image_id: dataset.image_paths[image_id] for image_id in image_ids}
     return extract_features(photos, captioner.image_encoder(weights_path), path)
 
 

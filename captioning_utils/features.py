@@ -8,7 +8,7 @@ import sys
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +17,14 @@ from tqdm import tqdm
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.feature_files import FORMAT_VERSION, INDEX, read_folder, read_pickle, shard_name
 from captioning_utils.base.files import atomic_write, read_json, write_json
+from captioning_utils.base.identity import identify_photo, is_same_photo
 from captioning_utils.base.types import AnyPath, FeatureEncoder
+from captioning_utils.base.wording import count_noun
 from captioning_utils.images import ImageSource, load_image
 
 IMAGES_PER_SHARD = 256  # what a killed run loses at most: some 15 seconds of VGG16 on two cores
 DECODING_THREADS = 2
+_Decoded: TypeAlias = tuple[str, NDArray[np.uint8] | str, str]  # image_id, photo or the reason why not, identity
 
 
 class FeatureCache:
@@ -32,7 +35,9 @@ class FeatureCache:
         output_shape: `(feature_dim,)` or `(num_regions, feature_dim)`.
         image_ids: list of str, in the order of the arrays.
         skipped: dict of image_id to the reason why its photo could not be read.
-        arrays: list of float16 arrays, one after the other the rows of `image_ids`.
+        arrays: list of float16 arrays, one after the other the rows of the photos.
+        identities: dict of image_id to what tells its photo's content, see `base.identity.identify_photo`; only of
+            photos of which it is known.
 
     Example:
         >>> cache = FeatureCache("toy", (2,), ["a", "b"], {}, [np.eye(2, dtype=np.float16)])
@@ -47,16 +52,18 @@ class FeatureCache:
         self,
         fingerprint: str,
         output_shape: Sequence[int],
-        image_ids: list[str],
+        image_ids: Sequence[str | None],
         skipped: dict[str, str],
         arrays: list[NDArray[np.float16]],
+        identities: Sequence[str] = (),
     ) -> None:
         self.fingerprint = fingerprint
         self.output_shape = tuple(output_shape)
-        self.image_ids = image_ids
         self.skipped = skipped
         self.arrays = arrays
-        self._rows = {image_id: row for row, image_id in enumerate(image_ids)}
+        self._rows = {image_id: row for row, image_id in enumerate(image_ids) if image_id is not None}
+        self.image_ids = list(self._rows)
+        self.identities = {name: known for name, known in zip(image_ids, identities, strict=False) if name and known}
         self._starts = np.cumsum([0, *map(len, arrays)])
 
     def __len__(self) -> int:
@@ -89,6 +96,21 @@ class FeatureCache:
             features[wanted] = self.arrays[shard][rows[wanted] - self._starts[shard]]
         return features
 
+    def find_changed(self, image_paths: Mapping[str, ImageSource]) -> list[str]:
+        """Find the photos that are no longer those whose features are here: another photo has taken their name.
+
+        Args:
+            image_paths: dict of image_id to path, as for `extract_features`.
+
+        Returns:
+            list of image_id; without photos of which older files do not say what they were.
+        """
+        return [
+            image_id
+            for image_id, source in image_paths.items()
+            if image_id in self and not is_same_photo(source, self.identities.get(image_id, ""))
+        ]
+
 
 def extract_features(
     image_paths: Mapping[str, ImageSource], encoder: FeatureEncoder, cache_path: AnyPath, batch_size: int = 32
@@ -96,8 +118,8 @@ def extract_features(
     """Compute the features of those photos that the cache does not have yet, and give the whole cache.
 
     Killed in the middle, it goes on where it stopped the next time; with nothing to do, it only loads. Photos
-    that cannot be read are listed in `skipped`, and tried again the next time. A photo is known by its image_id:
-    when you change a photo under the same image_id, delete the cache.
+    that cannot be read are listed in `skipped`, and tried again the next time. Where another photo has taken the
+    place of one, under the same image_id, its features are computed again.
 
     Args:
         image_paths: dict of image_id (str) to path, or to anything else that `load_image` takes.
@@ -129,7 +151,7 @@ def extract_features(
     cache = _load_of_encoder(cache_path, encoder)
     partial = _load_of_encoder(folder, encoder) if is_pickle else cache
     index = _start_index(folder, encoder, partial or cache)
-    known = [each for each in (cache, partial) if each is not None]
+    known = [each for each in (partial, cache) if each is not None]
     skipped_before = dict(index["skipped"])
     _extract_shards(_pending(image_paths, known, skipped_before), encoder, folder, index, batch_size)
     if not (index["shards"] or cache):
@@ -220,7 +242,16 @@ def _pending(
     image_paths: Mapping[str, ImageSource], known: list[FeatureCache], skipped: Mapping[str, str]
 ) -> list[tuple[str, ImageSource]]:
     """The photos to do, those that failed before at the end, so that the other photos keep their batches."""
-    todo = [image_id for image_id in image_paths if not any(image_id in cache for cache in known)]
+    left = dict(image_paths)
+    changed: set[str] = set()
+    for cache in known:  # the newest first: what it has counts
+        there = {image_id: left.pop(image_id) for image_id in cache.image_ids if image_id in left}
+        changed.update(cache.find_changed(there))
+    if changed:
+        owner = "its" if len(changed) == 1 else "their"
+        text = f"{count_noun(len(changed), 'photo')} changed since {owner} features were extracted; extracting again"
+        tqdm.write(text, file=sys.stderr)
+    todo = [image_id for image_id in image_paths if image_id in left or image_id in changed]
     todo.sort(key=lambda image_id: image_id in skipped)
     return [(image_id, image_paths[image_id]) for image_id in todo]
 
@@ -233,53 +264,64 @@ def _extract_shards(
         return
     batches_per_shard = max(1, IMAGES_PER_SHARD // batch_size)
     decoded = _decode_ahead(photos, encoder.image_size, ahead=2 * batch_size)
-    image_ids: list[str] = []
+    identities: dict[str, str] = {}  # of the photos of the next shard
     features: list[NDArray[np.float16]] = []
     with tqdm(total=len(photos), desc="features", unit=" images", file=sys.stderr) as bar:
         for number in itertools.count(1):
             batch = list(itertools.islice(decoded, batch_size))
-            images = {image_id: image for image_id, image in batch if isinstance(image, np.ndarray)}
-            index["skipped"] |= {image_id: reason for image_id, reason in batch if image_id not in images}
+            images = {image_id: image for image_id, image, _ in batch if isinstance(image, np.ndarray)}
+            failed = {image_id: reason for image_id, reason, _ in batch if image_id not in images}
+            index["skipped"] |= failed
+            if failed:
+                _forget(index, failed)
             if images:
-                image_ids += images
+                identities |= {image_id: identity for image_id, _, identity in batch if image_id in images}
                 features.append(encoder.encode(np.stack(list(images.values()))))
             if features and (number % batches_per_shard == 0 or not batch):
-                _write_shard(folder, index, image_ids, np.concatenate(features))
-                image_ids, features = [], []
+                _write_shard(folder, index, identities, np.concatenate(features))
+                identities, features = {}, []
             bar.update(len(batch))
             if not batch:
                 return
 
 
-def _decode_ahead(
-    photos: Iterable[tuple[str, ImageSource]], size: tuple[int, int], ahead: int
-) -> Iterator[tuple[str, NDArray[np.uint8] | str]]:
-    """Yield (image_id, uint8 photo or the reason why not) in order, decoded in threads, `ahead` photos in advance."""
+def _decode_ahead(photos: Iterable[tuple[str, ImageSource]], size: tuple[int, int], ahead: int) -> Iterator[_Decoded]:
+    """Photos in order, decoded in threads, `ahead` photos in advance."""
     with ThreadPoolExecutor(DECODING_THREADS) as pool:
-        waiting: collections.deque[tuple[str, Future[NDArray[np.uint8] | str]]] = collections.deque()
+        waiting: collections.deque[Future[_Decoded]] = collections.deque()
         for image_id, source in photos:
-            waiting.append((image_id, pool.submit(_decode, source, size)))
+            waiting.append(pool.submit(_decode, image_id, source, size))
             if len(waiting) > ahead:
-                image_id, future = waiting.popleft()
-                yield image_id, future.result()
-        for image_id, future in waiting:
-            yield image_id, future.result()
+                yield waiting.popleft().result()
+        for future in waiting:
+            yield future.result()
 
 
-def _decode(source: ImageSource, size: tuple[int, int]) -> NDArray[np.uint8] | str:
+def _decode(image_id: str, source: ImageSource, size: tuple[int, int]) -> _Decoded:
+    identity = identify_photo(source)  # before its pixels: a photo that changes in between is seen the next time
     try:
-        return load_image(source, size)
+        return image_id, load_image(source, size), identity
     except InputError as error:
-        return str(error)
+        return image_id, str(error), ""
 
 
-def _write_shard(folder: Path, index: dict[str, Any], image_ids: list[str], features: NDArray[np.float16]) -> None:
+def _forget(index: dict[str, Any], image_ids: Container[str]) -> None:
+    """Take photos' rows out of the index; the rows stay in their shards."""
+    for shard in index["shards"]:
+        shard["image_ids"] = [None if image_id in image_ids else image_id for image_id in shard["image_ids"]]
+
+
+def _write_shard(
+    folder: Path, index: dict[str, Any], identities: Mapping[str, str], features: NDArray[np.float16]
+) -> None:
     """First the shard, then the index that names it: killed in between, the shard is written again."""
     name = shard_name(len(index["shards"]))
     with atomic_write(folder / name) as temporary, open(temporary, "wb") as file:
         np.save(file, features)
-    index["shards"].append({"file": name, "image_ids": image_ids})
-    for image_id in image_ids:
+    _forget(index, identities)
+    shard = {"file": name, "image_ids": list(identities), "identities": list(identities.values())}
+    index["shards"].append(shard)
+    for image_id in identities:
         index["skipped"].pop(image_id, None)
     write_json(folder / INDEX, index)
 
@@ -294,20 +336,23 @@ def _report_skipped(skipped: Mapping[str, str], image_paths: Container[str]) -> 
 
 def _move_into_pickle(cache: FeatureCache | None, folder: Path, path: Path) -> None:
     partial = FeatureCache(*read_folder(folder))
-    old_ids = list(cache.image_ids) if cache else []
-    new_ids = [image_id for image_id in partial.image_ids if not (cache and image_id in cache)]
+    replaced = {*partial.image_ids, *partial.skipped}
+    old_ids = [image_id for image_id in cache.image_ids if image_id not in replaced] if cache else []
+    new_ids = partial.image_ids
     # One array for all, filled a shard at a time: what is put together at the end would be in memory twice.
     features = np.empty((len(old_ids) + len(new_ids), *partial.output_shape), np.float16)
     for source, image_ids, first in ((cache or partial, old_ids, 0), (partial, new_ids, len(old_ids))):
         for start in range(0, len(image_ids), IMAGES_PER_SHARD):
             part = image_ids[start : start + IMAGES_PER_SHARD]
             features[first + start : first + start + len(part)] = source.get(part)
+    identities = (cache.identities if cache else {}) | partial.identities
     contents = {
         "format_version": FORMAT_VERSION,
         "fingerprint": partial.fingerprint,
         "output_shape": partial.output_shape,
         "image_ids": old_ids + new_ids,
         "skipped": partial.skipped,
+        "identities": [identities.get(image_id, "") for image_id in old_ids + new_ids],
         "features": features,
     }
     with atomic_write(path) as temporary, open(temporary, "wb") as file:

@@ -1,3 +1,4 @@
+import os
 import pickle
 import tracemalloc
 from pathlib import Path
@@ -97,6 +98,54 @@ def test_new_photos_are_added(photos, cache_path):
     assert cache.image_ids[:20] == list(some)
     colours = cache.get(cache.image_ids).reshape(48, -1)[:, 0]
     assert colours.tolist() == [int(image_id[:2]) for image_id in cache.image_ids]
+
+
+def test_photos_that_others_took_the_place_of_are_extracted_again(photos, cache_path, capsys):
+    extract_features(photos, toy(cache_path), cache_path)
+    old_times = photos["20.png"].stat()
+    Image.new("RGB", (8, 8), (200, 0, 0)).save(photos["20.png"])
+    os.utime(photos["20.png"], ns=(old_times.st_atime_ns, old_times.st_mtime_ns))  # as cp -p leaves it
+    photos["21.png"].write_text("no photo any more")
+    os.utime(photos["22.png"])  # touched, and the same
+    encoder = toy(cache_path)
+    capsys.readouterr()
+    cache = extract_features(photos, encoder, cache_path)
+    assert encoder.batches == [1]
+    assert "2 photos changed since their features were extracted; extracting again" in capsys.readouterr().err
+    assert cache.get(["20.png", "19.png"]).reshape(2, -1)[:, 0].tolist() == [200, 19]
+    assert "21.png" not in cache
+    assert "21.png" in cache.skipped
+    assert len(cache) == len(cache.image_ids) == 47
+    extract_features(photos, encoder, cache_path)
+    assert encoder.batches == [1]
+    photos["23.png"].unlink()  # nothing to extract from: what is there is used
+    assert "23.png" in extract_features(photos, encoder, cache_path)
+
+
+def test_pictures_in_memory_that_changed_are_extracted_again(cache_path):
+    encoder = toy(cache_path)
+    for value in (1, 1, 2):
+        pictures = {"array": np.full((8, 8, 3), value, np.uint8), "image": Image.new("RGB", (8, 8), (value, 0, 0))}
+        found = extract_features(pictures, encoder, cache_path).get(["array", "image"])
+    assert encoder.batches == [2, 2]
+    assert found.reshape(2, -1)[:, 0].tolist() == [2, 2]
+
+
+def test_files_that_do_not_say_what_the_photos_were_are_used_as_they_are(photos, cache_path):
+    extract_features(photos, toy(cache_path), cache_path)
+    if cache_path.suffix == ".pkl":
+        contents = pickle.loads(cache_path.read_bytes())
+        del contents["identities"]
+        cache_path.write_bytes(pickle.dumps(contents))
+    else:
+        index = read_json(cache_path / "index.json")
+        for shard in index["shards"]:
+            del shard["identities"]
+        write_json(cache_path / "index.json", index)
+    Image.new("RGB", (8, 8), "red").save(photos["20.png"])
+    encoder = toy(cache_path)
+    assert len(extract_features(photos, encoder, cache_path)) == 48
+    assert encoder.batches == []
 
 
 @pytest.mark.parametrize("dies_after", [0, 2, 3, 7])
@@ -238,6 +287,8 @@ def test_pickles_of_both_numpy_generations_are_read(tmp_path, module):
         ({"image_ids": [1]}, "image_ids are not"),
         ({"image_ids": ["a", "a"], "features": np.ones((2, 2), np.float16)}, "comes twice"),
         ({"skipped": {"b": 1}}, "skipped photos"),
+        ({"identities": ["a", "b"]}, "2 identities of 1 photos"),
+        ({"identities": {"a": "b"}}, "identities are not a list"),
         ({"features": np.ones((1, 2), np.float32)}, "is 'f4', not float16"),
         ({"features": np.ones((1, 2), object)}, "is 'O8', not float16"),
         ({"features": np.ones((1, 2), ">f2")}, "not little-endian"),

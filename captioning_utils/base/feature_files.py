@@ -21,9 +21,10 @@ class FeatureFile(NamedTuple):
 
     fingerprint: str  # the encoder's
     output_shape: tuple[int, ...]  # of one photo's features
-    image_ids: list[str]  # in the order of the arrays
+    image_ids: list[str | None]  # in the order of the arrays; None where a later row or nothing took the photo's place
     skipped: dict[str, str]  # image_id -> why its photo could not be read
     arrays: list[NDArray[np.float16]]  # one after the other the rows of `image_ids`
+    identities: list[str]  # of the photo of each row, see `base.identity`; "" where unknown, as in older files
 
 
 def shard_name(number: int) -> str:
@@ -37,14 +38,17 @@ def read_folder(folder: Path) -> FeatureFile:
     shards = index.get("shards")
     if not isinstance(shards, list) or not all(isinstance(shard, dict) for shard in shards):
         raise _damaged(folder, "it has no list of shards")
-    arrays, image_ids = [], []
+    arrays: list[NDArray[np.float16]] = []
+    image_ids: list[str | None] = []
+    identities: list[str] = []
     for number, shard in enumerate(shards):
         if shard.get("file") != shard_name(number):  # a name of its own could lead out of the folder
             raise _damaged(folder, f"shard {number} is named {shard.get('file')!r:.80}")
         names = _checked_ids(shard.get("image_ids"), folder)
+        identities += _checked_identities(shard, names, folder)
         arrays.append(_open_shard(folder / shard["file"], (len(names), *index["output_shape"])))
         image_ids += names
-    return _complete(index, image_ids, arrays, folder)
+    return _complete(index, image_ids, arrays, identities, folder)
 
 
 def _existing(path: Path) -> Path:
@@ -78,7 +82,7 @@ def read_pickle(path: Path) -> FeatureFile:
     shape = (len(image_ids), *contents["output_shape"])
     if features is None or features.shape != shape:
         raise _damaged(path, f"it has no float16 features of shape {shape}")
-    return _complete(contents, image_ids, [features], path)
+    return _complete(contents, image_ids, [features], _checked_identities(contents, image_ids, path), path)
 
 
 class _PickledDtype:
@@ -142,18 +146,35 @@ def _checked(contents: Any, path: Path) -> dict[str, Any]:
     return contents
 
 
-def _checked_ids(image_ids: Any, path: Path) -> list[str]:
-    if not isinstance(image_ids, list) or not all(isinstance(image_id, str) for image_id in image_ids):
+def _checked_ids(image_ids: Any, path: Path) -> list[str | None]:
+    if not isinstance(image_ids, list) or not all(
+        image_id is None or isinstance(image_id, str) for image_id in image_ids
+    ):
         raise _damaged(path, "its image_ids are not a list of text")
     return image_ids
 
 
+def _checked_identities(contents: dict[str, Any], image_ids: list[str | None], path: Path) -> list[str]:
+    identities = contents.get("identities", [""] * len(image_ids))
+    if not isinstance(identities, list) or not all(isinstance(identity, str) for identity in identities):
+        raise _damaged(path, "its identities are not a list of text")
+    if len(identities) != len(image_ids):
+        raise _damaged(path, f"it has {len(identities)} identities of {len(image_ids)} photos")
+    return identities
+
+
 def _complete(
-    contents: dict[str, Any], image_ids: list[str], arrays: list[NDArray[np.float16]], path: Path
+    contents: dict[str, Any],
+    image_ids: list[str | None],
+    arrays: list[NDArray[np.float16]],
+    identities: list[str],
+    path: Path,
 ) -> FeatureFile:
-    if len(set(image_ids)) != len(image_ids):
+    named = [image_id for image_id in image_ids if image_id is not None]
+    if len(set(named)) != len(named):
         raise _damaged(path, "an image_id comes twice")
-    return FeatureFile(contents["fingerprint"], contents["output_shape"], image_ids, contents["skipped"], arrays)
+    shape = contents["output_shape"]
+    return FeatureFile(contents["fingerprint"], shape, image_ids, contents["skipped"], arrays, identities)
 
 
 def _damaged(path: Path, reason: str) -> InputError:

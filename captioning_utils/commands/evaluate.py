@@ -156,11 +156,13 @@ def _caption_split(options: argparse.Namespace) -> tuple[list[CandidateSet], Eva
 def _train_photos_are_there(dataset: CaptionDataset, features: FeatureCache) -> bool:
     """Whether all train photos have features; if not, say how to get them."""
     train = dataset.splits["train"]
-    missing = [image_id for image_id in train if image_id not in features and image_id not in features.skipped]
+    changed = set(features.find_changed({image_id: dataset.image_paths[image_id] for image_id in train}))
+    known = (*features.image_ids, *features.skipped)
+    missing = set(train) - set(known) | changed
     if missing:
         print(
             f"without the baseline of the nearest train photo: {len(missing):,} of {len(train):,} train photos have no "
-            "features yet; --nearest extracts them"
+            "features yet, or changed since; --nearest extracts them"
         )
     return not missing
 
