@@ -219,6 +219,55 @@ def test_a_table_with_commas_in_captions(own):
         load_dataset(own(table(rows, "image,caption,split")))
 
 
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("image,caption,caption2,caption3", "{},One,Two,Three"),
+        ("image,caption,caption,caption", "{},One,Two,Three"),
+        ("caption_0,caption_1,rating,caption_2,image", "One,Two,5,Three,{}"),
+        ("Image;Sentence 1;Sentence 2;Sentence 3", "{};One;Two;Three"),
+        ("image,captions", "{},\"['One', 'Two', 'Three']\""),
+        ("image,caption", '{},"[""One"", ""Two"", ""Three""]"'),
+        ("image,raw", "{},\"['One' 'Two'\n 'Three']\""),  # as NumPy writes it
+        ("image,caption,caption2", "{},\"['One', 'Two']\",Three"),
+    ],
+)
+def test_several_captions_in_a_row_are_all_read(own, header, row):
+    dataset = load_dataset(own(table([row.format(name) for name in NAMES], header)))
+    assert dataset.captions == {name: ["One", "Two", "Three"] for name in NAMES}
+    assert dataset.problems == ()
+
+
+def test_fewer_captions_than_columns_are_no_fault_and_none_at_all_is(own):
+    rows = ["0.jpg,One,,Three", "1.jpg,One", "2.jpg,,,", "3.jpg,[not a list,]", "4.jpg,\"['One', 2]\""]
+    dataset = load_dataset(own(table(rows, "image,caption1,caption2,caption3")))
+    assert dataset.captions["0.jpg"] == ["One", "Three"]
+    assert dataset.captions["1.jpg"] == ["One"]
+    assert dataset.captions["3.jpg"] == ["[not a list", "]"]
+    assert dataset.captions["4.jpg"] == ["['One', 2]"]
+    assert dataset.problems[0] == "1 empty caption left out, of '2.jpg'"
+
+
+def test_words_for_nothing_are_no_captions(own):
+    words = ("nan", "NaN", "None", "N/A", "null", "#N/A")
+    dataset = load_dataset(own(table(["0.jpg,A dog", "0.jpg,None of the dogs", *(f"1.jpg,{word}" for word in words)])))
+    assert dataset.captions == {"0.jpg": ["A dog", "None of the dogs"]}
+    assert dataset.problems[0].startswith("6 empty captions left out, of '1.jpg', ")
+
+
+def test_a_separator_too_much_at_the_end_is_no_column(own):
+    rows = ["0.jpg,A dog,train,", "1.jpg,A cat,train,,"]
+    assert load_dataset(own(table(rows, "image,caption,split"))).splits["train"] == ["0.jpg", "1.jpg"]
+    assert load_dataset(own(table(["0.jpg,A dog,"]))).captions == {"0.jpg": ["A dog"]}
+
+
+def test_an_unclosed_quotation_mark_is_told_by_its_line(own):
+    rows = [f"{name},A dog" for name in NAMES]
+    rows += ['0.jpg,"A dog', *["1.jpg,A dog on a very long line of grass"] * 4000]
+    with pytest.raises(InputError, match="check the quotation marks in line 12, "):
+        load_dataset(own(table(rows)))
+
+
 def test_a_split_column(own):
     words = ["train", "Training", "val", "valid", "dev", "validation", "test", " testing ", "restval", "train"]
     rows = [f"{name},A dog,{word}" for name, word in zip(NAMES, words, strict=True)]

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from captioning_utils.base.errors import InputError
+from captioning_utils.base.raw_captions import split_cell
 from captioning_utils.base.types import AnyPath
 
 # Column names, the preferred ones first; upper case, spaces and hyphens do not matter.
 IMAGE_COLUMNS = ("image", "file_name", "filename", "image_name", "image_path", "path", "file", "photo", "image_id")
-CAPTION_COLUMNS = ("caption", "text", "sentence", "comment", "description")
+CAPTION_COLUMNS = ("caption", "text", "sentence", "comment", "raw", "description")
 DELIMITERS = ",;\t|"
 SAVE_AS_UTF8 = "save it as UTF-8 (in Excel: Save As, and the type CSV UTF-8)"
 
@@ -23,28 +24,54 @@ class TableHeader(NamedTuple):
 
     Example:
         >>> read_header("Image Name; Comment")
-        TableHeader(names=['image_name', 'comment'], delimiter=';', image=0, caption=1)
+        TableHeader(names=['image_name', 'comment'], delimiter=';', image=0, captions=(1,))
+        >>> read_header("image,caption_1,caption_2,rating").captions
+        (1, 2)
     """
 
     names: list[str]  # of str, in lower case and with underscores
     delimiter: str
     image: int  # the number of the column with the image
-    caption: int  # the number of the column with the caption
+    captions: tuple[int, ...]  # the numbers of the columns with captions
 
     def find(self, names: Iterable[str]) -> int | None:
         """The number of the first column that has one of some names, or None."""
         return next((self.names.index(name) for name in names if name in self.names), None)
+
+    def read_captions(self, row: Sequence[str]) -> list[str]:
+        """All captions of a row: of several columns, and of cells that hold a list.
+
+        Example:
+            >>> read_header("image,caption,caption").read_captions(["1.jpg", "A dog .", "['A cat', 'A bird']"])
+            ['A dog .', 'A cat', 'A bird']
+        """
+        cells = [row[column] for column in self.captions if column < len(row)]
+        return [caption for cell in cells for caption in split_cell(cell)]
 
 
 def read_header(line: str, image_columns: Sequence[str] = IMAGE_COLUMNS) -> TableHeader | None:
     """Find the separator with which a line names an image and a caption column."""
     for delimiter in DELIMITERS:
         cells = next(csv.reader([line], delimiter=delimiter), [])
-        header = TableHeader([re.sub(r"[\s-]+", "_", cell.strip().lower()) for cell in cells], delimiter, 0, 0)
-        image, caption = header.find(image_columns), header.find(CAPTION_COLUMNS)
-        if image is not None and caption is not None:
-            return header._replace(image=image, caption=caption)
+        header = TableHeader([re.sub(r"[\s-]+", "_", cell.strip().lower()) for cell in cells], delimiter, 0, ())
+        image, captions = header.find(image_columns), find_caption_names(header.names)
+        if image is not None and captions:
+            return header._replace(image=image, captions=captions)
     return None
+
+
+def find_caption_names(names: Sequence[str]) -> tuple[int, ...]:
+    """The places of the names that mean captions: of one kind, also in the plural or numbered.
+
+    Example:
+        >>> find_caption_names(["file", "caption", "caption2", "Caption_3"]), find_caption_names(["id", "sentences"])
+        ((1, 2, 3), (1,))
+    """
+    for kind in CAPTION_COLUMNS:
+        found = tuple(place for place, name in enumerate(names) if re.fullmatch(rf"{kind}s?_?\d*", name.lower()))
+        if found:
+            return found
+    return ()
 
 
 def read_rows(lines: Iterable[str], header: TableHeader, path: AnyPath) -> Iterator[tuple[int, list[str]]]:
@@ -60,17 +87,25 @@ def read_rows(lines: Iterable[str], header: TableHeader, path: AnyPath) -> Itera
         rows = csv.reader(lines, delimiter=header.delimiter, quoting=csv.QUOTE_NONE)
     else:
         rows = csv.reader(lines, delimiter=header.delimiter)
+    read = 1  # lines
     try:
-        for row in filter(any, rows):
-            yield rows.line_num + 1, _mend(row, header)
+        for row in rows:
+            read = rows.line_num + 1
+            if any(row):
+                yield read, _mend(row, header)
     except csv.Error as error:
-        raise InputError(f"{path} is not a readable table ({error}); check its quotation marks") from error
+        raise InputError(
+            f"{path} is not a readable table ({error}); check the quotation marks in line {read + 1}, where what is "
+            "too long begins"
+        ) from error
 
 
 def _mend(row: list[str], header: TableHeader) -> list[str]:
-    """Mend what is known to happen: a separator left out (Flickr30k), commas in a caption without quotation marks."""
+    """Mend what is known to happen: a separator too much or left out, commas in a caption without quotation marks."""
     last = len(header.names) - 1
-    if header.caption != last:
+    while len(row) > last + 1 and not row[-1].strip():
+        row = row[:-1]
+    if header.captions != (last,):
         return row
     if header.delimiter == "|" and len(row) == last:
         # Flickr30k's one broken line: "2199200615.jpg| 4   A dog runs across the grass ."

@@ -80,13 +80,16 @@ def _read_table(first: str, lines: Iterable[str], listing: Listing, file: Path) 
                 f"{line} has {len(row)} columns and the first line {len(header.names)}; put captions that hold the "
                 f"separator {header.delimiter!r} in double quotation marks"
             )
-        if len(row) <= max(header.image, header.caption, split or 0) or not row[header.image].strip():
+        needed = max(header.image, header.captions[0], split or 0)
+        if len(row) <= needed or not row[header.image].strip():
             listing.broken.append(line)
             continue
-        if "\n" in row[header.caption].strip():
-            listing.long.append(line)
+        captions = header.read_captions(row)
+        listing.long += [line for caption in captions if "\n" in caption.strip()]
         split_word = None if split is None else _split_word(row[split], line)
-        listing.add(_safe_name(row[header.image], file), row[header.caption], split_word, file)
+        # of several columns some may be empty: not every photo has as many captions as another
+        for caption in [caption for caption in captions if caption.strip()] or [""]:
+            listing.add(_safe_name(row[header.image], file), caption, split_word, file)
 
 
 def _split_word(word: str, line: str) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from captioning_utils.base.errors import InputError
+from captioning_utils.base.raw_captions import is_missing
 from captioning_utils.base.wording import count_noun, name_some
 
 
@@ -31,7 +32,7 @@ class Listing:
 
     def add(self, image_id: str, caption: str, split: str | None, file: Path) -> None:
         caption = valid_text(caption).strip()
-        if not caption:
+        if not caption or is_missing(caption):
             self.empty.append(image_id)
             return
         self.captions.setdefault(image_id, []).append(caption)

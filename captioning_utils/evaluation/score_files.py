@@ -161,7 +161,8 @@ def _parse_table(text: str, path: AnyPath) -> list[tuple[Any, Any]]:
     pairs, bad = [], []
     for number, row in read_rows(lines, header, path):
         if len(row) == len(header.names) and _is_id(row[header.image]):
-            pairs.append((row[header.image], row[header.caption].strip()))
+            captions = [caption.strip() for caption in header.read_captions(row)]
+            pairs += [(row[header.image], caption) for caption in list(filter(None, captions)) or [""]]
         else:
             bad.append(f"line {number}")
     if bad:
