@@ -255,6 +255,26 @@ def test_words_for_nothing_are_no_captions(own):
     assert dataset.problems[0].startswith("6 empty captions left out, of '1.jpg', ")
 
 
+@pytest.mark.parametrize(
+    "tags", ["<start> {} <end>", "[START] {} [END]", "<s>{}</s>", "<bos> {} <EOS> <pad> <pad>", "{} <|endoftext|>"]
+)
+def test_boundary_tags_of_other_programs_are_no_words(own, tags):
+    dataset = load_dataset(own(table(f"{name},{tags.format('A dog runs .')}" for name in NAMES)))
+    assert dataset.captions == {name: ["A dog runs ."] for name in NAMES}
+    assert "taken off 10 captions: boundary tags of another program" in dataset.problems[0]
+
+
+def test_bare_words_are_boundary_tags_only_at_both_ends_of_nearly_all_captions(own):
+    rows = [f"{name},start a dog runs end" for name in NAMES]
+    assert load_dataset(own(table(rows))).captions["0.jpg"] == ["a dog runs"]
+    for text in ("Start of a race", "start a dog", "a race at its end", "[dog] a dog", "<unk> runs"):
+        assert load_dataset(own(table(f"{name},{text}" for name in NAMES))).captions["0.jpg"] == [text]
+    few = [f"{name},start a dog runs end" for name in NAMES[:5]] + [f"{name},<start> a cat <end>" for name in NAMES[5:]]
+    assert load_dataset(own(table(few))).problems == ()
+    only_tags = [f"{name},<start> a dog <end>" for name in NAMES[1:]]
+    assert "1 empty caption" in load_dataset(own(table(["0.jpg,<start> <end>", *only_tags]))).problems[1]
+
+
 def test_a_separator_too_much_at_the_end_is_no_column(own):
     rows = ["0.jpg,A dog,train,", "1.jpg,A cat,train,,"]
     assert load_dataset(own(table(rows, "image,caption,split"))).splits["train"] == ["0.jpg", "1.jpg"]

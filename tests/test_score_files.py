@@ -172,3 +172,13 @@ def test_real_coco_captions():
     assert min(map(len, references.values())) >= 5
     first = {image_id: captions[0] for image_id, captions in references.items()}
     assert compute_scores(first, references).corpus["bleu_4"] == pytest.approx(1)
+
+
+def test_boundary_tags_are_no_words(tmp_path):
+    tagged = {str(number): f"<start> a dog runs {'<end>' if number % 3 else ''}" for number in range(9)}
+    notes = []
+    candidates = load_candidates(save(tmp_path, json.dumps(tagged)), notes)
+    assert set(candidates.values()) == {"a dog runs"}
+    assert notes[0].startswith(f"{tmp_path / 'file'}: '<start>' and '<end>' taken off 9 captions: boundary tags")
+    references = {key: ["[START] A dog runs . [END]", "[START] Dogs [END]"] for key in tagged}
+    assert load_references(save(tmp_path, json.dumps(references)))["1"] == ["A dog runs .", "Dogs"]

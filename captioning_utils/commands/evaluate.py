@@ -116,8 +116,11 @@ def _read_candidates(options: argparse.Namespace) -> tuple[list[CandidateSet], E
     from captioning_utils.evaluation.score_files import load_candidates, load_references
 
     paths = options.compare or options.candidates
-    data = EvaluationData(Path(options.references).stem, load_references(options.references))
-    found = [{image_id: [caption] for image_id, caption in load_candidates(path).items()} for path in paths]
+    notes: list[str] = []
+    data = EvaluationData(Path(options.references).stem, load_references(options.references, notes))
+    found = [{image_id: [caption] for image_id, caption in load_candidates(path, notes).items()} for path in paths]
+    for note in notes:
+        print(f"note: {note}")
     return [CandidateSet(name, captions) for name, captions in zip(_name_each(paths), found, strict=True)], data
 
 

@@ -87,6 +87,7 @@ LOADING_ADVICE = {  # kind of note -> level, what it means and what to do
         "They are not used. The official split leaves them out, and so do published scores.",
     ),
     "empty_captions": ("look", "Write them, or delete their lines."),
+    "boundary_tags": ("note", "The captioner puts its own around every caption. Nothing to do."),
     "broken_entries": ("look", "They are left out. Look at the line named: something is missing in it."),
     "captions_over_lines": (
         "look",

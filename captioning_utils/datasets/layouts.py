@@ -29,6 +29,7 @@ def read_listing(caption_files: list[Path]) -> Listing:
             _read_json_captions(file, listing, coco_split)
         else:
             _read_text_captions(file, listing)
+    listing.drop_boundary_tags()
     listing.note_omissions()
     if not listing.captions:
         advice = "; ".join(note.text for note in listing.notes.values()) or "give a file with at least one caption"

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from captioning_utils.base.errors import InputError
-from captioning_utils.base.raw_captions import is_missing
+from captioning_utils.base.raw_captions import find_boundary_tags, is_missing
 from captioning_utils.base.wording import count_noun, name_some
 
 
@@ -38,6 +38,19 @@ class Listing:
         self.captions.setdefault(image_id, []).append(caption)
         if split is not None:
             assign_split(self.split_of, image_id, split, file)
+
+    def drop_boundary_tags(self) -> None:
+        everything = [caption for captions in self.captions.values() for caption in captions]
+        tags = find_boundary_tags(everything)
+        if tags is None:
+            return
+        self.note("boundary_tags", len(everything), tags.tell(len(everything)))
+        captions, self.captions = self.captions, {}
+        for image_id, texts in captions.items():
+            kept = [text for text in map(tags.drop, texts) if text]
+            self.empty += [image_id] * (len(texts) - len(kept))
+            if kept:
+                self.captions[image_id] = kept
 
     def note(self, kind: str, count: int, text: str) -> None:
         self.notes[kind] = Note(count, text)

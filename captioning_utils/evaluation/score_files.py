@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from captioning_utils.base.errors import InputError
+from captioning_utils.base.raw_captions import find_boundary_tags
 from captioning_utils.base.tables import CAPTION_COLUMNS, IMAGE_COLUMNS, SAVE_AS_UTF8, read_header, read_rows
 from captioning_utils.base.types import AnyPath
 from captioning_utils.base.wording import count_and_name
@@ -28,11 +29,12 @@ _IMAGE_NAMES = ("image_id", *IMAGE_COLUMNS)  # where a file has both ids and nam
 _ADVICE = "give {id: text}, objects or a table with image_id and caption, or COCO's captions (references only)"
 
 
-def load_candidates(path: AnyPath) -> dict[str, str]:
+def load_candidates(path: AnyPath, notes: list[str] | None = None) -> dict[str, str]:
     """Read one caption a photo.
 
     Args:
         path: str or `Path`; the module's first lines say which layouts are read.
+        notes: list that gets a sentence for each thing that was mended, or None.
 
     Returns:
         dict of image_id (str) to caption, in the file's order. A caption that is no text stays as it is:
@@ -55,14 +57,16 @@ def load_candidates(path: AnyPath) -> dict[str, str]:
     twice = [image_id for image_id, count in collections.Counter(ids).items() if count > 1]
     if twice:
         raise InputError(f"{path} has several captions for {count_and_name(twice)}; give one a photo")
-    return {image_id: _clean_text(caption) for image_id, (_, caption) in zip(ids, pairs, strict=True)}
+    found = {image_id: [_clean_text(caption)] for image_id, (_, caption) in zip(ids, pairs, strict=True)}
+    return {image_id: caption for image_id, [caption] in _without_tags(found, path, notes).items()}
 
 
-def load_references(path: AnyPath) -> dict[str, list[str]]:
+def load_references(path: AnyPath, notes: list[str] | None = None) -> dict[str, list[str]]:
     """Read what people wrote, any number of captions a photo.
 
     Args:
         path: str or `Path`; the module's first lines say which layouts are read.
+        notes: as for `load_candidates`.
 
     Returns:
         dict of image_id (str) to list of captions, in the file's order. Empty lists and captions that are no text
@@ -79,6 +83,27 @@ def load_references(path: AnyPath) -> dict[str, list[str]]:
         >>> load_references(path)
         {'1.jpg': ['A dog .', 'A brown dog .']}
     """
+    return _without_tags(_read_references(path), path, notes)
+
+
+def _without_tags(captions: dict[str, Any], path: AnyPath, notes: list[str] | None) -> dict[str, Any]:
+    """The same lists of captions, without the boundary tags of the program that wrote them."""
+    groups = [each for each in captions.values() if isinstance(each, list)]
+    texts = [caption for each in groups for caption in each if isinstance(caption, str)]
+    tags = find_boundary_tags(texts)
+    if tags is None:
+        return captions
+    if notes is not None:
+        notes.append(f"{path}: {tags.tell(len(texts))}")
+    return {
+        image_id: [tags.drop(caption) if isinstance(caption, str) else caption for caption in each]
+        if isinstance(each, list)
+        else each
+        for image_id, each in captions.items()
+    }
+
+
+def _read_references(path: AnyPath) -> dict[str, Any]:
     content = _read(path)
     if isinstance(content, dict) and isinstance(content.get("annotations"), list):
         return _group(_records(content["annotations"], path), _coco_ids(content.get("images"), path))
