@@ -1,6 +1,7 @@
 """From a caption as someone wrote it to token ids, and back."""
 
 import dataclasses
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from captioning_utils.base.errors import InputError
+from captioning_utils.base.markup import strip_markup
 
 RESERVED_WORDS = ("<pad>", "startseq", "endseq", "<unk>")  # a word's place in the vocabulary is its id
 MAX_WORDS_IN_VOCABULARY = 1_000_000  # bounds the memory that a hostile file can ask for
@@ -93,8 +95,12 @@ class _Characters(dict[int, str]):
 
     def _replacement(self, character: str) -> str:
         category = unicodedata.category(character)
-        if category == "Cf":  # invisible marks: soft hyphen, joiners, byte-order mark
-            return ""
+        if character in _JOINERS:  # part of the spelling in some scripts, see _place_joiners
+            return character
+        if character == "\u200b":  # the space of no width, between words of Thai and Khmer
+            return " "
+        if category in ("Cf", "Me") or unicodedata.name(character, "").startswith("VARIATION SELECTOR"):
+            return ""  # invisible: soft hyphen, byte-order mark, the choice of how an emoji looks, a keycap's frame
         if category[0] in "CZ":  # control characters, lone surrogates, every kind of space
             return " "
         if not self.remove_punctuation or category[0] not in "PS":
@@ -103,17 +109,19 @@ class _Characters(dict[int, str]):
         return "" if joins_word else " "
 
 
+_JOINERS = "\u200c\u200d"  # U+200C ZERO WIDTH NON-JOINER, U+200D ZERO WIDTH JOINER
 _CHARACTERS = {choice: _Characters(choice) for choice in (True, False)}
 
 
 def clean_caption(caption: str, cleaning: TextCleaning = TextCleaning()) -> str:
     """Turn a raw caption into words separated by single spaces, without boundary tokens.
 
-    Letters of every script are kept, in Unicode's composed form (NFC). Control characters and all kinds of
-    space separate words. ASCII punctuation and symbols (`string.punctuation`), and the typographic
-    apostrophes and hyphens, are deleted and join what they stood between: "man's" becomes "mans", "t-shirt"
-    becomes "tshirt", "and/or" becomes "andor". Other punctuation and symbols (dashes, quotation marks,
-    emoji) become a space. A reserved word that somebody typed ("startseq", "endseq") is dropped, so no
+    HTML becomes the text that it shows. Letters of every script are kept, in Unicode's composed form (NFC).
+    Control characters and all kinds of space separate words. ASCII punctuation and symbols
+    (`string.punctuation`), and the typographic apostrophes and hyphens, are deleted and join what they stood
+    between: "man's" becomes "mans", "t-shirt" becomes "tshirt", "and/or" becomes "andor". Other punctuation and
+    symbols (dashes, quotation marks, emoji) become a space. Invisible characters go, but for the joiners that
+    some scripts spell with. A reserved word that somebody typed ("startseq", "endseq") is dropped, so no
     caption can pretend to begin or end early.
 
     Args:
@@ -134,12 +142,32 @@ def clean_caption(caption: str, cleaning: TextCleaning = TextCleaning()) -> str:
     """
     if not isinstance(caption, str):
         raise InputError(f"a caption is a {type(caption).__name__} ({caption!r:.80}); give text")
-    text = unicodedata.normalize("NFC", caption).translate(_CHARACTERS[cleaning.remove_punctuation])
+    text = strip_markup(caption)
+    text = unicodedata.normalize("NFC", text).translate(_CHARACTERS[cleaning.remove_punctuation])
     if cleaning.lower_case:
         text = text.lower()
     # Deleting and lowering can bring a letter and its accent together: compose once more.
-    words = unicodedata.normalize("NFC", text).split()
-    return " ".join(word for word in words if _keeps(word, cleaning))
+    words = map(_drop_leading_marks, unicodedata.normalize("NFC", _JOINED.sub(_place_joiners, text)).split())
+    return " ".join(word for word in words if word and _keeps(word, cleaning))
+
+
+_JOINED = re.compile(f"(.?)([{_JOINERS}]+)(?=(.?))", re.DOTALL)
+
+
+def _place_joiners(match: re.Match[str]) -> str:
+    """Joiners stay inside words of scripts without capital letters, such as Sinhala and Persian, that need them."""
+    before, joiners, after = match.groups()
+    needed = all(
+        unicodedata.category(each)[0] in "LM" and each.lower() == each.upper() for each in (before, after) if each
+    )
+    return before + joiners[0] if before and after and needed else before
+
+
+def _drop_leading_marks(word: str) -> str:
+    """Accents without a letter, such as what is left of an emoji, are no word."""
+    while word and unicodedata.category(word[0])[0] == "M":
+        word = word[1:]
+    return word
 
 
 def _keeps(word: str, cleaning: TextCleaning) -> bool:

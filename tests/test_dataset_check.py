@@ -182,6 +182,11 @@ def test_odd_characters_are_found_and_other_languages_are_not_odd(folder):
     assert (finding.count, finding.examples) == (4, odd)
 
 
+def test_html_is_told(folder):
+    replace_captions(folder, ["a man&#39;s dog &amp; cat", "a dog<br>runs", "AT&T", "1 < 2 > 0"])
+    assert found(check_dataset(folder, open_photos=False), "note")["html_captions"].count == 2
+
+
 def test_one_caption_a_photo(folder):
     rows = rows_of(folder)
     write_table(folder, rows[::2])

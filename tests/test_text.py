@@ -20,6 +20,7 @@ from captioning_utils.text import (
     pad_captions,
 )
 
+NO_JOINERS = dict.fromkeys(map(ord, "\u200c\u200d"))  # they stay inside words of some scripts
 KEEP_ALL = TextCleaning(lower_case=False, remove_punctuation=False)
 TUTORIALS = TextCleaning(keep_digits=False, keep_one_letter_words=False)
 
@@ -53,6 +54,20 @@ def random_texts(count, seed):
         ("两只狗。कुत्ता", "两只狗 कुत्ता"),
         ("startseq a dog endseq", "a dog"),
         ("Start-Seq a dog <unk> <pad>", "a dog unk pad"),
+        ("a man&#39;s dog &amp; a &quot;stop&quot; sign", "a mans dog a stop sign"),
+        (
+            "a dog<br>runs <i>fa</i>st<br/>&nbsp;home &#x2014; AT&T &lt;3 &amp;amp; 1<2 p>q",
+            "a dog runs fast home att 3 12 pq",
+        ),
+        ('<p class="x">A dog</p><p>A cat</p>', "a dog a cat"),
+        ("I ❤️ my dog", "i my dog"),  # the heart, and U+FE0F, the choice of how it looks
+        ("gate 1️⃣ #️⃣ 👩‍👧 👍🏽 🏴󠁧󠁢󠁥󠁮󠁧󠁿 end", "gate 1 end"),
+        ("dog\u200bcat\u2060fish", "dog catfish"),  # a space without width; a joiner of words
+        ("\u0301 dog ☀\u0301s", "dog s"),
+        ("ශ්\u200dරී ලංකා", "ශ්\u200dරී ලංකා"),  # Sinhala, Persian, Hindi: other letters without the joiner
+        ("می\u200cرود \u200cسگ\u200c", "می\u200cرود سگ"),
+        ("क्\u200d\u200dष", "क्\u200dष"),
+        ("auf\u200clage d\u200dog", "auflage dog"),
         (string.punctuation, ""),
         ("", ""),
     ],
@@ -88,7 +103,8 @@ def test_cleaning_any_text(cleaning):
         assert words == cleaned.split()
         assert not set(words) & set(RESERVED_WORDS)
         assert unicodedata.is_normalized("NFC", cleaned)
-        assert all(unicodedata.category(character)[0] != "C" for character in cleaned)
+        assert all(unicodedata.category(character)[0] != "C" for character in cleaned.translate(NO_JOINERS))
+        assert not {end for word in words for end in (word[0], word[-1])} & set("\u200c\u200d\ufe0f")
         assert clean_caption(cleaned, cleaning) == cleaned
         cleaned.encode("utf-8")
 

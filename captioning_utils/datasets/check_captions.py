@@ -4,6 +4,7 @@ import collections
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 
+from captioning_utils.base.markup import has_markup
 from captioning_utils.base.wording import count_noun
 from captioning_utils.datasets.dataset import CaptionDataset
 from captioning_utils.datasets.finding import EXAMPLES, Finding, name_finding
@@ -23,6 +24,14 @@ def find_caption_faults(dataset: CaptionDataset) -> Iterator[Finding]:
         f"{count_noun(len(odd), 'caption')} with characters that went wrong",
         "Control characters, � or sequences such as Ã© mean that a file was read in another encoding than it was "
         "written in. Save the captions as UTF-8 again, from the original.",
+    )
+    marked = [caption for caption in everything if has_markup(caption)]
+    yield from name_finding(
+        "html_captions",
+        "note",
+        marked,
+        f"{count_noun(len(marked), 'caption')} with HTML, such as &amp; or <br>",
+        "It is read as the text that a browser would show. Nothing to do.",
     )
     alone = sum(len(captions) == 1 for captions in dataset.captions.values())
     if alone:
