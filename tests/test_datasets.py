@@ -123,6 +123,17 @@ def test_the_official_split_serves_the_kaggle_layout_too(tmp_path):
     assert len(load_dataset(tmp_path).image_paths) == 10  # an incomplete official split is none
 
 
+def test_the_official_split_beside_a_caption_file_that_is_given(tmp_path):
+    touch(tmp_path / "photos", NAMES)
+    file = write(tmp_path / "texts" / "Flickr8k.token.txt", token_lines())
+    assert "drawn at random" in load_dataset(tmp_path / "photos", captions=file).summary()
+    write_official_split(tmp_path / "texts")
+    for arguments in ({"path": tmp_path / "photos", "captions": file}, {"path": file, "images": tmp_path / "photos"}):
+        dataset = load_dataset(**arguments)
+        assert dataset.splits == {"train": NAMES[:6], "val": NAMES[6:8], "test": NAMES[8:]}
+        assert dataset.summary().endswith("test 2 photos; split: Flickr8k's official lists)")
+
+
 def test_the_original_layout_is_preferred(tmp_path):
     touch(tmp_path / "Images", NAMES)
     write(tmp_path / "captions.txt", table([f"{name},from Kaggle" for name in NAMES]))

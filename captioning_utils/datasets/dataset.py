@@ -129,9 +129,10 @@ class CaptionDataset:
         return {image_id: self.captions[image_id] for image_id in self.require_split(split)}
 
     def summary(self) -> str:
-        """One line with the sizes, and a line for each problem: for people, to print after loading."""
+        """One line with the sizes and where the split is from, and a line for each problem: to print after loading."""
         sizes = ", ".join(f"{split} {count_noun(len(self.splits[split]), 'photo')}" for split in SPLITS)
         number = sum(map(len, self.captions.values()))
+        sizes += f"; split: {self.split_source}" if self.split_source else ""
         first = f"{self.name}: {count_noun(len(self.captions), 'photo')} with {count_noun(number, 'caption')} ({sizes})"
         return "\n".join([first, *(f"  note: {problem}" for problem in self.problems)])
 
@@ -168,7 +169,7 @@ def load_dataset(
         >>> table = "image,caption,split\\n1.jpg,A cat .,train\\n2.jpg,A dog .,test\\n3.jpg,A bird .,test\\n"
         >>> _ = (folder / "captions.csv").write_text(table)
         >>> print(load_dataset(folder).summary())
-        pets: 2 photos with 2 captions (train 1 photo, val 0 photos, test 1 photo)
+        pets: 2 photos with 2 captions (train 1 photo, val 0 photos, test 1 photo; split: the caption file)
           note: 1 photo is missing and left out with its 1 caption: '3.jpg'
     """
     root, caption_files = _locate(Path(path), captions)

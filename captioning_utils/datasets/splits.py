@@ -24,7 +24,7 @@ def choose_splits(
         held_out = _shuffled((name for name in image_ids if listing.split_of[name] == "val"), seed)
         split_of = {**listing.split_of, **dict.fromkeys(held_out[len(held_out) // 2 :], "test")}
         return split_of, "COCO's train; its val halved into val and test"
-    official = listing.split_of or _flickr8k_split(root)
+    official = listing.split_of or _flickr8k_split([root, *(file.parent for file in caption_files)])
     if any(image_id in official for image_id in image_ids):
         return official, "the caption file" if listing.split_of else "Flickr8k's official lists"
     tenth = max(len(image_ids) // 10, int(len(image_ids) >= 3))
@@ -39,9 +39,9 @@ def _shuffled(image_ids: Iterable[str], seed: int) -> list[str]:
     return sorted(image_ids, key=lambda image_id: hashlib.sha256(f"{seed} {image_id}".encode()).digest())
 
 
-def _flickr8k_split(root: Path) -> dict[str, str]:
-    """Flickr8k's official split, {} where its three files are not all there."""
-    for folder in (root, *(root / name for name in TEXT_FOLDERS)):
+def _flickr8k_split(places: list[Path]) -> dict[str, str]:
+    """Flickr8k's official split, {} where its three files are not all in one of some places or a text folder there."""
+    for folder in (place / name for place in places for name in ("", *TEXT_FOLDERS)):
         files = {split: folder / name for split, name in FLICKR8K_SPLIT_FILES.items()}
         if all(file.is_file() for file in files.values()):
             break

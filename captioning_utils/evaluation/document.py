@@ -49,6 +49,7 @@ def _document(evaluation: Evaluation, captioner: ScoredCaptions) -> dict[str, An
         "name": captioner.name,
         "dataset": data.name,
         "split": data.split,
+        **({"split_source": data.split_source} if data.split_source else {}),
         "num_images": len(data.references),
         "left_out": evaluation.left_out,
         "protocol": protocol.name,

@@ -205,6 +205,7 @@ def build_evaluation_data(
         name=dataset.name,
         references=references,
         split=split,
+        split_source=dataset.split_source,
         train_captions=train_captions,
         image_paths={image_id: dataset.image_paths[image_id] for image_id in references},
         facts={image_id: facts[image_id] for image_id in references if image_id in facts} if facts else {},

@@ -35,6 +35,7 @@ class EvaluationData:
     # image_id -> facts of a drawn scene; empty for photos
     facts: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     baselines: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)  # name -> {image_id: caption}
+    split_source: str = ""  # where the split is from, in words
 
     def select(self, image_ids: Iterable[str]) -> Self:
         """The same, for some of the photos; in the order of `image_ids`."""

@@ -145,8 +145,10 @@ def describe_evaluation(evaluation: Evaluation) -> list[str]:
     """What was scored, how, and by whom the captions are: sentences that belong to the tables."""
     data, protocol = evaluation.data, evaluation.protocol
     left_out = f" ({evaluation.left_out:,} left out)" if evaluation.left_out else ""
+    source = f" ({data.split_source})" if data.split_source else ""
+    split = f", {data.split} split{source}" if data.split else ""
     lines = [
-        f"{data.name}{f', {data.split} split' if data.split else ''}: {len(data.references):,} photos{left_out}, "
+        f"{data.name}{split}: {len(data.references):,} photos{left_out}, "
         f"{_count_references(evaluation.captioners[0].references)} each; "
         f"protocol {protocol.name} ({protocol.description})"
     ]
