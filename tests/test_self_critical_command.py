@@ -15,7 +15,7 @@ def test_trains_further_and_leaves_the_start_as_it_was(dataset, tmp_path, monkey
     start, model_path = tmp_path / "start.h5", tmp_path / "further.h5"
     train(dataset, start, epochs=1)
     before = start.read_bytes()
-    monkeypatch.setattr(self_critical_command, "open_dataset", lambda path: dataset)
+    monkeypatch.setattr(self_critical_command, "open_dataset", lambda options: dataset)
     monkeypatch.setattr("captioning_utils.bulk.captioner_features", lambda *_: ColourFeatures())
     arguments = ["--start_from", str(start), "--model_path", str(model_path), "--epochs", "1", "--samples", "2"]
     assert self_critical_command.self_critical_main(arguments) == 0

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.files import check_writable, write_json
-from captioning_utils.commands.shell import OK, PARTLY, REFUSED, build_parser, when_stopped
+from captioning_utils.commands.options import add_place_options
+from captioning_utils.commands.shell import OK, PARTLY, REFUSED, build_parser, in_shell_words, when_stopped
 from captioning_utils.datasets.check import check_dataset
 from captioning_utils.datasets.download import (
     COCO_TERMS,
@@ -61,7 +62,7 @@ def check_main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         check_writable(options.json)
     report = check_dataset(options.dataset, options.images, options.captions, not options.skip_photos, progress=True)
-    print(report.format())
+    print(in_shell_words(report.format()))
     if options.json:
         write_json(options.json, dataclasses.asdict(report))
     return {"fine": OK, "look": PARTLY, "unusable": REFUSED}[report.verdict]
@@ -76,8 +77,7 @@ def _check_parser() -> argparse.ArgumentParser:
     )
     parser.usage = "%(prog)s DATASET [options]"
     parser.add_argument("dataset", metavar="DATASET", help="dataset folder or caption file, as for training")
-    parser.add_argument("--images", help="folder with the photos, where it is not beside the captions")
-    parser.add_argument("--captions", help="caption file, where its name is not one of the known ones")
+    add_place_options(parser)
     parser.add_argument("--skip_photos", action="store_true", help="do not open the photos: quick, and sees less")
     parser.add_argument("--json", metavar="FILE", help="write the findings for programs as well")
     return parser

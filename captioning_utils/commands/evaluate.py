@@ -58,7 +58,7 @@ def _read_evaluate_options(arguments: Sequence[str] | None) -> argparse.Namespac
     if bool(options.references) != bool(options.candidates) and not (options.references and options.compare):
         raise InputError("--references and --candidates belong together; give both, or a captioner with --model_path")
     if options.references:
-        for_captioners = ("data_path", "weights", "features", "split", "nearest")
+        for_captioners = ("data_path", "images", "captions", "weights", "features", "split", "nearest")
         given = [name for name in for_captioners if getattr(options, name) != parser.get_default(name)]
         given += chosen_settings(GenerationConfig, vars(options))
         if given:
@@ -134,7 +134,7 @@ def _caption_split(options: argparse.Namespace) -> tuple[list[CandidateSet], Eva
     from captioning_utils.evaluation.records import CandidateSet
     from captioning_utils.scenes.truth_summary import load_facts
 
-    dataset = open_dataset(options.data_path)
+    dataset = open_dataset(options)
     print(dataset.summary())
     image_ids = dataset.require_split(options.split)
     wanted = dict.fromkeys(image_ids + (dataset.splits["train"] if options.nearest else []))
@@ -165,7 +165,7 @@ def _train_photos_are_there(dataset: CaptionDataset, features: FeatureCache) -> 
     if missing:
         print(
             f"without the baseline of the nearest train photo: {len(missing):,} of {len(train):,} train photos have no "
-            "features yet, or changed since; --nearest extracts them"
+            "features yet; --nearest extracts them"
         )
     return not missing
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from captioning_utils.base.checks import Settings, options_of
-from captioning_utils.base.types import AnyPath
 from captioning_utils.encoders.encoder import DEFAULT_ENCODER, DEFAULT_LAYER, DTYPES, ENCODERS
 
 if TYPE_CHECKING:
@@ -18,14 +17,14 @@ DRAWN = Path("data/drawn")
 ENCODER_OPTIONS = {"encoder": DEFAULT_ENCODER, "layer": DEFAULT_LAYER, "dtype": DTYPES[0]}  # and their defaults
 
 
-def open_dataset(data_path: AnyPath) -> CaptionDataset:
-    """The dataset at a path; the drawn one is drawn first when it is asked for and not there."""
+def open_dataset(options: argparse.Namespace) -> CaptionDataset:
+    """The dataset that `add_data_options` asks for; the drawn one is drawn first when it is not there."""
     from captioning_utils.datasets.dataset import load_dataset
     from captioning_utils.scenes.dataset import draw_dataset
 
-    if Path(data_path) == DRAWN:
+    if Path(options.data_path) == DRAWN:
         draw_dataset(DRAWN)
-    return load_dataset(data_path)
+    return load_dataset(options.data_path, options.images, options.captions)
 
 
 def add_settings(parser: argparse._ActionsContainer, config: type[Settings], show_defaults: bool = True) -> None:
@@ -75,6 +74,7 @@ def add_data_options(parser: argparse.ArgumentParser, encoder_options: bool = Fa
         help="dataset folder or caption file (Flickr8k, Flickr30k, COCO, Karpathy's JSON, a CSV of your own); "
         f"{DRAWN} is drawn when it is not there",
     )
+    add_place_options(group)
     if encoder_options:
         layers = ", ".join(dict.fromkeys(layer for spec in ENCODERS.values() for layer in spec.layers))
         for name, choices, purpose in (
@@ -86,6 +86,12 @@ def add_data_options(parser: argparse.ArgumentParser, encoder_options: bool = Fa
             group.add_argument(f"--{name}", default=argparse.SUPPRESS, choices=choices, help=purpose)
     add_weights_option(group)
     group.add_argument("--features", help="feature cache to use or make; a name ending in .pkl is one pickle")
+
+
+def add_place_options(parser: argparse._ActionsContainer) -> None:
+    """Add the options that say where photos and captions are, in the words of `load_dataset`."""
+    parser.add_argument("--images", help="folder with the photos, where it is not beside the captions")
+    parser.add_argument("--captions", help="caption file, where its name is not one of the known ones")
 
 
 def add_weights_option(parser: argparse._ActionsContainer) -> None:

@@ -23,7 +23,7 @@ def self_critical_main(arguments: Sequence[str] | None = None) -> int:
     config = SelfCriticalConfig(**chosen_settings(SelfCriticalConfig, vars(options)))
     check_writable(options.model_path)
     captioner = load_captioner(options.start_from)
-    dataset = open_dataset(options.data_path)
+    dataset = open_dataset(options)
     print(dataset.summary())
     features = captioner_features(captioner, dataset, dataset.image_paths, options.features, options.weights)
     trained = train_self_critical(captioner, dataset, features, options.model_path, config)

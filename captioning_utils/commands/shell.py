@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -42,11 +43,21 @@ def run_command(main: Callable[[Sequence[str] | None], int], arguments: Sequence
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it ends
         return OK
     except (InputError, OSError) as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
+        print(f"error: {in_shell_words(one_line(error))}", file=sys.stderr)
         return REFUSED
     except KeyboardInterrupt as stop:
         print("; ".join(["stopped", *map(str, stop.args)]), file=sys.stderr)
         return 130
+
+
+def in_shell_words(text: str) -> str:
+    """A message of the library, whose Python arguments (`images=`) become the options of the same name.
+
+    Example:
+        >>> in_shell_words("give the photo folder with images=")
+        'give the photo folder with --images'
+    """
+    return re.sub(r"(?<![\w/.-])([a-z]+(?:_[a-z]+)*)=(?=[\s,;.)]|$)", r"--\1", text)
 
 
 @contextlib.contextmanager

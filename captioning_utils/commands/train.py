@@ -34,7 +34,7 @@ def train_main(arguments: Sequence[str] | None = None) -> int:
     """`train.py`: features, vocabulary, training, one captioner file. Returns the exit code."""
     options, start_from = read_train_options(arguments)
     config = TrainingConfig(**options.settings)
-    dataset = open_dataset(options.data_path)
+    dataset = open_dataset(options)
     print(dataset.summary())
     for split in ("train", "val"):
         dataset.require_split(split, "training needs photos in train and in val: add some, or a split column")

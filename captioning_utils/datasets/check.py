@@ -78,9 +78,14 @@ def check_dataset(
 LOADING_ADVICE = {  # kind of note -> level, what it means and what to do
     "missing_photos": (
         "look",
-        "The captions name photos that are not there. Put them into the photo folder under exactly these names (upper "
-        "and lower case count), or delete their lines; until then they are left out.",
+        "The captions name photos that are not there. Put them into the photo folder under these names, or delete "
+        "their lines; until then they are left out.",
     ),
+    "unclear_names": (
+        "look",
+        "Write the whole name of the right photo, with its folder and ending, into the captions.",
+    ),
+    "other_names": ("note", "No photo has exactly the name in the captions. Look at a few, whether they are right."),
     "photos_without_caption": ("note", "They are not used. Write captions for them, or leave them."),
     "photos_in_no_split": (
         "note",

@@ -1,42 +1,30 @@
 """Photographs and their captions, from any of the layouts that captioning datasets come in.
 
 `load_dataset(path)` looks at what is there and recognises Flickr8k and Flickr30k in their original and their Kaggle
-layouts, COCO's annotations, Karpathy's split JSON, and a CSV of your own. `data/README.md` shows the expected trees.
+layouts, COCO's annotations, Karpathy's split JSON, Hugging Face's image folders, texts beside photos, and a CSV of
+your own. `data/README.md` shows the expected trees.
 
 The split is, in this order: the one in the caption file (Karpathy's, or a split column); for COCO with train and val,
 COCO's train as train, and its val halved into val and test; Flickr8k's official one where its three files are
-present; otherwise 80 % train, 10 % val, 10 % test. Photos are drawn, never captions, so a photo's captions stay
-together; the draw depends on the seed and the photos' names only, not on the order of files or lines.
+present; the photos' folders where these are called train, val and test; otherwise 80 % train, 10 % val, 10 % test.
+Photos are drawn, never captions, so a photo's captions stay together; the draw depends on the seed and the photos'
+names only, not on the order of files or lines.
 
 References: Hodosh et al. 2013 (Flickr8k, JAIR 47); Young et al. 2014 (Flickr30k, TACL 2); Chen et al. 2015 (COCO's
 captions, arXiv:1504.00325); Karpathy and Li 2015 (splits, arXiv:1412.2306).
 """
 
 import dataclasses
-import itertools
 from pathlib import Path
 
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.types import AnyPath
-from captioning_utils.base.wording import count_and_name, count_noun, name_some
+from captioning_utils.base.wording import count_and_name, count_noun
 from captioning_utils.datasets.layouts import read_listing
 from captioning_utils.datasets.listing import Note, assign_split
+from captioning_utils.datasets.locating import locate_captions
 from captioning_utils.datasets.photos import PhotoFinder, find_photos
-from captioning_utils.datasets.splits import SPLITS, TEXT_FOLDERS, choose_splits
-
-# The caption files that are recognised by name, in the order of preference; the first group that is there is read.
-CAPTION_FILES = (
-    ("dataset_flickr8k.json", "dataset_flickr30k.json", "dataset_coco.json"),  # Karpathy
-    ("Flickr8k.token.txt",),
-    ("results_20130124.token",),  # Flickr30k as first published
-    ("captions.txt",),  # Flickr8k and Flickr30k on Kaggle
-    ("results.csv",),  # Flickr30k on Kaggle
-    ("captions_train2017.json",),
-    ("captions_val2017.json",),
-    ("captions_train2014.json",),
-    ("captions_val2014.json",),
-    ("captions.csv",),
-)
+from captioning_utils.datasets.splits import SPLITS, choose_splits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,7 +160,7 @@ def load_dataset(
         pets: 2 photos with 2 captions (train 1 photo, val 0 photos, test 1 photo; split: the caption file)
           note: 1 photo is missing and left out with its 1 caption: '3.jpg'
     """
-    root, caption_files = _locate(Path(path), captions)
+    root, caption_files = locate_captions(Path(path), captions)
     listing = read_listing(caption_files)
     image_paths = find_photos(listing, PhotoFinder(root if images is None else Path(images)), caption_files[0])
     split_of, split_source = choose_splits(listing, root, caption_files, sorted(image_paths), seed)
@@ -189,56 +177,3 @@ def load_dataset(
         layout=f"{listing.layout} ({' and '.join(file.name for file in caption_files)})",
         split_source=split_source,
     )
-
-
-# --- Which files are there ---
-
-
-def _locate(path: Path, captions: AnyPath | None) -> tuple[Path, list[Path]]:
-    """The dataset's folder and its caption files: one, or COCO's train and val."""
-    if path.is_file():
-        root = path.parent.parent if path.parent.name in TEXT_FOLDERS else path.parent
-        captions = path if captions is None else captions
-    elif path.is_dir():
-        root = path
-    else:
-        raise InputError(f"{path} does not exist; give the folder of a dataset, or its caption file")
-    if captions is None:
-        return root, _recognise(root)
-    places = [Path(captions), root / captions]
-    found = [place for place in places if place.is_file()]
-    if not found:
-        raise InputError(f"the caption file {captions} does not exist, here or in {root}; give a CSV or JSON file")
-    return root, found[:1]
-
-
-def _recognise(root: Path) -> list[Path]:
-    folders = [root, *(root / name for name in TEXT_FOLDERS)]
-    for names in CAPTION_FILES:
-        found = [folder / name for name in names for folder in folders if (folder / name).is_file()]
-        if found:
-            return _only(found[:1] if len(names) == 1 else found) + _coco_sibling(found[0])
-    tables = sorted(file for file in root.glob("*.csv") if file.is_file())
-    if tables:
-        return _only(tables)
-    entries = sorted(entry.name for entry in itertools.islice(root.iterdir(), 1000))
-    known = ", ".join(itertools.chain(*CAPTION_FILES))
-    raise InputError(
-        f"no caption file recognised in {root}, which holds {name_some(entries, 10) or 'nothing'}; recognised are "
-        f"{known} (here or in {', '.join(TEXT_FOLDERS)}) and a single .csv; else give the caption file itself"
-    )
-
-
-def _only(files: list[Path]) -> list[Path]:
-    if len(files) > 1:
-        names = [file.name for file in files]
-        raise InputError(
-            f"several caption files in {files[0].parent}: {name_some(names, 10)}; give the path of the one to read"
-        )
-    return files
-
-
-def _coco_sibling(file: Path) -> list[Path]:
-    """COCO's val file beside its train file, as a list of one or none."""
-    sibling = file.with_name(file.name.replace("captions_train", "captions_val"))
-    return [sibling] if sibling != file and sibling.is_file() else []

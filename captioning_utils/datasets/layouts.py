@@ -1,6 +1,8 @@
 """The caption files that are recognised, and how each is read."""
 
 import itertools
+import json
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -8,25 +10,35 @@ from typing import Any
 
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.files import read_json
-from captioning_utils.base.tables import CAPTION_COLUMNS, IMAGE_COLUMNS, SAVE_AS_UTF8, read_header, read_rows
+from captioning_utils.base.raw_captions import is_missing
+from captioning_utils.base.tables import (
+    CAPTION_COLUMNS,
+    IMAGE_COLUMNS,
+    SAVE_AS_UTF8,
+    find_caption_names,
+    read_header,
+    read_rows,
+)
 from captioning_utils.datasets.listing import Listing, valid_text
+from captioning_utils.datasets.locating import find_texts
+from captioning_utils.datasets.splits import SPLIT_WORDS, split_in_name
 
-SPLIT_WORDS = {
-    **dict.fromkeys(("train", "training", "restval"), "train"),  # restval: the part of COCO's val that trains
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
 SPLIT_COLUMNS = ("split", "set", "subset")
 
 
 def read_listing(caption_files: list[Path]) -> Listing:
     listing = Listing()
-    coco_splits = ("train", "val") if len(caption_files) == 2 else (None,)
-    for file, coco_split in zip(caption_files, coco_splits, strict=True):
-        if file.stat().st_size == 0:
+    for file in caption_files:
+        listing.file_split = split_in_name(file) if len(caption_files) > 1 else None
+        listing.file_folder = f"{file.parent.name}/" if file.stem == "metadata" and listing.file_split else ""
+        if file.is_dir():
+            _read_texts(file, listing)
+        elif file.stat().st_size == 0:
             raise InputError(f"{file} is empty; give a file with captions")
-        if file.suffix.lower() == ".json":
-            _read_json_captions(file, listing, coco_split)
+        elif file.suffix.lower() == ".json":
+            _read_json_captions(file, listing)
+        elif file.suffix.lower() == ".jsonl":
+            _read_records(_read_json_lines(file), listing, file)
         else:
             _read_text_captions(file, listing)
     listing.drop_boundary_tags()
@@ -100,12 +112,16 @@ def _split_word(word: str, line: str) -> str:
     return split
 
 
-def _read_json_captions(file: Path, listing: Listing, coco_split: str | None) -> None:
+def _read_json_captions(file: Path, listing: Listing) -> None:
     content = read_json(file)
+    if isinstance(content, list) and content:
+        return _read_records(content, listing, file)
     images = content.get("images") if isinstance(content, dict) else None
-    if isinstance(images, list) and isinstance(content.get("annotations"), list):
+    # one of several files may be without captions: those of test photos are not always published
+    annotations = content.get("annotations", [] if listing.file_split else None) if isinstance(images, list) else None
+    if isinstance(images, list) and isinstance(annotations, list):
         listing.layout = "COCO's captions"
-        _read_coco(content, listing, file, coco_split)
+        _read_coco(images, annotations, listing, file)
     elif isinstance(images, list) and images and isinstance(images[0], dict) and "sentences" in images[0]:
         listing.layout = "Karpathy's split file"
         _read_karpathy(images, listing, file)
@@ -116,18 +132,20 @@ def _read_json_captions(file: Path, listing: Listing, coco_split: str | None) ->
         )
 
 
-def _read_coco(content: dict[str, Any], listing: Listing, file: Path, split: str | None) -> None:
+def _read_coco(images: list[Any], annotations: list[Any], listing: Listing, file: Path) -> None:
     names = {}
-    for index, image in enumerate(content["images"]):
+    for index, image in enumerate(images):
         where = f"{file}: images[{index}]"
         names[_entry(image, "id", (int, str), where)] = _safe_name(_entry(image, "file_name", str, where), file)
-    for index, annotation in enumerate(content["annotations"]):
+    for index, annotation in enumerate(annotations):
         where = f"{file.name}: annotations[{index}]"
         name = names.get(_entry(annotation, "image_id", (int, str), where))
         if name is None:
             listing.broken.append(where)
         else:
-            listing.add(name, _entry(annotation, "caption", str, where), split, file)
+            caption = annotation.get("caption")
+            text = "" if is_missing(caption) else _entry(annotation, "caption", str, where)
+            listing.add(name, text, None, file)
 
 
 def _read_karpathy(images: list[Any], listing: Listing, file: Path) -> None:
@@ -139,6 +157,59 @@ def _read_karpathy(images: list[Any], listing: Listing, file: Path) -> None:
             listing.folder_of[image_id] = _safe_name(_entry(image, "filepath", str, where), file)
         for sentence in _entry(image, "sentences", list, where):
             listing.add(image_id, _entry(sentence, "raw", str, where), split, file)
+
+
+def _read_json_lines(file: Path) -> list[Any]:
+    try:
+        lines = file.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file} is not text in UTF-8; {SAVE_AS_UTF8}") from error
+    records = []
+    for number, line in enumerate(lines, 1):
+        try:
+            records += [json.loads(line)] if line.strip() else []
+        except (ValueError, RecursionError) as error:
+            raise InputError(
+                f"{file.name}, line {number} is not valid JSON ({error}); give an object a line"
+            ) from error
+    return records
+
+
+def _read_records(records: list[Any], listing: Listing, file: Path) -> None:
+    """Objects with a photo's name and its captions, as in Hugging Face's metadata.jsonl."""
+    listing.layout = "objects with an image and a caption"
+    for number, record in enumerate(records, 1):
+        where = f"{file.name}, entry {number}"
+        names = list(record) if isinstance(record, dict) else []
+        image = next((name for name in IMAGE_COLUMNS if name in names), None)
+        places = find_caption_names(names)
+        if image is None or not places:
+            raise InputError(
+                f"{where} has no image and caption ({record!r:.120}); give objects with one of {_or(IMAGE_COLUMNS)}, "
+                f"and one of {_or(CAPTION_COLUMNS)}"
+            )
+        split = next((name for name in SPLIT_COLUMNS if name in names), None)
+        split_word = None if split is None else _split_word(_entry(record, split, str, where), where)
+        name = _safe_name(_entry(record, image, str, where), file)
+        values = [record[names[place]] for place in places]
+        captions = [each for value in values for each in (value if isinstance(value, list) else [value])]
+        for caption in captions or [""]:
+            text = "" if is_missing(caption) else _entry({"caption": caption}, "caption", str, where)
+            listing.add(name, text, split_word, file)
+
+
+def _read_texts(root: Path, listing: Listing) -> None:
+    """A text file beside each photo, with a caption on each line."""
+    listing.layout = "a text file beside each photo"
+    for folder, folders, _ in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name, text in find_texts(Path(folder), root).items():
+            try:
+                lines = text.read_text(encoding="utf-8-sig").splitlines()
+            except UnicodeDecodeError as error:
+                raise InputError(f"{text} is not text in UTF-8; {SAVE_AS_UTF8}") from error
+            for caption in [line for line in lines if line.strip()] or [""]:
+                listing.add(name, caption, None, text)
 
 
 def _entry(record: object, key: str, kind: type | tuple[type, ...], where: str) -> Any:

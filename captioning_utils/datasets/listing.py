@@ -26,11 +26,14 @@ class Listing:
     folder_of: dict[str, str] = dataclasses.field(default_factory=dict)  # image_id -> folder, where the file names one
     notes: dict[str, Note] = dataclasses.field(default_factory=dict)  # kind -> Note
     layout: str = ""
+    file_split: str | None = None  # of all photos of the file that is read, where each split has a file of its own
+    file_folder: str = ""  # in which these photos lie, with a slash at the end
     empty: list[str] = dataclasses.field(default_factory=list)  # image_id of each caption without any text
     broken: list[str] = dataclasses.field(default_factory=list)  # "file, line" of what cannot be used
     long: list[str] = dataclasses.field(default_factory=list)  # "file, line" where a caption of several lines ends
 
     def add(self, image_id: str, caption: str, split: str | None, file: Path) -> None:
+        image_id, split = self.file_folder + image_id, split or self.file_split
         caption = valid_text(caption).strip()
         if not caption or is_missing(caption):
             self.empty.append(image_id)

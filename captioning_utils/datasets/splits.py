@@ -1,6 +1,7 @@
 """Which photos are for training, validation and testing."""
 
 import hashlib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -8,7 +9,12 @@ from captioning_utils.base.errors import InputError
 from captioning_utils.datasets.listing import Listing, assign_split
 
 SPLITS = ("train", "val", "test")
-TEXT_FOLDERS = ("annotations", "Flickr8k_text", "Flickr8k_Text", "flickr30k_images")
+SPLIT_WORDS = {
+    **dict.fromkeys(("train", "training", "restval"), "train"),  # restval: the part of COCO's val that trains
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+TEXT_FOLDERS = ("annotations", "Flickr8k_text", "Flickr8k_Text", "Flickr_TextData", "flickr30k_images")
 FLICKR8K_SPLIT_FILES = {
     "train": "Flickr_8k.trainImages.txt",
     "val": "Flickr_8k.devImages.txt",
@@ -20,18 +26,43 @@ def choose_splits(
     listing: Listing, root: Path, caption_files: list[Path], image_ids: list[str], seed: int
 ) -> tuple[dict[str, str], str]:
     """The split of each photo (none for one that the official split leaves out), and in words where it is from."""
-    if len(caption_files) == 2:  # COCO publishes no captions for its test photos: half of val takes their place
-        held_out = _shuffled((name for name in image_ids if listing.split_of[name] == "val"), seed)
-        split_of = {**listing.split_of, **dict.fromkeys(held_out[len(held_out) // 2 :], "test")}
-        return split_of, "COCO's train; its val halved into val and test"
-    official = listing.split_of or _flickr8k_split([root, *(file.parent for file in caption_files)])
-    if any(image_id in official for image_id in image_ids):
-        return official, "the caption file" if listing.split_of else "Flickr8k's official lists"
+    reason = ""
+    if len(caption_files) > 1:
+        there = {listing.split_of[image_id] for image_id in image_ids}
+        if "train" in there:
+            return _splits_of_files(listing, image_ids, seed)
+        reason = f"only photos of {' and '.join(sorted(there))} are there, so "
+    else:
+        official = listing.split_of or _flickr8k_split([root, *(file.parent for file in caption_files)])
+        if any(image_id in official for image_id in image_ids):
+            return official, "the caption file" if listing.split_of else "Flickr8k's official lists"
+        folders = {image_id: SPLIT_WORDS.get(image_id.partition("/")[0].lower()) for image_id in image_ids}
+        if None not in folders.values() and "train" in folders.values() and len(set(folders.values())) > 1:
+            return {image_id: split for image_id, split in folders.items() if split}, "the photos' folders"
     tenth = max(len(image_ids) // 10, int(len(image_ids) >= 3))
     shuffled = _shuffled(image_ids, seed)
     splits = {"val": shuffled[:tenth], "test": shuffled[tenth : 2 * tenth], "train": shuffled[2 * tenth :]}
     split_of = {image_id: split for split, members in splits.items() for image_id in members}
-    return split_of, "drawn at random: 80 % train, 10 % val, 10 % test"
+    return split_of, f"{reason}drawn at random: 80 % train, 10 % val, 10 % test"
+
+
+def _splits_of_files(listing: Listing, image_ids: list[str], seed: int) -> tuple[dict[str, str], str]:
+    """The splits of several caption files; where there is none for test, as of COCO, half of val takes its place."""
+    if "test" in listing.split_of.values():
+        return listing.split_of, "the caption files"
+    held_out = _shuffled((name for name in image_ids if listing.split_of[name] == "val"), seed)
+    split_of = {**listing.split_of, **dict.fromkeys(held_out[len(held_out) // 2 :], "test")}
+    name = "COCO" if listing.layout.startswith("COCO") else "the file"
+    return split_of, f"{name}'s train; its val halved into val and test"
+
+
+def split_in_name(file: Path) -> str | None:
+    """The split that the name of a file says, or that of its folder, or None."""
+    for name in (file.stem, file.parent.name):
+        found = {SPLIT_WORDS[word] for word in re.findall("[a-z]+", name.lower()) if word in SPLIT_WORDS}
+        if len(found) == 1:
+            return found.pop()
+    return None
 
 
 def _shuffled(image_ids: Iterable[str], seed: int) -> list[str]:
