@@ -224,6 +224,11 @@ def no_extraction(monkeypatch):
         (None, ["--model_path", "tiny/captions.csv/model.h5"], "cannot write to tiny/captions.csv"),
         (None, ["--model_path", "tiny"], "tiny is a folder"),
         (",val", [], "the val split of tiny is empty (train 8, val 0, test 4); training needs"),
+        (
+            "image,caption,split\n0.png,A square,train\n1.png,...,val\n",
+            [],
+            "no caption of the val split of tiny holds a word",
+        ),
         ("", [], "empty"),
         ("image,words\n0.png,A red square\n", [], "words"),
         ("image,caption\nnone.png,A red square\n", [], "photo"),

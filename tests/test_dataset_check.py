@@ -175,6 +175,13 @@ def test_captions_that_teach_nothing(folder):
     assert found(report, "look")["long_captions"].examples == ["003.jpg"]
 
 
+@pytest.mark.parametrize(("split", "level"), [("train", "unusable"), ("val", "unusable"), ("test", "note")])
+def test_a_split_whose_captions_hold_no_word(folder, split, level):
+    write_table(folder, [(name, "..." if its == split else text, its) for name, text, its in rows_of(folder)])
+    report = check_dataset(folder, open_photos=False)
+    assert found(report, level)[f"no_words_in_{split}"].text == f"no caption of the {split} split holds a word"
+
+
 def test_odd_characters_are_found_and_other_languages_are_not_odd(folder):
     odd = ["a cafÃ© with dogs", "two \ufffd dogs", "two \x01 dogs", "the dogâ€™s ball"]
     replace_captions(folder, [*odd, "el niño corre", "ein schöner Hund – “gut”", "一只狗", "a 🐕 runs", "dog’s ball"])

@@ -38,6 +38,7 @@ def train_main(arguments: Sequence[str] | None = None) -> int:
     print(dataset.summary())
     for split in ("train", "val"):
         dataset.require_split(split, "training needs photos in train and in val: add some, or a split column")
+        dataset.require_words(split)  # before the features, which take minutes
     check_writable(options.model_path)
     if start_from and options.finetune_encoder:
         captioner, features = _train_with_encoder(start_from, dataset, config, options)

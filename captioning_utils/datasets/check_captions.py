@@ -76,6 +76,11 @@ def check_words(dataset: CaptionDataset) -> Iterator[Finding]:
         f"{count_noun(len(empty), 'photo')} with a caption that holds no word",
         "Such captions are left out of training. Write them, or delete their lines.",
     )
+    for split, names in dataset.splits.items():
+        if names and not any(text for name in names for text in cleaned[name]):
+            level = "note" if split == "test" else "unusable"
+            text = f"no caption of the {split} split holds a word"
+            yield Finding(f"no_words_in_{split}", level, len(names), text, "Write captions for it.", names[:EXAMPLES])
     yield from _check_lengths(cleaned)
     yield from _check_variety(cleaned)
     if dataset.splits["train"]:

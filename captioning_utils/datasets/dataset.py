@@ -25,6 +25,7 @@ from captioning_utils.datasets.listing import Note, assign_split
 from captioning_utils.datasets.locating import locate_captions
 from captioning_utils.datasets.photos import PhotoFinder, find_photos
 from captioning_utils.datasets.splits import SPLITS, choose_splits
+from captioning_utils.text import clean_caption
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +102,28 @@ class CaptionDataset:
             sizes = ", ".join(f"{name} {len(self.splits[name])}" for name in SPLITS)
             raise InputError(f"the {split} split of {self.name} is empty ({sizes}); {advice}")
         return self.splits[split]
+
+    def require_words(self, split: str) -> None:
+        """Refuse a split in which no caption holds a word: there is nothing to learn from or to compare with.
+
+        Args:
+            split: "train", "val" or "test".
+
+        Raises:
+            InputError: where it is so, or as `require_split`.
+
+        Example:
+            >>> splits = {"train": ["1.jpg"], "val": [], "test": []}
+            >>> CaptionDataset("pets", {"1.jpg": Path("1.jpg")}, {"1.jpg": ["..."]}, splits).require_words("train")
+            Traceback (most recent call last):
+            captioning_utils.InputError: no caption of the train split of pets holds a word, such as '...' of '1.jpg'; ...
+        """
+        image_ids = self.require_split(split)
+        if not any(clean_caption(caption) for image_id in image_ids for caption in self.captions[image_id]):
+            example = f"{self.captions[image_ids[0]][0]!r:.80} of {image_ids[0]!r:.120}"
+            raise InputError(
+                f"no caption of the {split} split of {self.name} holds a word, such as {example}; write captions for it"
+            )
 
     def split_captions(self, split: str) -> dict[str, list[str]]:
         """The captions of one split: what a vocabulary is built from, and the references of a score.

@@ -43,7 +43,7 @@ def choose_splits(
     shuffled = _shuffled(image_ids, seed)
     splits = {"val": shuffled[:tenth], "test": shuffled[tenth : 2 * tenth], "train": shuffled[2 * tenth :]}
     split_of = {image_id: split for split, members in splits.items() for image_id in members}
-    return split_of, f"{reason}drawn at random: 80 % train, 10 % val, 10 % test"
+    return split_of, f"{reason}drawn at random (80 % train, 10 % val, 10 % test)"
 
 
 def _splits_of_files(listing: Listing, image_ids: list[str], seed: int) -> tuple[dict[str, str], str]:

@@ -151,6 +151,8 @@ class SelfCriticalTrainer:
         verbose: int = 1,
     ) -> None:
         self.captioner, self.features, self.config, self.verbose = captioner, features, config, verbose
+        for split in ("train", "val"):
+            dataset.require_words(split)
         self.captions = {
             split: {
                 image_id: several

@@ -118,17 +118,21 @@ def prepare_captions(
         tuple of `Vocabulary` and dict of split to `encode_captions`'s list.
 
     Raises:
-        InputError: where a split is empty, or none of its photos has features.
+        InputError: where a split is empty, none of its captions holds a word, or none of its photos has features.
     """
+    for split in ("train", "val"):
+        dataset.require_words(split)
     train_captions = (c for image_id in dataset.require_split("train") for c in dataset.captions[image_id])
     words = (clean_caption(caption, cleaning) for caption in train_captions)
     vocabulary = grow_vocabulary(known, words, config.min_count) if known else build_vocabulary(words, config.min_count)
     rows = {}
     for split in ("train", "val"):
-        dataset.require_split(split)
         rows[split] = encode_captions(dataset, split, vocabulary, cleaning, config.max_words, features)
         if not rows[split]:
-            raise InputError(f"no photo of the {split} split has features; extract the features of this dataset")
+            raise InputError(
+                f"no photo of the {split} split that has a caption with a word has features; extract the features of "
+                "this dataset"
+            )
     return vocabulary, rows
 
 
