@@ -159,6 +159,12 @@ def test_one_empty_caption_does_not_refuse_cocos_file(tmp_path):
     assert dataset.problems == ("2 empty captions left out, of '0.jpg', '1.jpg'",)
 
 
+@pytest.mark.parametrize("name", ["archive.zip", "captions.csv"])
+def test_an_archive_is_told_to_be_unpacked(tmp_path, name):
+    with pytest.raises(InputError, match="it is a zip archive or a spreadsheet; unpack it and give the folder"):
+        load_dataset(write(tmp_path / name, b"PK\3\4\x14\0\xff\xfe"))
+
+
 # ---- names in another form
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from captioning_utils import InputError
+from captioning_utils.bulk import write_captions
 from captioning_utils.evaluation import load_candidates, load_references
+from captioning_utils.evaluation.score_files import match_ids
 from captioning_utils.metrics import compute_scores
 
 CANDIDATES = {"1": "a dog runs", "22": 'a man, "smiling"', "3": ""}
@@ -182,3 +184,64 @@ def test_boundary_tags_are_no_words(tmp_path):
     assert notes[0].startswith(f"{tmp_path / 'file'}: '<start>' and '<end>' taken off 9 captions: boundary tags")
     references = {key: ["[START] A dog runs . [END]", "[START] Dogs [END]"] for key in tagged}
     assert load_references(save(tmp_path, json.dumps(references)))["1"] == ["A dog runs .", "Dogs"]
+
+
+def test_candidates_in_lists_of_one(tmp_path):
+    for content in (
+        {"1": ["a dog"], "2": "a cat"},
+        [{"image": 1, "captions": ["a dog"]}, {"image": 2, "caption": "a cat"}],
+    ):
+        assert load_candidates(save(tmp_path, json.dumps(content))) == {"1": "a dog", "2": "a cat"}
+    for content in ({"1": ["a dog", "a cat"]}, {"1": []}):
+        with pytest.raises(InputError, match=r"several captions or none for 1 \('1'\)"):
+            load_candidates(save(tmp_path, json.dumps(content)))
+
+
+def test_of_generated_captions_the_best_counts(tmp_path):
+    rows = [{"image": f"photos/{n}.jpg", "caption": text, "score": -n} for n in (1, 2) for text in ("best", "second")]
+    notes = []
+    write_captions(tmp_path / "a.csv", rows)
+    write_captions(tmp_path / "a.json", rows)
+    for name in ("a.csv", "a.json"):
+        found = load_candidates(tmp_path / name, notes)
+        assert found == {"photos/1.jpg": "best", "photos/2.jpg": "best"}
+        assert match_ids(found, ["1.jpg", "2.jpg", "3.jpg"], notes) == {"1.jpg": "best", "2.jpg": "best"}
+    assert "the first of each, the best, is scored" in notes[0]
+    assert notes[1] == "2 of 2 photos found by their file names, not their whole ids"
+
+
+def test_ids_that_could_be_two_photos_stay_as_they_are():
+    captions = {"a/1.jpg": "a dog", "b/1.jpg": "a cat", "b/2.jpg": "a cow"}
+    assert match_ids(captions, ["1.jpg", "2.jpg"]) == {"a/1.jpg": "a dog", "b/1.jpg": "a cat", "2.jpg": "a cow"}
+    assert match_ids({"1": "a dog"}, ["1.jpg", "1.png"]) == {"1": "a dog"}
+    assert match_ids({"1.jpg": "a dog", "x/2.jpg": "a cat"}, ["1.jpg", "2.jpg"]) == {
+        "1.jpg": "a dog",
+        "x/2.jpg": "a cat",
+    }
+
+
+def test_references_of_the_files_that_datasets_come_with(tmp_path):
+    images = [
+        {"filename": f"{n}.jpg", "split": split, "sentences": [{"raw": "A dog ."}, {"raw": "Dogs ."}]}
+        for n, split in enumerate(("train", "test", "test"))
+    ]
+    path = save(tmp_path, json.dumps({"images": images}), "dataset_x.json")
+    assert list(load_references(path)) == ["0.jpg", "1.jpg", "2.jpg"]
+    assert load_references(path, wanted=["2.jpg"]) == {name: ["A dog .", "Dogs ."] for name in ("1.jpg", "2.jpg")}
+    path = save(tmp_path, "0.jpg#0\tA dog .\n0.jpg#1\tDogs .\n", "Flickr8k.token.txt")
+    assert load_references(path) == {"0.jpg": ["A dog .", "Dogs ."]}
+
+
+def test_words_for_nothing_are_no_captions(tmp_path):
+    table = "image,caption,caption2\n1,A dog,nan\n2,None,A cat\n3,N/A,\n"
+    assert load_references(save(tmp_path, table)) == {"1": ["A dog"], "2": ["A cat"], "3": [""]}
+
+
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [(b"PK\3\4\xff", "it is a zip archive or a spreadsheet; unpack it"), (b"\x1f\x8b\x08\xff", "by gzip; unpack it")],
+)
+def test_a_file_of_another_kind_is_told_by_its_kind(tmp_path, start, message):
+    for load in (load_candidates, load_references):
+        with pytest.raises(InputError, match=message):
+            load(save(tmp_path, start))

@@ -19,6 +19,34 @@ DELIMITERS = ",;\t|"
 SAVE_AS_UTF8 = "save it as UTF-8 (in Excel: Save As, and the type CSV UTF-8)"
 
 
+_STARTS = {  # of files that are given where text is meant -> what they are, and what to do
+    b"PK\3\4": "is a zip archive or a spreadsheet; unpack it and give the folder, or save the sheet as CSV UTF-8",
+    b"\x1f\x8b": "is compressed by gzip; unpack it",
+    b"PAR1": "is in the format Parquet; write it as a table with pandas: read_parquet(…).to_csv(…)",
+    b"SQLite": "is a database; export its table as CSV",
+    b"\x89HDF": "is in the format HDF5; give the file with the captions",
+    b"\x89PNG": "is a picture; give the file with the captions",
+    b"\xff\xd8\xff": "is a picture; give the file with the captions",
+    b"%PDF": "is a PDF; give the file with the captions",
+}
+
+
+def explain_no_text(path: AnyPath) -> str:
+    """What a file is that is no text in UTF-8, and what to do; str.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.NamedTemporaryFile(suffix=".zip") as file:
+        ...     _ = file.write(b"PK\\3\\4"), file.flush()
+        ...     explain_no_text(file.name).partition(" ")[2]
+        'is not text in UTF-8: it is a zip archive or a spreadsheet; unpack it and give the folder, or ...'
+    """
+    with open(path, "rb") as file:
+        start = file.read(8)
+    known = next((text for first, text in _STARTS.items() if start.startswith(first)), None)
+    return f"{path} is not text in UTF-8{f': it {known}' if known else f'; {SAVE_AS_UTF8}'}"
+
+
 class TableHeader(NamedTuple):
     """What the first line of a table says.
 

@@ -113,12 +113,15 @@ def build_evaluate_parser() -> argparse.ArgumentParser:
 def _read_candidates(options: argparse.Namespace) -> tuple[list[CandidateSet], EvaluationData]:
     """Candidates and references from files; neither Keras nor a captioner is needed."""
     from captioning_utils.evaluation.records import CandidateSet, EvaluationData
-    from captioning_utils.evaluation.score_files import load_candidates, load_references
+    from captioning_utils.evaluation.score_files import load_candidates, load_references, match_ids
 
     paths = options.compare or options.candidates
     notes: list[str] = []
-    data = EvaluationData(Path(options.references).stem, load_references(options.references, notes))
-    found = [{image_id: [caption] for image_id, caption in load_candidates(path, notes).items()} for path in paths]
+    read = [load_candidates(path, notes) for path in paths]
+    references = load_references(options.references, notes, read[0])
+    data = EvaluationData(Path(options.references).stem, references)
+    matched = [match_ids(captions, references, notes) for captions in read]
+    found = [{image_id: [caption] for image_id, caption in captions.items()} for captions in matched]
     for note in notes:
         print(f"note: {note}")
     return [CandidateSet(name, captions) for name, captions in zip(_name_each(paths), found, strict=True)], data

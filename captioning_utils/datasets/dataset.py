@@ -116,7 +116,7 @@ class CaptionDataset:
             >>> splits = {"train": ["1.jpg"], "val": [], "test": []}
             >>> CaptionDataset("pets", {"1.jpg": Path("1.jpg")}, {"1.jpg": ["..."]}, splits).require_words("train")
             Traceback (most recent call last):
-            captioning_utils.InputError: no caption of the train split of pets holds a word, such as '...' of '1.jpg'; ...
+            captioning_utils.InputError: no caption of the train split of pets holds a word, such as '...' ...
         """
         image_ids = self.require_split(split)
         if not any(clean_caption(caption) for image_id in image_ids for caption in self.captions[image_id]):

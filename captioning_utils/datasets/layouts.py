@@ -14,7 +14,7 @@ from captioning_utils.base.raw_captions import is_missing
 from captioning_utils.base.tables import (
     CAPTION_COLUMNS,
     IMAGE_COLUMNS,
-    SAVE_AS_UTF8,
+    explain_no_text,
     find_caption_names,
     read_header,
     read_rows,
@@ -23,6 +23,7 @@ from captioning_utils.datasets.listing import Listing, valid_text
 from captioning_utils.datasets.locating import find_texts
 from captioning_utils.datasets.splits import SPLIT_WORDS, split_in_name
 
+TOKEN_LINE = re.compile(r"[^\t\n]*#\d+\t")  # Flickr's own format: "name.jpg#0<tab>caption"
 SPLIT_COLUMNS = ("split", "set", "subset")
 
 
@@ -53,18 +54,18 @@ def _read_text_captions(file: Path, listing: Listing) -> None:
     try:
         with open(file, encoding="utf-8-sig", newline="") as lines:
             first = lines.readline()
-            if re.match(r"[^\t]*#\d+\t", first):
+            if TOKEN_LINE.match(first):
                 listing.layout = "Flickr's token file"
                 _read_token_lines(itertools.chain([first], lines), listing, file)
             else:
                 listing.layout = "a table with an image and a caption column"
                 _read_table(first, lines, listing, file)
     except UnicodeDecodeError as error:
-        raise InputError(f"{file} is not text in UTF-8; {SAVE_AS_UTF8}") from error
+        raise InputError(explain_no_text(file)) from error
 
 
 def _read_token_lines(lines: Iterable[str], listing: Listing, file: Path) -> None:
-    """Flickr's own format: "name.jpg#0<tab>caption".
+    """`TOKEN_LINE`s.
 
     Flickr8k has five captions for "2258277193_586949ec62.jpg.1", a photo that was never published; they leave
     with the other captions whose photo is missing.
@@ -163,7 +164,7 @@ def _read_json_lines(file: Path) -> list[Any]:
     try:
         lines = file.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
-        raise InputError(f"{file} is not text in UTF-8; {SAVE_AS_UTF8}") from error
+        raise InputError(explain_no_text(file)) from error
     records = []
     for number, line in enumerate(lines, 1):
         try:
@@ -207,7 +208,7 @@ def _read_texts(root: Path, listing: Listing) -> None:
             try:
                 lines = text.read_text(encoding="utf-8-sig").splitlines()
             except UnicodeDecodeError as error:
-                raise InputError(f"{text} is not text in UTF-8; {SAVE_AS_UTF8}") from error
+                raise InputError(explain_no_text(text)) from error
             for caption in [line for line in lines if line.strip()] or [""]:
                 listing.add(name, caption, None, text)
 

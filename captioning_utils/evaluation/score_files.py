@@ -2,28 +2,33 @@
 
 The layout is recognised by looking, never by the file's name:
 
-- a JSON object `{id: caption}` (candidates) or `{id: [caption, ...]}` (references);
+- a JSON object `{id: caption}` or `{id: [caption]}` (candidates) or `{id: [caption, ...]}` (references);
 - a JSON list of objects with an image and a caption, such as COCO's results `[{"image_id": 1, "caption": "..."}]`;
 - JSON lines, one such object a line;
 - COCO's captions, an object with lists called `images` and `annotations` (references);
+- Karpathy's split file and Flickr's token file (references);
 - a table with a first line that names an image and a caption column, separated by commas, semicolons, tabs or bars
   (Flickr30k's).
 
-Ids compare as text: 42 and "42" are the same photo.
+Ids compare as text: 42 and "42" are the same photo. Where captions have a score, as those of `generate.py`, and a photo
+has several, the first counts.
 """
 
 import collections
 import io
 import json
-from collections.abc import Container, Iterable
+import os
+import re
+from collections.abc import Collection, Container, Iterable
 from pathlib import Path
 from typing import Any
 
 from captioning_utils.base.errors import InputError
-from captioning_utils.base.raw_captions import find_boundary_tags
-from captioning_utils.base.tables import CAPTION_COLUMNS, IMAGE_COLUMNS, SAVE_AS_UTF8, read_header, read_rows
+from captioning_utils.base.raw_captions import find_boundary_tags, is_missing
+from captioning_utils.base.tables import CAPTION_COLUMNS, IMAGE_COLUMNS, explain_no_text, read_header, read_rows
 from captioning_utils.base.types import AnyPath
 from captioning_utils.base.wording import count_and_name
+from captioning_utils.datasets.layouts import TOKEN_LINE, read_listing
 
 _IMAGE_NAMES = ("image_id", *IMAGE_COLUMNS)  # where a file has both ids and names, as COCO's, ids are meant
 _ADVICE = "give {id: text}, objects or a table with image_id and caption, or COCO's captions (references only)"
@@ -51,22 +56,31 @@ def load_candidates(path: AnyPath, notes: list[str] | None = None) -> dict[str, 
         >>> load_candidates(path)
         {'42': 'a dog', '7': 'a cat'}
     """
-    content = _read(path)
-    pairs = list(content.items()) if isinstance(content, dict) else content
-    ids = [_clean_id(image_id) for image_id, _ in pairs]
-    twice = [image_id for image_id, count in collections.Counter(ids).items() if count > 1]
-    if twice:
-        raise InputError(f"{path} has several captions for {count_and_name(twice)}; give one a photo")
-    found = {image_id: [_clean_text(caption)] for image_id, (_, caption) in zip(ids, pairs, strict=True)}
+    content, ranked = _read(path)
+    pairs = content.items() if isinstance(content, dict) else content
+    lists = ((image_id, caption if isinstance(caption, list) else [caption]) for image_id, caption in pairs)
+    found: dict[str, list[Any]] = {}
+    for image_id, captions in lists:
+        found.setdefault(_clean_id(image_id), []).extend(map(_clean_text, captions))
+    several = [image_id for image_id, captions in found.items() if len(captions) != 1]
+    if several and not ranked:
+        raise InputError(f"{path} has several captions or none for {count_and_name(several)}; give one a photo")
+    if several and notes is not None:
+        notes.append(f"{path} has several captions a photo; the first of each, the best, is scored")
+    found = {image_id: captions[:1] for image_id, captions in found.items()}
     return {image_id: caption for image_id, [caption] in _without_tags(found, path, notes).items()}
 
 
-def load_references(path: AnyPath, notes: list[str] | None = None) -> dict[str, list[str]]:
+def load_references(
+    path: AnyPath, notes: list[str] | None = None, wanted: Collection[str] | None = None
+) -> dict[str, list[str]]:
     """Read what people wrote, any number of captions a photo.
 
     Args:
         path: str or `Path`; the module's first lines say which layouts are read.
         notes: as for `load_candidates`.
+        wanted: image_ids (str), of which some are meant: of Karpathy's split file only the splits that hold one of
+            them are read. None: all.
 
     Returns:
         dict of image_id (str) to list of captions, in the file's order. Empty lists and captions that are no text
@@ -83,7 +97,66 @@ def load_references(path: AnyPath, notes: list[str] | None = None) -> dict[str, 
         >>> load_references(path)
         {'1.jpg': ['A dog .', 'A brown dog .']}
     """
-    return _without_tags(_read_references(path), path, notes)
+    references = _read_listing(path, wanted)
+    return _without_tags(_read_references(path) if references is None else references, path, notes)
+
+
+def match_ids(captions: dict[str, str], references: Collection[str], notes: list[str] | None = None) -> dict[str, str]:
+    """Give candidates the references' ids, where the two name the same photos in other ways.
+
+    Where no id is the same, file names without folders are compared, then these without their endings.
+
+    Args:
+        captions: dict of image_id (str) to caption.
+        references: image_ids (str) of the references.
+        notes: as for `load_candidates`.
+
+    Returns:
+        dict, as `captions`; ids for which there is not exactly one match stay as they are.
+
+    Example:
+        >>> match_ids({"holiday/a.jpg": "a dog", "b.jpg": "a cat"}, ["a", "c"])
+        {'a': 'a dog', 'b.jpg': 'a cat'}
+    """
+    if not captions.keys().isdisjoint(references):
+        return captions
+    for shorten in (_file_name, lambda image_id: os.path.splitext(_file_name(image_id))[0]):
+        theirs = collections.defaultdict(list)
+        for image_id in references:
+            theirs[shorten(image_id)].append(image_id)
+        counts = collections.Counter(map(shorten, captions))
+        found = {
+            image_id: theirs[short][0]
+            for image_id in captions
+            if counts[short := shorten(image_id)] == 1 and len(theirs.get(short, ())) == 1
+        }
+        if found:
+            if notes is not None:
+                notes.append(
+                    f"{len(found):,} of {len(captions):,} photos found by their file names, not their whole ids"
+                )
+            return {found.get(image_id, image_id): caption for image_id, caption in captions.items()}
+    return captions
+
+
+def _file_name(image_id: str) -> str:
+    return re.split(r"[/\\]", image_id)[-1]
+
+
+def _read_listing(path: AnyPath, wanted: Collection[str] | None) -> dict[str, list[str]] | None:
+    """The captions of a file that only datasets have, Karpathy's or Flickr's, or None for another file."""
+    with open(path, encoding="utf-8-sig", errors="replace") as file:
+        start = file.read(10_000)
+    is_karpathys = start.lstrip().startswith("{") and '"sentences"' in start and Path(path).suffix.lower() == ".json"
+    if not (is_karpathys or TOKEN_LINE.match(start)):
+        return None
+    listing = read_listing([Path(path)])
+    splits = {listing.split_of[image_id] for image_id in wanted or () if image_id in listing.split_of}
+    return {
+        image_id: captions
+        for image_id, captions in listing.captions.items()
+        if not splits or listing.split_of.get(image_id) in splits
+    }
 
 
 def _without_tags(captions: dict[str, Any], path: AnyPath, notes: list[str] | None) -> dict[str, Any]:
@@ -104,7 +177,7 @@ def _without_tags(captions: dict[str, Any], path: AnyPath, notes: list[str] | No
 
 
 def _read_references(path: AnyPath) -> dict[str, Any]:
-    content = _read(path)
+    content, _ = _read(path)
     if isinstance(content, dict) and isinstance(content.get("annotations"), list):
         return _group(_records(content["annotations"], path), _coco_ids(content.get("images"), path))
     if isinstance(content, dict):
@@ -120,8 +193,9 @@ def _read_references(path: AnyPath) -> dict[str, Any]:
 def _group(pairs: Iterable[tuple[Any, Any]], image_ids: Iterable[str] = ()) -> dict[str, list[str]]:
     """{image_id: [caption, ...]}, with an empty list for a photo that is listed and has none."""
     references: dict[str, list[str]] = {image_id: [] for image_id in image_ids}
-    for image_id, caption in pairs:
-        references.setdefault(_clean_id(image_id), []).append(_clean_text(caption))
+    for image_id, captions in pairs:
+        texts = map(_clean_text, captions if isinstance(captions, list) else [captions])
+        references.setdefault(_clean_id(image_id), []).extend(texts)
     return references
 
 
@@ -134,21 +208,20 @@ def _coco_ids(images: Any, path: AnyPath) -> list[str]:
     return list(map(_clean_id, ids))
 
 
-def _read(path: AnyPath) -> dict[str, Any] | list[tuple[Any, Any]]:
-    """The file's content: a dict as it is, anything else as a list of (image_id, caption)."""
+def _read(path: AnyPath) -> tuple[dict[str, Any] | list[tuple[Any, Any]], bool]:
+    """The content, a dict as it is, anything else as a list of (image_id, caption); and whether it has scores."""
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not text in UTF-8; {SAVE_AS_UTF8}") from error
+        raise InputError(explain_no_text(path)) from error
     is_json = text.lstrip()[:1] in ("{", "[")
-    content = _parse_json(text, path) if is_json else _parse_table(text, path)
+    content, ranked = (_parse_json(text, path), False) if is_json else _parse_table(text, path)
     if not content:
         raise InputError(f"{path} holds no caption; {_ADVICE}")
-    if not is_json:
-        return content
-    if isinstance(content, dict) and _fields(content) is None:
-        return content
-    return _records(content if isinstance(content, list) else [content], path)
+    if not is_json or (isinstance(content, dict) and _fields(content) is None):
+        return content, ranked
+    records = content if isinstance(content, list) else [content]
+    return _records(records, path), all(isinstance(record, dict) and "score" in record for record in records)
 
 
 def _parse_json(text: str, path: AnyPath) -> Any:
@@ -175,8 +248,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _parse_table(text: str, path: AnyPath) -> list[tuple[Any, Any]]:
-    """The rows of a table as (image_id, caption)."""
+def _parse_table(text: str, path: AnyPath) -> tuple[list[tuple[Any, Any]], bool]:
+    """The rows of a table as (image_id, caption), and whether it has scores."""
     lines = io.StringIO(text, newline="")
     first = lines.readline()
     header = read_header(first, _IMAGE_NAMES)
@@ -186,7 +259,7 @@ def _parse_table(text: str, path: AnyPath) -> list[tuple[Any, Any]]:
     pairs, bad = [], []
     for number, row in read_rows(lines, header, path):
         if len(row) == len(header.names) and _is_id(row[header.image]):
-            captions = [caption.strip() for caption in header.read_captions(row)]
+            captions = [caption.strip() for caption in header.read_captions(row) if not is_missing(caption)]
             pairs += [(row[header.image], caption) for caption in list(filter(None, captions)) or [""]]
         else:
             bad.append(f"line {number}")
@@ -196,13 +269,13 @@ def _parse_table(text: str, path: AnyPath) -> list[tuple[Any, Any]]:
             f"{count_and_name(bad, show=str)}; put captions that hold the separator {header.delimiter!r} in double "
             "quotation marks"
         )
-    return pairs
+    return pairs, "score" in header.names
 
 
 def _fields(names: Container[str]) -> tuple[str, str] | None:
     """The names of the image and of the caption among some names, or None."""
     image = next((name for name in _IMAGE_NAMES if name in names), None)
-    caption = next((name for name in CAPTION_COLUMNS if name in names), None)
+    caption = next((name for kind in CAPTION_COLUMNS for name in (kind, f"{kind}s") if name in names), None)
     return None if image is None or caption is None else (image, caption)
 
 
