@@ -3,8 +3,9 @@
     python benchmarks/fluency.py --data_path data/flickr8k --photos data/samples data/my_photos
 
 Sentences for the photos of the given folders and for made pictures of other kinds: drawn scenes, noise, plain colours,
-pages of text, and close-ups cut out of the given photos. A pair of words is unseen where no train caption of the dataset has the
-two side by side. People's share of sentences without such a pair is shown for comparison; they join words in new ways too.
+pages of text, and close-ups cut out of the given photos. A sentence is fluent where no word stands twice in a row and
+every two neighbouring words stand side by side in a train caption, too. People join words in new ways as well: the
+first line has their share.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from captioning_utils import load_captioner, load_dataset
 from captioning_utils.bulk import caption_many
 from captioning_utils.captioner import shipped_captioners
 from captioning_utils.images import find_images, load_image
-from captioning_utils.metrics import compute_diversity
+from captioning_utils.metrics import find_odd_pairs
 from captioning_utils.scenes import draw_scene, generate_scene
 
 SIDE = 448
@@ -77,7 +78,17 @@ def describe(captioner, pictures):
     def load(part):
         return part, encoder.encode(np.stack([load_image(image, encoder.image_size) for image in part]))
 
-    return [best.caption for _, (best, *_) in caption_many(captioner, pictures, load, at_once=16)]
+    return [best.caption for _, (best, *_) in caption_many(captioner, pictures, load, at_once=16, show_progress=False)]
+
+
+def show(who, kind, sentences, train, examples=5):
+    """Print the share of fluent sentences, and some that are not."""
+    odd = find_odd_pairs(sentences, train)
+    doubled = sum(any(left == right for left, right in pairs) for pairs in odd) / len(odd)
+    share = sum(not pairs for pairs in odd) / len(odd)
+    print(f"{Path(who).stem}, {kind}: {share:.1%} of {len(odd)} sentences are fluent, {doubled:.1%} double a word")
+    broken = [sentence for sentence, pairs in zip(sentences, odd, strict=True) if pairs]
+    print(*(f"    {sentence}\n" for sentence in broken[:examples]), sep="", end="", flush=True)
 
 
 def main():
@@ -90,20 +101,14 @@ def main():
     dataset = load_dataset(options.data_path)
     train = [caption for image_id in dataset.splits["train"] for caption in dataset.captions[image_id]]
     people = [dataset.captions[image_id][0] for image_id in dataset.splits["val"]]
-    print(f"{'fluent':>8} {'doubled':>8}  share of sentences")
+    show("people", "val photos", people, train, examples=0)
     pictures = collect_pictures(options.photos, options.number)
-    sentences = {(name, "all kinds"): [] for name in options.captioners} | {("people", "val photos"): people}
     for name in options.captioners:
         captioner = load_captioner(name)
-        for kind, images in pictures.items():
-            sentences[name, kind] = describe(captioner, images) if images else []
-            sentences[name, "all kinds"] += sentences[name, kind]
-    for (name, kind), written in sentences.items():
-        if written:
-            found = compute_diversity(written, train)
-            print(f"{found['fluency']:8.1%} {found['repeated_word_share']:8.1%}  {Path(name).stem}, {kind} ({len(written)})")
-            broken = [caption for caption in written if compute_diversity([caption], train)["fluency"] < 1]
-            print(*(f"{'':19}{caption}" for caption in broken if name != "people" and kind != "all kinds"), sep="\n", end="")
+        sentences = {kind: describe(captioner, images) for kind, images in pictures.items() if images}
+        for kind, written in sentences.items():
+            show(name, kind, written, train)
+        show(name, "all kinds", list(itertools.chain(*sentences.values())), train, examples=0)
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def compute_diversity(
         "repeated_trigram_share": statistics.fmean(map(repeats_trigram, words)),
         "repeated_word_share": statistics.fmean(map(_repeats_word, words)),
         "unknown_word_rate": sum(word not in known for word in written) / max(1, len(written)),
-        "fluency": _compute_fluency(words, train),
+        "fluency": statistics.fmean(not odd for odd in _find_odd_pairs(words, train)),
     }
 
 
@@ -74,13 +74,28 @@ def _count_captions(words: list[list[str]], train: list[list[str]]) -> dict[str,
     }
 
 
-def _compute_fluency(words: list[list[str]], train: list[list[str]]) -> float:
-    """Share of captions of which every two neighbouring words differ and stand side by side in a train caption."""
+def find_odd_pairs(captions: Iterable[str], train_captions: Iterable[str]) -> list[list[tuple[str, str]]]:
+    """Neighbouring words that are the same, or that no train caption has side by side.
+
+    Args:
+        captions: list of str.
+        train_captions: iterable of str, every caption of the train split.
+
+    Returns:
+        list of the odd pairs of each caption, `[(str, str), ...]`.
+
+    Example:
+        >>> find_odd_pairs(["a a dog runs", "a dog runs"], ["A dog runs.", "A a cat."])
+        [[('a', 'a')], []]
+    """
+    return _find_odd_pairs(_clean(captions), _clean(train_captions))
+
+
+def _find_odd_pairs(words: list[list[str]], train: list[list[str]]) -> list[list[tuple[str, str]]]:
+    """As `find_odd_pairs`, of lists of words."""
     seen = {pair for tokens in train for pair in itertools.pairwise(tokens)}
-    return statistics.fmean(
-        all(first != second and (first, second) in seen for first, second in itertools.pairwise(tokens))
-        for tokens in words
-    )
+    pairs = map(itertools.pairwise, words)
+    return [[(left, right) for left, right in each if left == right or (left, right) not in seen] for each in pairs]
 
 
 def _repeats_word(tokens: Sequence[str]) -> bool:
