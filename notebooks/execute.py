@@ -214,9 +214,9 @@ def main(numbers=()):
             started, processor = time.monotonic(), _processor_seconds()
             notebook = execute_notebook(copy)
             seconds, processor = time.monotonic() - started, _processor_seconds() - processor
-            notebook.metadata[STAMP]["run"] = run
+            notebook.metadata[STAMP] |= {"run": run, "seconds": round(seconds)}
             if keep:
-                text = write_minutes(notebook, index.read_text(encoding="utf-8"), copy.name, seconds)
+                text = write_minutes(notebook, index.read_text(encoding="utf-8"), copy.name, round(seconds))
                 index.write_text(text, encoding="utf-8")
                 with atomic_write(ROOT / "notebooks" / copy.name) as temporary:
                     nbformat.write(notebook, temporary)

@@ -1,5 +1,6 @@
 """The notebooks run from top to bottom, and what is committed is what their code gives."""
 
+import ast
 import importlib.util
 import re
 from pathlib import Path
@@ -16,6 +17,10 @@ _spec.loader.exec_module(execute)
 
 COMMITTED = execute.find_notebooks()
 NEEDED = 3  # so many come in order and save what the others need, which need nothing of each other
+COURSE = COMMITTED[:5]  # the others are electives
+MOST_NAMES = 25  # of the package, in the course
+WRITTEN_OUT = ("keras.Input", "layers.LSTM", "layers.Embedding", ".compile(", ".fit(", "yield", "pickle.dump(",
+               "pickle.load(")  # fmt: skip
 TEMPLATE = ("What you will learn", "What you need", "Time.", "pipeline", "## Set-up", "## Configuration", "## Check",
             "## What is saved", "## Limits", "## Exercises", "## References", "## Solutions")  # fmt: skip
 
@@ -99,6 +104,57 @@ def test_committed_notebook_checks_its_goals_and_asks_for_predictions(committed)
     assert 3 <= len(goals) <= 5
     assert len(re.findall(r"^ *assert ", check, flags=re.M)) >= len(goals)
     assert "**Predict first:**" in text
+    assert "my_guess = " in "\n".join(cell.source for cell in execute.code_cells(committed))
+    assert "On Flickr8k you will see" in text
+
+
+def test_the_course_writes_the_essential_lines_itself():
+    code = "\n".join(cell.source for path in COURSE for cell in execute.code_cells(nbformat.read(path, as_version=4)))
+    assert [line for line in WRITTEN_OUT if line not in code] == []
+    names = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("captioning_utils"):
+            names |= {alias.name for alias in node.names}
+    assert len(names) <= MOST_NAMES, sorted(names)
+
+
+@pytest.mark.parametrize("number", [6, 8])
+def test_an_elective_is_short(number):
+    notebook = nbformat.read(COMMITTED[number - 1], as_version=4)
+    words = sum(len(cell.source.split()) for cell in notebook.cells if cell.cell_type == "markdown")
+    lines = sum(len(cell.source.splitlines()) for cell in execute.code_cells(notebook)[1:])  # without the set-up
+    assert words <= 1600
+    assert lines <= 250
+
+
+def test_all_were_executed_in_one_run_and_say_how_long_it_took(committed):
+    notebooks = [nbformat.read(path, as_version=4) for path in COMMITTED]
+    assert len({notebook.metadata[execute.STAMP].get("run") for notebook in notebooks}) == 1
+    text = "\n".join(cell.source for cell in committed.cells if cell.cell_type == "markdown")
+    minutes = f"{committed.metadata[execute.STAMP]['seconds'] / 60:.1f}"
+    assert re.findall(r"([\d.]+) machine minutes", text) == [minutes]
+    assert re.search(r"minutes\s+of\s+study", text)
+
+
+def test_the_index_says_the_same_minutes_as_the_notebooks():
+    index = (NOTEBOOKS / "README.md").read_text(encoding="utf-8")
+    for path in COMMITTED:
+        seconds = nbformat.read(path, as_version=4).metadata[execute.STAMP]["seconds"]
+        (row,) = re.findall(rf"^.*\({path.name}\).*\|$", index, flags=re.M)
+        assert row.split("|")[-2].strip() == f"{seconds / 60:.1f}"
+
+
+def printed(path):
+    """All that a committed notebook prints: str."""
+    notebook = nbformat.read(path, as_version=4)
+    return "\n".join(output.get("text", "") for cell in execute.code_cells(notebook) for output in cell.outputs)
+
+
+def test_notebooks_agree_on_the_scores_of_the_same_captioner():
+    found = r"BLEU-4 ([\d.]+)  ROUGE-L ([\d.]+)  CIDEr-D ([\d.]+)\n\(protocol standard, [\d,]+ photos, 5 references"
+    (evaluated,) = set(re.findall(found, printed(COMMITTED[3])))
+    (compared,) = set(re.findall(r"^merge +(\d+\.\d) +(\d+\.\d) +(\d+\.\d) ", printed(COMMITTED[7]), flags=re.M))
+    assert evaluated == compared
 
 
 def test_links_between_files_lead_somewhere(committed):
@@ -119,6 +175,13 @@ def test_some_are_kept_and_those_before_them_run():
     assert execute.plan(paths, [3, 1]) == [(paths[0], True), (paths[1], False), (paths[2], True)]
     with pytest.raises(ValueError, match=r"no notebook 4; give numbers of \[1, 2, 3, 5\]"):
         execute.plan(paths, [4])
+
+
+def test_smoke_runs_at_the_tests_sizes_and_keeps_the_code(tmp_path):
+    path = tmp_path / "any.ipynb"
+    nbformat.write(new_notebook(cells=[new_code_cell('PROFILE = "drawn"  # or another\nprint(PROFILE)')]), path)
+    (cell,) = execute.execute_notebook(path, smoke=True).cells
+    assert (cell.source.splitlines()[0], cell.outputs[0].text) == ('PROFILE = "drawn"  # or another', "drawn_smoke\n")
 
 
 @pytest.fixture

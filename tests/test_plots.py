@@ -11,6 +11,7 @@ import matplotlib.style
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from PIL import Image
 
 from captioning_utils import InputError
@@ -101,15 +102,30 @@ def test_a_readers_settings_neither_change_a_figure_nor_are_changed(settings):
     assert usual == unusual
 
 
-def test_a_notebook_shows_the_figure_without_pyplot():
+def show_in_notebook(figure, monkeypatch):
+    """What a notebook keeps of a figure where pyplot has told IPython how to draw all figures: (data, metadata)."""
     from IPython.core.formatters import DisplayFormatter
 
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda data, metadata, raw: shown.append((data, metadata)))
+    formatter = DisplayFormatter()
+    formatter.formatters["image/png"].for_type(Figure, lambda figure: b"another picture")
+    assert formatter.format(figure) == ({}, {})
+    return shown[0]
+
+
+def test_a_notebook_shows_the_figure_without_pyplot(monkeypatch):
     figure = plot_losses(HISTORY)
-    data, metadata = DisplayFormatter().format(figure)
+    data, metadata = show_in_notebook(figure, monkeypatch)
     picture = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
     assert picture.size == (1080, 604)  # 7.5 by 4.2 inches
     assert data["text/plain"] == figure.alt_text
     assert metadata["image/png"] == {"width": 720, "height": 403, "alt": figure.alt_text}
+
+
+def test_a_notebook_keeps_one_picture_of_photos_beside_pyplot(monkeypatch):
+    data, _ = show_in_notebook(plot_photos([PHOTO], ["a dog"]), monkeypatch)
+    assert set(data) == {"image/jpeg", "text/plain"}
 
 
 def test_series_colours_differ_in_lightness_on_the_paper():

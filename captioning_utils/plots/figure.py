@@ -112,12 +112,18 @@ class DescribedFigure(Figure):
         self.savefig(file, dpi=STYLE["savefig.dpi"], **options[kind])
         return f"image/{kind}", base64.b64encode(file.getvalue()).decode()
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, str], dict[str, Any]]:
-        """IPython's hook: a picture for those who see it, its alt text for all others."""
+    def _ipython_display_(self) -> None:
+        """IPython's hook: a picture for those who see it, its alt text for all others.
+
+        `_repr_mimebundle_` would not do: once pyplot is imported, IPython puts a PNG of its own beside a JPEG.
+        """
+        from IPython.display import display  # there wherever this is called
+
+        show: Callable[..., Any] = display
         media_type, content = self.encode("png")
         width, height = self.display_size
-        data = {media_type: content, "text/plain": self.alt_text}
-        return data, {media_type: {"width": width, "height": height, "alt": self.alt_text}}
+        shown = {"width": width, "height": height, "alt": self.alt_text}
+        show({media_type: content, "text/plain": self.alt_text}, metadata={media_type: shown}, raw=True)
 
 
 def styled(plot: Callable[_Arguments, _Picture]) -> Callable[_Arguments, _Picture]:
