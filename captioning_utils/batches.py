@@ -25,7 +25,7 @@ class CaptionBatches(keras.utils.PyDataset):
 
     One caption is one row: position `i` of the row predicts token `i + 1` from all tokens before it, so a caption
     of `n` words gives its `n + 1` training pairs in a single pass. (The classic generator makes a row of every prefix
-    and runs the decoder over each of them.) Rows are right-padded; cuDNN's LSTM requires that.
+    and runs the decoder over each of them.) Rows are right-padded, so no recurrent layer needs a mask.
 
     The order depends on `seed` and `epoch` alone, so that an interrupted run can go on with the very batches
     it would have seen.

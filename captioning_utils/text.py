@@ -369,7 +369,7 @@ def build_vocabulary(captions: Iterable[str], min_count: int = 5) -> Vocabulary:
 def pad_captions(token_ids: Sequence[Sequence[int]], length: int | None = None) -> NDArray[np.int32]:
     """Stack captions of different lengths into one array, padded with 0 on the right.
 
-    The padding stands on the right because GPU recurrent kernels accept nothing else.
+    There it comes after the words: a model that reads from left to right answers them as if it were not there.
 
     Args:
         token_ids: list of n lists of int, as from `Vocabulary.encode`.

@@ -80,8 +80,8 @@ def plan(notebooks, numbers=()):
 def copy_repository(destination):
     """Copy what the notebooks need, and no data but the samples, into a new folder; returns the notebooks in it."""
     ignore = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
-    for folder in filter(Path.is_dir, map(ROOT.joinpath, ("captioning_utils", "notebooks", "data/samples"))):
-        shutil.copytree(folder, Path(destination, folder.relative_to(ROOT)), ignore=ignore)
+    for folder in ("captioning_utils", "notebooks", "data/samples"):
+        shutil.copytree(ROOT / folder, Path(destination) / folder, ignore=ignore)
     shutil.copy(ROOT / "requirements.txt", destination)  # the set-up cell compares it with what is installed
     return find_notebooks(Path(destination) / "notebooks")
 
