@@ -74,13 +74,14 @@ if root is None:
 os.chdir(root)  # from here on every path starts at the repository's folder
 sys.path.insert(0, str(root))
 
+backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+unneeded = ("jupyter",) if backend == "tensorflow" else ("jupyter", "tensor")  # what runs this cell, and TensorFlow
 lines = [line.partition("#")[0].strip() for line in Path("requirements.txt").read_text().splitlines()]
-needed = [line for line in lines if line and not line.startswith("jupyter")]  # Jupyter, or Colab, runs this cell
+needed = [line for line in lines if line and not line.startswith(unneeded)]
 if not all(is_installed(Requirement(line)) for line in needed):
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", *needed], check=True)
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow starts quietly
-backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 list_gpus = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
 gpu = shutil.which("nvidia-smi") and subprocess.run(list_gpus, capture_output=True, text=True).stdout.strip()
 versions = [f"{name} {importlib.metadata.version(name)}" for name in ("keras", backend)]

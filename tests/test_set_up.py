@@ -176,3 +176,9 @@ def test_only_what_is_missing_is_installed(tmp_path, run_cell, monkeypatch):
     Path("requirements.txt").write_text(f"{installed}\nno-such-package>=1\njupyter>=1,<2\n")
     run_cell()
     assert [command[4:] for command in calls if "pip" in command] == [["-q", installed, "no-such-package>=1"]]
+
+
+def test_another_backend_needs_no_tensorflow(tmp_path, run_cell, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "numpy")
+    write_zip(tmp_path / "a.zip", requirements="packaging\ntensorflow>=1000\ntensorboard>=1000\n")
+    assert run_cell().name == "captions-main"  # with TensorFlow on the list pip would have failed
