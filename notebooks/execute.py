@@ -39,7 +39,7 @@ ABSOLUTE_PATH = re.compile(
     r"|\b[A-Z]:[\\/](?!/)"
 )
 PROFILE = re.compile(r'^PROFILE = "drawn"', flags=re.M)
-MINUTES = re.compile(r"[\d.]+(?= machine minutes)")
+MINUTES = re.compile(r"[\d.]+(?=\s+machine\s+minutes)")
 SHIPPED = re.compile(r"load_captioner\(\)|predict_caption\((?!.*captioner=)")  # code that opens the default captioner
 _COLOUR_CODES = re.compile(r"\x1b\[[0-9;]*m")
 _LOG_LINE = re.compile(  # of TensorFlow's C++ parts; other in every run
