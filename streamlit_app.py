@@ -19,12 +19,8 @@ from captioning_utils.settings import GenerationConfig
 SCENES = (23, 35, 27, 0, 31, 16)  # seeds of the drawn scenes that are shown first
 SETTINGS = {field.name: field.metadata for field in options_of(GenerationConfig)}  # what each is, and its slider
 ALTERNATIVES, TEMPERATURE = 3, 0.7  # what the sliders begin with where the captioner has no setting of its own
-PAGE_WIDTH, CAMERA_WIDTH, MAP_WIDTH, TILE_WIDTH = (
-    1100,
-    560,
-    340,
-    104,
-)  # pixels; on a narrower screen as wide as the screen
+# Pixels; on a narrower screen as wide as the screen.
+PAGE_WIDTH, CAMERA_WIDTH, MAP_WIDTH, TILE_WIDTH = 1100, 560, 340, 128
 SCORE = (
     "The score ranks the sentences, higher is better. It is their log-probability, evened out for length; with "
     "consensus, how far a sentence agrees with the others that were found, from 0 to 1."

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from captioning_utils import images
-from captioning_utils.commands.quickstart import _add_photographs
+from captioning_utils.commands.quickstart import add_photographs
 from captioning_utils.evaluation.html_page import Report
 from captioning_utils.images import SAMPLES, list_samples
 
@@ -45,7 +45,7 @@ def test_the_quickstart_puts_what_they_show_beside_the_sentences(own, tmp_path):
     sample, description = next(iter(list_samples().items()))
     Image.new("RGB", (60, 40), "green").save(tmp_path / "mine.png")
     report = Report("Photographs")
-    _add_photographs(report, [(tmp_path / "mine.png", "a lawn")] * own + [(sample, "two horses")])
+    add_photographs(report, [(tmp_path / "mine.png", "a lawn")] * own + [(sample, "two horses")])
     text = report.write(tmp_path / "report.html").read_text(encoding="utf-8")
     assert ("Your photos" in text, "a lawn" in text) == (own, own)
     assert "two horses" in text

@@ -221,14 +221,19 @@ def _write_report(
         pictures,
         "The captioner's sentence, two that go with the scene, and what is wrong in the first.",
     )
-    _add_photographs(report, described)
+    add_photographs(report, described)
     if failures:
         report.add_text("Left out", failures)
     return report.write(RUN / "report.html")
 
 
-def _add_photographs(report: Report, described: Sequence[tuple[Path, str]]) -> None:
-    """Two sections of the page: the user's own photos, and the samples with what they show."""
+def add_photographs(report: Report, described: Sequence[tuple[Path, str]]) -> None:
+    """Add two sections to the page: the user's own photos, and the samples with what they show.
+
+    Args:
+        report: the `Report` to add to; a section without photos is left out.
+        described: list of (`Path`, sentence of the captioner that ships).
+    """
     from captioning_utils.evaluation.html_page import PhotoEntry
 
     samples = list_samples()
