@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.feature_files import FORMAT_VERSION, INDEX, read_folder, read_pickle, shard_name
-from captioning_utils.base.files import atomic_write, read_json, write_json
+from captioning_utils.base.files import atomic_write, check_writable, read_json, write_json
 from captioning_utils.base.identity import identify_photo, is_same_photo
 from captioning_utils.base.types import AnyPath, FeatureEncoder
 from captioning_utils.base.wording import count_noun
@@ -262,6 +262,7 @@ def _extract_shards(
     """Encode photos batch by batch, and put every few batches on disk as one shard."""
     if not photos:
         return
+    check_writable(folder.with_name(INDEX))  # before the work, not after it
     batches_per_shard = max(1, IMAGES_PER_SHARD // batch_size)
     decoded = _decode_ahead(photos, encoder.image_size, ahead=2 * batch_size)
     identities: dict[str, str] = {}  # of the photos of the next shard

@@ -101,13 +101,14 @@ def resize_image(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
 
 
-def find_images(path: AnyPath) -> list[Path]:
+def find_images(path: AnyPath, recursive: bool = False) -> list[Path]:
     """List the photos of a folder by their file extensions, in the order of their names.
 
-    Subfolders and hidden files are left out.
+    Hidden files and folders are left out.
 
     Args:
         path: str or `Path` of a folder; of a file: that file alone is the list.
+        recursive: bool, whether to list the photos of its sub-folders, too.
 
     Returns:
         list of `Path`, sorted, never empty.
@@ -128,10 +129,14 @@ def find_images(path: AnyPath) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise InputError(f"{path} is not there; give a photo or a folder of photos")
-    photos = sorted(entry for entry in path.iterdir() if is_photo_name(entry.name) and entry.is_file())
+    photos = []
+    for folder, folders, names in os.walk(path):
+        folders[:] = [name for name in folders if recursive and not name.startswith(".")]
+        photos += [Path(folder, name) for name in names if is_photo_name(name) and Path(folder, name).is_file()]
     if not photos:
-        raise InputError(f"{path} holds no photo; looked for files ending in {', '.join(PHOTO_EXTENSIONS)}")
-    return photos
+        advice = "" if recursive else "; sub-folders are looked into with recursive="
+        raise InputError(f"{path} holds no photo; looked for files ending in {', '.join(PHOTO_EXTENSIONS)}{advice}")
+    return sorted(photos)
 
 
 def list_samples() -> dict[Path, str]:

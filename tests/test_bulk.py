@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from captioning_utils import InputError
-from captioning_utils.bulk import captioner_features, features_path
+from captioning_utils.bulk import captioner_features, features_path, write_captions
 from captioning_utils.captioner import Captioner
 from captioning_utils.datasets import CaptionDataset
 from captioning_utils.encoders import EncoderId
@@ -63,3 +63,10 @@ def test_features_of_another_encoder_are_refused(dataset, tmp_path):
     captioner.encoder = str(dataclasses.replace(ENCODER, dtype="bfloat16"))
     with pytest.raises(InputError, match="the captioner was trained on 'vgg16 avg bfloat16"):
         captioner_features(captioner, dataset, ["1.png"], path)
+
+
+def test_a_table_that_excel_reads_as_it_is(tmp_path):
+    for name, caption in (("a.csv", "a dog"), ("b.csv", "ein schöner Hund")):
+        write_captions(tmp_path / name, [{"image": "1.jpg", "caption": caption, "score": -0.5}])
+    assert (tmp_path / "a.csv").read_bytes().startswith(b"image,")
+    assert (tmp_path / "b.csv").read_bytes().startswith(b"\xef\xbb\xbfimage,")  # Excel takes it for Latin without

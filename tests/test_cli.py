@@ -157,6 +157,24 @@ def test_each_part_of_the_photos_draws_anew(five_photos, toy_captioner):
     assert toy_captioner.weights[0] == "vgg16.h5"
 
 
+def test_photos_in_sub_folders_are_told_and_taken_when_asked_for(photos, toy_captioner, capsys):
+    (photos / "beach" / "second").mkdir(parents=True)
+    (photos / "notes").mkdir()
+    for name in ("beach/x.png", "beach/second/y.png"):
+        Image.new("RGB", (30, 20), "navy").save(photos / name)
+    assert run(generate_main, "--image_path", photos) == shell.OK
+    captured = capsys.readouterr()
+    assert len(captured.out.splitlines()) == 2
+    assert f"note: 1 sub-folder with photos is left out ('{photos / 'beach'}'); --recursive takes them" in captured.err
+    assert run(generate_main, "--image_path", photos, "--recursive") == shell.OK
+    captured = capsys.readouterr()
+    assert len(captured.out.splitlines()) == 4
+    assert captured.err == ""
+    (photos / "empty").mkdir()
+    assert run(generate_main, "--image_path", photos / "empty") == shell.REFUSED
+    assert "sub-folders are looked into with --recursive" in capsys.readouterr().err
+
+
 def test_what_was_done_is_kept_when_the_user_stops(five_photos, toy_captioner, tmp_path, monkeypatch, capsys):
     def stop(image, size, load=load_image):
         if image.name == "e.png":
@@ -259,6 +277,28 @@ def test_features_belong_to_the_folder_of_the_photos(tiny_dataset, tmp_path):
     assert path == features_path(by_file, ENCODER, (3,))
     assert path.name.startswith("tiny-")
     assert path != features_path(copy, ENCODER, (3,))
+
+
+@pytest.mark.parametrize("place", ["data", "data/features"])
+def test_a_folder_that_cannot_be_written_is_found_before_the_work(
+    tiny_dataset, tmp_path, monkeypatch, no_extraction, capsys, place
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    (tmp_path / place).write_text("a file where a folder should be")
+    assert run(train_main, "--data_path", tiny_dataset) == shell.REFUSED
+    assert capsys.readouterr().err.startswith("error: ")
+    (tmp_path / "runs").write_text("a file where a folder should be")
+    assert run(evaluate_main, "--data_path", tiny_dataset, "--features", tmp_path / "f.pkl") == shell.REFUSED
+    assert "runs" in capsys.readouterr().err
+
+
+def test_a_training_that_ends_worse_than_guessing_is_of_no_use(tiny_dataset, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("captioning_utils.encoders.encoder.build_encoder", lambda *arguments: ToyEncoder())
+    arguments = ["--data_path", tiny_dataset, "--epochs", 1, "--min_count", 1, "--features", tmp_path / "f.pkl"]
+    arguments += ["--model_path", tmp_path / "m.h5", "--learning_rate", 1e6]
+    assert run(train_main, *arguments) == shell.REFUSED
+    assert "worse than guessing words at random; lower --learning_rate" in capsys.readouterr().err
 
 
 @pytest.mark.slow  # trains

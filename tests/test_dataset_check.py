@@ -189,6 +189,13 @@ def test_odd_characters_are_found_and_other_languages_are_not_odd(folder):
     assert (finding.count, finding.examples) == (4, odd)
 
 
+def test_a_script_without_spaces_is_told(folder):
+    write_table(folder, [(name, "一只狗在草地上奔跑", split) for name, _, split in rows_of(folder)])
+    assert "written without spaces" in found(check_dataset(folder, open_photos=False), "look")["no_spaces"].text
+    write_table(folder, [(name, "一只 狗 在 草地 上 奔跑", split) for name, _, split in rows_of(folder)])
+    assert "no_spaces" not in found(check_dataset(folder, open_photos=False))
+
+
 def test_html_is_told(folder):
     replace_captions(folder, ["a man&#39;s dog &amp; cat", "a dog<br>runs", "AT&T", "1 < 2 > 0"])
     assert found(check_dataset(folder, open_photos=False), "note")["html_captions"].count == 2

@@ -202,6 +202,12 @@ def test_find_images(tmp_path):
         find_images(tmp_path / "c.png")
     with pytest.raises(InputError, match="not there"):
         find_images(tmp_path / "d")
+    for name in ("c.png/z.jpg", "c.png/e/y.jpg", ".thumbnails/x.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert len(find_images(tmp_path)) == 2
+    found = find_images(tmp_path, recursive=True)
+    assert [path.name for path in found] == ["a.JPG", "b.jpeg", "y.jpg", "z.jpg"]
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared photographs")

@@ -3,7 +3,7 @@
 import pytest
 
 from captioning_utils import InputError
-from captioning_utils.metrics import PROTOCOLS, get_protocol, tokenize_captions
+from captioning_utils.metrics import PROTOCOLS, compute_scores, get_protocol, tokenize_captions
 
 CAPTION = "A man's T-shirt says 42 !"
 
@@ -18,6 +18,32 @@ CAPTION = "A man's T-shirt says 42 !"
 )
 def test_words_of_each_protocol(name, words):
     assert tokenize_captions([CAPTION, ""], get_protocol(name))[0] == words.split()
+
+
+@pytest.mark.parametrize(
+    ("caption", "words"),
+    [
+        ("一只狗在 BBC 跑。", "一 只 狗 在 bbc 跑"),
+        ("犬がボールで遊ぶ", "犬 が ボ ー ル で 遊 ぶ"),
+        ("สุนัข วิ่ง", "สุ นั ข วิ่ ง"),
+        ("강아지가 달린다 अक्षर", "강아지가 달린다 अक्षर"),  # written with spaces
+        ("a café .", "a café"),
+        ("3只dogs", "3 只 dogs"),
+    ],
+)
+def test_characters_as_words(caption, words):
+    assert tokenize_captions([caption], PROTOCOLS["by-character"]) == [words.split()]
+
+
+def test_a_score_without_meaning_says_why():
+    chinese = {n: ["一只棕色的狗在草地上奔跑", "狗在草地上奔跑"] for n in range(3)}
+    candidates = dict.fromkeys(chinese, "一只狗在草地上奔跑")
+    assert "by-character" in str(compute_scores(candidates, chinese))
+    scores = compute_scores(candidates, chinese, "by-character")
+    assert scores.remarks == ()
+    assert scores.corpus["bleu_4"] > 0.5
+    assert "CIDEr-D is 0 for a single photo" in str(compute_scores({1: "a dog"}, {1: ["a dog"]}))
+    assert compute_scores({1: "a dog", 2: "a cat"}, {1: ["a dog"], 2: ["a cat"]}).remarks == ()
 
 
 def test_tags_that_a_captioner_left_in_never_count_twice():

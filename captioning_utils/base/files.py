@@ -79,13 +79,13 @@ def read_json(path: AnyPath) -> Any:
 
 
 def check_writable(path: AnyPath) -> None:
-    """Raise `InputError` if `path` cannot be written."""
+    """Raise `InputError` if `path` cannot be written; nothing is made, not even its folder."""
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path} is a folder; give the name of a file")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
+        existing = next(folder for folder in (path.parent, *path.parent.parents) if folder.exists())
+        with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
         raise InputError(f"cannot write to {path.parent} ({error.strerror}); give another place") from error

@@ -145,6 +145,8 @@ def _mend(row: list[str], header: TableHeader) -> list[str]:
 def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows as the text of a CSV file with a first line of names.
 
+    Where it is not all ASCII it begins with a byte-order mark: without it Excel shows broken letters.
+
     Example:
         >>> print(to_csv([{"image": "a.jpg", "caption": "a dog, running"}]))
         image,caption
@@ -156,4 +158,5 @@ def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     writer = csv.DictWriter(table, dict.fromkeys(name for row in rows for name in row), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    return table.getvalue()
+    text = table.getvalue()
+    return text if text.isascii() else f"\ufeff{text}"

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from captioning_utils.features import FeatureCache
 
 
+RUNS = Path("runs/evaluate")  # where results are written by default
+
+
 @keep_meteor()
 def evaluate_main(arguments: Sequence[str] | None = None) -> int:
     """`evaluate.py`: scores of captioners on a split, or of captions from files. Returns the exit code."""
@@ -63,8 +66,8 @@ def _read_evaluate_options(arguments: Sequence[str] | None) -> argparse.Namespac
         given += chosen_settings(GenerationConfig, vars(options))
         if given:
             raise InputError(f"--{', --'.join(given)} would have no effect on captions from files; leave that out")
-    for path in filter(None, (options.out, options.report)):
-        check_writable(path)
+    for path in (options.out, options.report):
+        check_writable(path or RUNS / "results.json")
     return options
 
 
@@ -186,4 +189,4 @@ def _evaluation_folder(evaluation: Evaluation) -> Path:
         parts += [Path(line.name).name, line.settings.get("captioner", {}).get("fingerprint", "")[:6]]
     others = len(evaluation.captioners) - 2
     parts += [f"and-{others}-more"] if others > 0 else []
-    return Path("runs/evaluate") / "-".join(filter(None, parts))
+    return RUNS / "-".join(filter(None, parts))

@@ -10,16 +10,21 @@ from typing import Any
 
 from captioning_utils.base.backend import load_backend
 from captioning_utils.base.files import check_writable
-from captioning_utils.commands.options import add_generation_options, add_weights_option, chosen_settings
+from captioning_utils.commands.options import (
+    add_generation_options,
+    add_recursive_option,
+    add_weights_option,
+    chosen_settings,
+    list_photos,
+)
 from captioning_utils.commands.shell import OK, PARTLY, REFUSED, build_parser
-from captioning_utils.images import find_images
 from captioning_utils.settings import GenerationConfig
 
 
 def generate_main(arguments: Sequence[str] | None = None) -> int:
     """`generate.py`: sentences for photos. Returns the exit code."""
     options = build_generate_parser().parse_args(arguments)
-    photos = [photo for path in options.image_path for photo in find_images(path)]
+    photos = list_photos(options.image_path, options.recursive)
     if options.out:
         check_writable(options.out)
     load_backend()
@@ -54,6 +59,7 @@ def build_generate_parser() -> argparse.ArgumentParser:
         "--image_path holiday/ --beam_size 5 --out captions.csv",
     )
     parser.add_argument("--image_path", nargs="+", required=True, help="photos, or folders of photos")
+    add_recursive_option(parser)
     parser.add_argument("--model_path", help="captioner file, or name of a shipped one; predict_caption's otherwise")
     add_generation_options(parser)
     add_weights_option(parser)

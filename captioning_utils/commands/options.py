@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+import os
+import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from captioning_utils.base.checks import Settings, options_of
+from captioning_utils.base.files import check_writable
+from captioning_utils.base.types import AnyPath
+from captioning_utils.base.wording import count_noun, name_some
 from captioning_utils.encoders.encoder import DEFAULT_ENCODER, DEFAULT_LAYER, DTYPES, ENCODERS
+from captioning_utils.images import find_images, is_photo_name
 
 if TYPE_CHECKING:
     from captioning_utils.datasets.dataset import CaptionDataset
 
-DRAWN = Path("data/drawn")
+DRAWN, FEATURES_FOLDER = Path("data/drawn"), Path("data/features")
 ENCODER_OPTIONS = {"encoder": DEFAULT_ENCODER, "layer": DEFAULT_LAYER, "dtype": DTYPES[0]}  # and their defaults
 
 
@@ -22,9 +28,34 @@ def open_dataset(options: argparse.Namespace) -> CaptionDataset:
     from captioning_utils.datasets.dataset import load_dataset
     from captioning_utils.scenes.dataset import draw_dataset
 
+    features = Path(options.features or FEATURES_FOLDER / "features.pkl")
+    if not (features.exists() if options.features else FEATURES_FOLDER.is_dir()):
+        check_writable(features)  # now, not after the encoder's download
     if Path(options.data_path) == DRAWN:
         draw_dataset(DRAWN)
     return load_dataset(options.data_path, options.images, options.captions)
+
+
+def list_photos(paths: Iterable[AnyPath], recursive: bool) -> list[Path]:
+    """The photos that are meant by paths of photos and folders; says which sub-folders of these are left out."""
+    photos = [photo for path in paths for photo in find_images(path, recursive)]
+    inner = [folder for path in paths if Path(path).is_dir() and not recursive for folder in Path(path).iterdir()]
+    left_out = [
+        str(folder) for folder in sorted(inner) if folder.is_dir() and any(map(is_photo_name, os.listdir(folder)))
+    ]
+    if left_out:
+        verb = "is" if len(left_out) == 1 else "are"
+        folders = count_noun(len(left_out), "sub-folder")
+        print(
+            f"note: {folders} with photos {verb} left out ({name_some(left_out)}); --recursive takes them",
+            file=sys.stderr,
+        )
+    return photos
+
+
+def add_recursive_option(parser: argparse._ActionsContainer) -> None:
+    """Add the option for photos in sub-folders."""
+    parser.add_argument("--recursive", action="store_true", help="take the photos in sub-folders, too")
 
 
 def add_settings(parser: argparse._ActionsContainer, config: type[Settings], show_defaults: bool = True) -> None:

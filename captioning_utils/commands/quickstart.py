@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from captioning_utils.base.backend import load_backend
-from captioning_utils.base.files import atomic_write, path_text
+from captioning_utils.base.files import atomic_write, check_writable, path_text
 from captioning_utils.base.types import AnyPath
-from captioning_utils.commands.options import add_weights_option
+from captioning_utils.commands.options import add_recursive_option, add_weights_option, list_photos
 from captioning_utils.commands.shell import OK, PARTLY, build_parser, when_stopped
 from captioning_utils.datasets.dataset import load_dataset
-from captioning_utils.images import find_images, list_samples
+from captioning_utils.images import list_samples
 from captioning_utils.scenes.dataset import draw_dataset, draw_scene
 from captioning_utils.scenes.scene import generate_scene
 from captioning_utils.scenes.truth import list_mistakes
@@ -57,7 +57,8 @@ SETTINGS: dict[str, Any] = {
 def quickstart_main(arguments: Sequence[str] | None = None) -> int:
     """Describe, draw, extract, clean, train, score, report. Returns the exit code."""
     options = _parser().parse_args(arguments)
-    photos = [photo for path in options.photos or [] for photo in find_images(path)]
+    photos = list_photos(options.photos or [], options.recursive)
+    check_writable(RUN / "report.html")
     started = time.monotonic()
     with _stage("1/7 Photographs, described by the captioner that ships with the package"):
         described, failures = _caption_photos(photos + list(list_samples()) or [_draw_sample()], options.weights)
@@ -87,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         "--photos ~/Pictures/holiday",
     )
     parser.add_argument("--photos", nargs="+", help="photos or folders that the shipped captioner describes as well")
+    add_recursive_option(parser)
     add_weights_option(parser)
     return parser
 

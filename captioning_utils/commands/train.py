@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from captioning_utils.commands.options import (
     chosen_settings,
     open_dataset,
 )
-from captioning_utils.commands.shell import OK, PARTLY, build_parser, when_stopped
+from captioning_utils.commands.shell import OK, PARTLY, REFUSED, build_parser, when_stopped
 from captioning_utils.settings import FINE_TUNING_RATE, PRESETS, TrainingConfig
 
 if TYPE_CHECKING:
@@ -51,6 +52,9 @@ def train_main(arguments: Sequence[str] | None = None) -> int:
         f"{summary['seconds'] / 60:.1f} minutes"
     )
     show_samples(captioner, dataset, features)
+    if summary["val_nats_per_token"] > 2 * math.log(len(captioner.vocabulary)):
+        print("warning: worse than guessing words at random; lower --learning_rate", file=sys.stderr)
+        return REFUSED
     return PARTLY if any(image_id in features.skipped for image_id in dataset.image_paths) else OK
 
 

