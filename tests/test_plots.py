@@ -343,3 +343,30 @@ def test_what_cannot_be_drawn_is_refused_in_one_line(plot, arguments, message):
     with pytest.raises(InputError, match=message) as caught:
         plot(*arguments)
     assert "\n" not in str(caught.value)
+
+
+def test_letters_that_matplotlibs_font_lacks_come_from_another_font(monkeypatch, capsys, recwarn):
+    from matplotlib import font_manager
+    from matplotlib.text import Text
+
+    from captioning_utils.plots import fonts
+
+    own = [entry for entry in font_manager.fontManager.ttflist if entry.name in ("DejaVu Sans", "STIXGeneral")]
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", own)
+    monkeypatch.setattr(fonts, "told", [])
+    for letter, told in (
+        ("\u1d81", ""),
+        ("狗", "note: no font on this machine has all letters of the captions, such as '狗'"),
+    ):
+        for _ in range(2):
+            figure = plot_word_frequencies([f"d{letter}g runs"] * 9)
+            figure.encode()
+        errors = capsys.readouterr().err
+        assert errors.startswith(told)
+        assert errors.count("\n") == bool(told)
+    assert not [each for each in recwarn if "Glyph" in str(each.message)]
+    figure = plot_word_frequencies(["d\u1d81g runs"] * 9)
+    figure.encode()
+    families = {text.get_text(): text.get_fontfamily() for text in figure.findobj(Text)}
+    assert families["d\u1d81g"] == ["DejaVu Sans", "STIXGeneral"]
+    assert "STIXGeneral" not in families["runs"]

@@ -14,6 +14,7 @@ from cycler import cycler
 from matplotlib.figure import Figure
 
 from captioning_utils.base.wording import printable
+from captioning_utils.plots.fonts import with_fonts_for
 
 if TYPE_CHECKING:
     from matplotlib.backend_bases import RendererBase
@@ -79,7 +80,7 @@ class DescribedFigure(Figure):
 
     def draw(self, renderer: RendererBase) -> None:
         """Matplotlib's hook; some parts, such as tick labels, are made only now, and must have the style too."""
-        with matplotlib.style.context(["default", STYLE]):
+        with matplotlib.style.context(["default", STYLE]), with_fonts_for(self):
             super().draw(renderer)
 
     @property
