@@ -17,14 +17,13 @@ from captioning_utils.base.errors import InputError
 from captioning_utils.base.files import path_text, write_json, write_text
 from captioning_utils.base.tables import to_csv
 from captioning_utils.base.types import AnyPath
-from captioning_utils.captioner import Captioner, ScoredCaption
+from captioning_utils.captioner import PHOTOS_AT_ONCE, Captioner, ScoredCaption, settings_of_part
 from captioning_utils.datasets.dataset import CaptionDataset
 from captioning_utils.encoders.encoder_id import EncoderId
 from captioning_utils.features import FeatureCache, extract_features, load_features
 from captioning_utils.images import load_image
 
 _Photo = TypeVar("_Photo")
-PHOTOS_AT_ONCE = 32  # decoded photos in memory
 FEATURES_AT_ONCE = 256  # 50 MB of a 14×14 grid with 512 channels
 LARGEST_PICKLE = 5 * 10**8  # bytes of features that are held in memory as a whole, for a moment twice
 
@@ -82,8 +81,7 @@ def caption_many(
 ) -> Iterator[tuple[_Photo, list[ScoredCaption]]]:
     """Sentences for many photos, `at_once` of them in memory.
 
-    With sampling each part draws anew: the same seed for all would give photos of the same place in two parts the
-    same random numbers.
+    With sampling each part draws anew.
 
     Args:
         captioner: `Captioner`.
@@ -98,12 +96,11 @@ def caption_many(
         tuple of a photo and its list of `ScoredCaption`, best first; photos that could not be read are left out.
     """
     settings = settings or {}
-    seed = settings.get("seed", captioner.generation.seed)
     with tqdm(total=len(photos), desc="Captioning", unit="photo", disable=not show_progress) as bar:
         for start in range(0, len(photos), at_once):
             part = photos[start : start + at_once]
             readable, features = load(part)
-            own = settings | {"seed": (seed + start) % 2**32} if start else settings
+            own = settings_of_part(captioner, settings, start)
             if len(readable):
                 yield from zip(readable, captioner.caption_features(features, **own), strict=True)
             bar.update(len(part))

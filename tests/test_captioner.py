@@ -4,10 +4,10 @@ import h5py
 import numpy as np
 import pytest
 from PIL import Image
-from toys import ENCODER, make_captioner
+from toys import ENCODER, ToyEncoder, make_captioner
 
 from captioning_utils import InputError
-from captioning_utils.captioner import FORMAT_VERSION, load_captioner, predict_alternatives, predict_caption
+from captioning_utils.captioner import FORMAT_VERSION, Captioner, load_captioner, predict_alternatives, predict_caption
 from captioning_utils.features import FeatureCache
 from captioning_utils.images import load_image
 from captioning_utils.settings import GenerationConfig
@@ -207,3 +207,15 @@ def test_settings_reach_the_shipped_captioner(shipped):
 def test_a_captioner_of_ones_own_by_path(path):
     with pytest.raises(InputError, match="trained on"):  # its made-up encoder fingerprint is nobody's
         predict_caption(picture("green"), captioner=path)
+
+
+@pytest.mark.parametrize("settings", [{"beam_size": 2}, {"temperature": 0.9, "seed": 5}])
+def test_a_list_of_photos_is_described_a_part_at_a_time(monkeypatch, settings):
+    encoder, captioner = ToyEncoder((8,)), make_captioner()
+    monkeypatch.setattr(Captioner, "image_encoder", lambda self, weights_path=None: encoder)
+    photos = [np.full((8, 8, 3), number, np.uint8) for number in range(70)]
+    captions = predict_caption(photos, captioner, **settings)
+    assert len(captions) == 70
+    assert encoder.batches == [32, 32, 6]
+    assert predict_caption(photos[:32], captioner, **settings) == captions[:32]
+    assert predict_caption([], captioner) == []
