@@ -14,6 +14,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from captioning_utils.base.backend import in_standard_settings
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.types import Tensor
 from captioning_utils.decoders.base import CaptionDecoder, State
@@ -101,7 +102,10 @@ class _Generator(keras.Model):
             log_probs=log_prob,
             lengths=ops.take_along_axis(loop.lengths, beam, axis=1) + ops.cast(~finished, "float32"),
             finished=ops.logical_or(finished, word == END_ID),
-            words={name: ops.take(value, rows, axis=0) for name, value in words.items()},
+            # a decoder of mixed precision may give another dtype than it began with; a loop keeps each
+            words={
+                name: ops.cast(ops.take(each, rows, axis=0), loop.words[name].dtype) for name, each in words.items()
+            },
         )
 
 
@@ -296,6 +300,7 @@ class CaptionGenerator:
         self.decoder = decoder
         self._compiled: dict[tuple[int, bool, GenerationConfig], _Generator] = {}
 
+    @in_standard_settings
     def generate(self, features: NDArray[Any], config: GenerationConfig = GenerationConfig()) -> Generated:
         """Sentences for features.
 

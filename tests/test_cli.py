@@ -375,8 +375,15 @@ def test_stopped_by_the_user(capsys):
     assert capsys.readouterr().err == "stopped\n"
     assert shell.run_command(shell.when_stopped("the same command goes on from here")(main)) == 130
     assert capsys.readouterr().err == "stopped; the same command goes on from here\n"
-    with pytest.raises(ValueError, match="a defect"):  # is not dressed up as bad input
-        shell.run_command(raising(ValueError("a defect")))
+
+
+def test_a_defect_does_not_end_as_if_the_work_were_done(capsys):
+    assert shell.run_command(raising(ValueError("wrong"))) == shell.REFUSED
+    errors = capsys.readouterr().err
+    assert "ValueError: wrong" in errors  # is not dressed up as bad input
+    assert errors.endswith("this is a defect of the package; please report it with the lines above\n")
+    assert shell.run_command(raising(MemoryError())) == shell.REFUSED
+    assert capsys.readouterr().err.startswith("error: not enough memory")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has other pipes")

@@ -1,11 +1,20 @@
 """Starting TensorFlow without the lines its C++ parts print before anyone can turn them off."""
 
 import contextlib
+import functools
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import ModuleType
+from typing import ParamSpec, TypeVar
+
+from captioning_utils.base.errors import InputError
+from captioning_utils.base.wording import one_line
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
 
 
 def load_backend() -> ModuleType:
@@ -16,16 +25,64 @@ def load_backend() -> ModuleType:
     Returns:
         module, `keras`.
 
+    Raises:
+        InputError: where Keras's settings do not let it start; the message says which to change.
+
     Example:
         >>> load_backend().__name__
         'keras'
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with held_back_stderr():
-        import keras
+    try:
+        with held_back_stderr():
+            import keras
 
-        keras.distribution.list_devices()  # the first look for a GPU prints too
+            keras.distribution.list_devices()  # the first look for a GPU prints too
+    except (ImportError, ValueError, TypeError, KeyError, AttributeError) as error:
+        file = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "keras.json"
+        raise InputError(
+            f"Keras does not start ({one_line(error)}); give a backend that is installed, tensorflow or jax, in "
+            f"KERAS_BACKEND or {file}, and floatx float32 there"
+        ) from error
     return keras
+
+
+@contextlib.contextmanager
+def standard_settings(keep_mixed: bool = False) -> Iterator[None]:
+    """Let Keras compute in float32 with the channels last, whatever `keras.json` or the user's program set.
+
+    Args:
+        keep_mixed: bool, whether a mixed policy, which has float32 variables, may stay.
+    """
+    from keras import config
+
+    before = config.floatx(), config.image_data_format(), config.dtype_policy()
+    kept = before[2].name == "float32" or (keep_mixed and before[2].variable_dtype == "float32")
+    if before[:2] == ("float32", "channels_last") and kept:
+        yield
+        return
+    try:
+        config.set_floatx("float32")
+        config.set_image_data_format("channels_last")
+        config.set_dtype_policy(before[2] if kept else "float32")
+        yield
+    finally:
+        config.set_floatx(before[0])
+        config.set_image_data_format(before[1])
+        config.set_dtype_policy(before[2])
+
+
+def in_standard_settings(
+    function: Callable[_Arguments, _Result], keep_mixed: bool = False
+) -> Callable[_Arguments, _Result]:
+    """A decorator: the function runs in `standard_settings`."""
+
+    @functools.wraps(function)
+    def run(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
+        with standard_settings(keep_mixed):
+            return function(*args, **kwargs)
+
+    return run
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -48,6 +49,13 @@ def run_command(main: Callable[[Sequence[str] | None], int], arguments: Sequence
     except KeyboardInterrupt as stop:
         print("; ".join(["stopped", *map(str, stop.args)]), file=sys.stderr)
         return 130
+    except MemoryError:
+        print("error: not enough memory; close other programs, or give fewer things at once", file=sys.stderr)
+        return REFUSED
+    except Exception:  # Python's own exit code for it, 1, would mean that the work is done
+        traceback.print_exc()
+        print("error: this is a defect of the package; please report it with the lines above", file=sys.stderr)
+        return REFUSED
 
 
 def in_shell_words(text: str) -> str:

@@ -1,7 +1,9 @@
 """The decoders by name. Each turns features and the words so far into logits for the next word."""
 
+import functools
 from typing import Any
 
+from captioning_utils.base.backend import in_standard_settings
 from captioning_utils.decoders.attention import compute_coverage_loss
 from captioning_utils.decoders.base import CaptionDecoder, DecoderConfig
 from captioning_utils.decoders.ensemble import EnsembleConfig, EnsembleDecoder
@@ -28,6 +30,7 @@ def build_config(name: str, **settings: Any) -> DecoderConfig:
     return configure(DECODERS, name, settings)
 
 
+@functools.partial(in_standard_settings, keep_mixed=True)
 def build_decoder(name: str, **settings: Any) -> CaptionDecoder:
     """Build a decoder from its name and the fields of its configuration; see `build_config`.
 

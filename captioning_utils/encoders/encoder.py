@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from captioning_utils.base.backend import in_standard_settings
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.types import AnyPath, Tensor
 from captioning_utils.base.wording import one_line
@@ -163,6 +164,7 @@ class ImageEncoder:
         self.backbone = backbone
         self.model = model
 
+    @in_standard_settings
     def encode(self, images: NDArray[np.uint8]) -> NDArray[np.float16]:
         """Compute the features of a batch of photos.
 
@@ -197,6 +199,7 @@ class ImageEncoder:
         return np.clip(features, -_FLOAT16_MAX, _FLOAT16_MAX).astype(np.float16)
 
 
+@in_standard_settings
 def build_encoder(
     name: str = DEFAULT_ENCODER,
     layer: str = DEFAULT_LAYER,
@@ -244,6 +247,7 @@ def build_encoder(
     return assemble_encoder(name, layer, dtype, cut_backbone(backbone, last))
 
 
+@in_standard_settings
 def assemble_encoder(name: str, layer: str, dtype: str, backbone: keras.Model, tuned: bool = False) -> ImageEncoder:
     """An encoder around a network that has its weights already."""
     return ImageEncoder(name, layer, dtype, _add_ends(backbone, name, layer), backbone, tuned)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from captioning_utils.base.backend import in_standard_settings
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.storage import assign_variables, collect_variables
 from captioning_utils.encoders.encoder import (
@@ -38,6 +39,7 @@ UNSUITABLE = {
 }
 
 
+@in_standard_settings
 def split_encoder(encoder: ImageEncoder) -> tuple[ImageEncoder, keras.Model]:
     """Cut an encoder in two before its last block; both parts share the encoder's weights.
 
@@ -73,6 +75,7 @@ def collect_last_block(encoder: ImageEncoder) -> dict[str, NDArray[np.float16]]:
     return {name: array.astype(np.float16) for name, array in collect_variables(head.trainable_variables).items()}
 
 
+@in_standard_settings
 def replace_last_block(encoder: ImageEncoder, arrays: Mapping[str, NDArray[Any]]) -> ImageEncoder:
     """Give an encoder the last block that `collect_last_block` collected."""
     _, head = split_encoder(encoder)

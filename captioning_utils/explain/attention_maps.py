@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from captioning_utils.base.backend import in_standard_settings
 from captioning_utils.base.errors import InputError
 from captioning_utils.decoders.base import CaptionDecoder
 from captioning_utils.images import ImageSource, load_image
@@ -30,6 +31,7 @@ class AttentionMaps:
     caption: str  # cleaned
 
 
+@in_standard_settings
 def compute_attention_maps(captioner: Captioner, image: ImageSource, caption: str | None = None) -> AttentionMaps:
     """Where a captioner looks in a photo for each word.
 
@@ -74,6 +76,7 @@ def compute_attention_maps(captioner: Captioner, image: ImageSource, caption: st
     return AttentionMaps([*caption.split(), end_word], weights, photo, caption)
 
 
+@in_standard_settings
 def compute_attention_weights(
     decoder: CaptionDecoder, features: NDArray[Any], token_ids: Sequence[int]
 ) -> NDArray[np.float32]:

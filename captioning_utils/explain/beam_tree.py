@@ -12,6 +12,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from captioning_utils.base.backend import in_standard_settings
 from captioning_utils.base.errors import InputError
 from captioning_utils.decoders.base import CaptionDecoder, State
 from captioning_utils.generation import END_ID, IMPOSSIBLE, START_ID, forbid_tokens
@@ -56,6 +57,7 @@ class _Beam(NamedTuple):
     state: State  # the decoder's, before it reads the last word
 
 
+@in_standard_settings
 def grow_beam_tree(captioner: Captioner, features: NDArray[Any], **settings: Any) -> BeamTree:
     """Search a photo's caption and keep the tree of all that was kept on the way.
 

@@ -18,6 +18,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from captioning_utils.base.backend import in_standard_settings
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.files import atomic_write, write_json, write_text
 from captioning_utils.base.types import AnyPath, Tensor
@@ -39,6 +40,7 @@ EXAMPLE = Path(__file__).with_name("onnx_captions.py")
 _CATCH_ERRORS = "TF2ONNX_CATCH_ERRORS"
 
 
+@in_standard_settings
 def export_captioner(captioner: Captioner, folder: AnyPath, weights_path: AnyPath | None = None) -> list[Path]:
     """Write a captioner as ONNX graphs, its words and settings as JSON, and a program that uses them.
 

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from captioning_utils.base.backend import in_standard_settings
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.types import AnyPath, FeatureSource, Tensor
 from captioning_utils.batches import Batch, CaptionBatches, Row
@@ -126,6 +127,7 @@ class TwoRateAdam(keras.optimizers.Adam):
         super().update_step(gradient, variable, learning_rate * self.ratio if self.is_slow(variable) else learning_rate)
 
 
+@functools.partial(in_standard_settings, keep_mixed=True)
 def fine_tune_encoder(
     captioner: Captioner,
     encoder: ImageEncoder,

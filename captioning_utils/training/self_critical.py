@@ -8,6 +8,7 @@ photos the score alone soon teaches short sentences that please the score and no
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from captioning_utils.base.backend import in_standard_settings
 from captioning_utils.base.types import AnyPath
 from captioning_utils.bulk import caption_split
 from captioning_utils.captioner import Captioner
@@ -90,6 +92,7 @@ def compute_advantages(rewards: NDArray[np.floating[Any]]) -> NDArray[np.float32
     return (rewards - others).astype("float32")
 
 
+@functools.partial(in_standard_settings, keep_mixed=True)
 def train_self_critical(
     captioner: Captioner,
     dataset: CaptionDataset,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import sys
 from collections.abc import Callable, Container, Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import Any
 
 import keras
 
+from captioning_utils.base.backend import in_standard_settings
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.types import AnyPath, FeatureSource
 from captioning_utils.batches import CaptionBatches, Row
@@ -163,6 +165,7 @@ def summarize_run(
     }
 
 
+@functools.partial(in_standard_settings, keep_mixed=True)
 def fit_decoder(
     decoder: CaptionDecoder,
     batches: Mapping[str, CaptionBatches],
