@@ -163,6 +163,7 @@ def caption_photos(
     settings: dict[str, Any] | None = None,
     failures: list[str] | None = None,
     show_progress: bool = False,
+    notes: list[str] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Sentences for many photo files, as rows of a table.
 
@@ -172,6 +173,7 @@ def caption_photos(
         settings: dict, fields of `GenerationConfig` that replace the captioner's own; or None.
         failures: list that gets a message for each photo that cannot be read and is left out; None: it is an error.
         show_progress: bool, whether to show a progress bar.
+        notes: as for `load_image`.
 
     Yields:
         dict with image (str), caption (str) and score (float), one for each sentence.
@@ -185,7 +187,7 @@ def caption_photos(
         images = {}
         for path in part:
             try:
-                images[path] = load_image(path, encoder.image_size)
+                images[path] = load_image(path, encoder.image_size, notes)
             except InputError as error:
                 if failures is None:
                     raise

@@ -1,6 +1,7 @@
 """Photos of any kind to plain RGB arrays: one path, used for training and for captioning alike."""
 
 import contextlib
+import functools
 import os
 import re
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from captioning_utils.base.errors import InputError
+from captioning_utils.base.samples import SampleRange, find_range
 from captioning_utils.base.types import AnyPath
 from captioning_utils.base.wording import one_line
 
@@ -42,17 +44,21 @@ _ORIENTATIONS = {
 }
 
 
-def load_image(source: ImageSource, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+def load_image(
+    source: ImageSource, size: tuple[int, int] | None = None, notes: list[str] | None = None
+) -> NDArray[np.uint8]:
     """Read a photo as RGB, whatever its format and colour mode.
 
-    The camera's rotation (EXIF) is applied, transparency is laid on white, 16-bit samples are scaled to 8 bits,
-    and of an animation the first frame is taken.
+    The camera's rotation (EXIF) is applied, transparency is laid on white, samples of more bits or with a point are
+    scaled to 8 bits, and of an animation the first frame is taken. HEIC is read where pillow-heif is installed.
 
     Args:
         source: str or `Path` of a file, an open binary file, a `PIL.Image.Image`, or an array: uint8
             `(height, width)`, `(height, width, 3)` RGB or `(height, width, 4)` RGBA in 0–255, or uint16
             `(height, width)` in 0–65535.
         size: `(height, width)` in pixels to squash the photo to, see `resize_image`; None keeps its own size.
+        notes: list that gets a sentence where a file does not say what is black and what is white in it, so that it
+            had to be assumed; or None.
 
     Returns:
         uint8 `(height, width, 3)`, RGB, 0–255.
@@ -68,7 +74,7 @@ def load_image(source: ImageSource, size: tuple[int, int] | None = None) -> NDAr
         Traceback (most recent call last):
         captioning_utils.InputError: no_such_photo.jpg is not there; check the path of the photo
     """
-    image = _load(source)
+    image = _load(source, notes)
     return image if size is None else resize_image(image, size)
 
 
@@ -165,16 +171,43 @@ def is_photo_name(name: str) -> bool:
     return name.lower().endswith(PHOTO_EXTENSIONS) and not name.startswith(".")
 
 
-def _load(source: ImageSource) -> NDArray[np.uint8]:
+@functools.cache
+def find_formats() -> tuple[str, ...]:
+    """Those of `PHOTO_FORMATS` that can be read here, after making Pillow know the plug-ins; tuple of str."""
+    Image.init()
+    with contextlib.suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    return tuple(known for known in PHOTO_FORMATS if known in Image.OPEN)
+
+
+def _load(source: ImageSource, notes: list[str] | None) -> NDArray[np.uint8]:
     if isinstance(source, np.ndarray):
         source = _array_to_image(source)
     if isinstance(source, Image.Image):
-        return _decode(lambda: contextlib.nullcontext(source), "the image")
+        return _decode(lambda: contextlib.nullcontext(source), "the image", notes)
     name = getattr(source, "name", "the file") if hasattr(source, "read") else source
     file = source if hasattr(source, "read") else _checked_path(source)
-    Image.init()
-    formats = [known for known in PHOTO_FORMATS if known in Image.OPEN]
-    return _decode(lambda: Image.open(file, formats=formats), name)
+    try:
+        return _decode(lambda: Image.open(file, formats=find_formats()), name, notes)
+    except InputError:
+        if "HEIF" not in find_formats() and _is_heic(file):
+            raise InputError(
+                f"{name} is a HEIC photo, which needs the package pillow-heif (pip install pillow-heif); install it, "
+                "or save the photo as JPEG"
+            ) from None
+        raise
+
+
+def _is_heic(file: str | os.PathLike[str] | BinaryIO) -> bool:
+    if isinstance(file, str | os.PathLike):
+        with open(file, "rb") as opened:
+            start = opened.read(12)
+    else:
+        file.seek(0)
+        start = file.read(12)
+    return start[4:8] == b"ftyp" and start[8:12] in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 
 
 def _describe(value: object) -> str:
@@ -198,11 +231,13 @@ def _checked_path(source: object) -> Path:
     return path
 
 
-def _decode(open_image: Callable[[], AbstractContextManager[Image.Image]], name: object) -> NDArray[np.uint8]:
+def _decode(
+    open_image: Callable[[], AbstractContextManager[Image.Image]], name: object, notes: list[str] | None
+) -> NDArray[np.uint8]:
     """Turn every way in which a decoder can fail into an `InputError` that names the photo."""
     try:
         with open_image() as image:
-            return _to_rgb(image, name)
+            return _to_rgb(image, name, notes)
     except InputError:
         raise
     except Image.DecompressionBombError as error:
@@ -223,17 +258,25 @@ def _array_to_image(array: NDArray[Any]) -> Image.Image:
         raise InputError(
             f"an array must be uint8 (height, width[, 3 or 4]) or uint16 (height, width), got {_describe(array)}"
         )
+    if array.dtype == np.uint16:
+        array = SampleRange(0, 65535, False).scale(array)
     return Image.fromarray(np.ascontiguousarray(array))
 
 
-def _to_rgb(image: Image.Image, name: object) -> NDArray[np.uint8]:
+def _to_rgb(image: Image.Image, name: object, notes: list[str] | None) -> NDArray[np.uint8]:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise InputError(f"{name} has {width}×{height} pixels; the limit is {MAX_PIXELS}; make it smaller first")
     orientation = _orientation(image)
     image.load()
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        image = _to_8_bits(image)
+        values = np.asarray(image)
+        samples = find_range(image, values)
+        if samples.assumed and notes is not None:
+            notes.append(
+                f"{name} does not say its range; {samples.low:g} was taken as black, {samples.high:g} as white"
+            )
+        image = Image.fromarray(samples.scale(values))
     elif image.has_transparency_data:
         image = _on_white(image)
     if image.mode != "RGB":  # a conversion is a copy, also where nothing changes, and photos can be large
@@ -248,17 +291,6 @@ def _orientation(image: Image.Image) -> Any:
         return image.getexif().get(_ORIENTATION_TAG)
     except Exception:  # a photo with a damaged note about the camera is still a photo
         return None
-
-
-def _to_8_bits(image: Image.Image) -> Image.Image:
-    """Scale 16-bit grey (Pillow's modes I;16 and I) from 0–65535, and float grey (F) from 0–1 or 0–255, to 0–255."""
-    values = np.asarray(image).astype(np.float64)
-    if image.mode == "F":
-        values = np.nan_to_num(values)
-        values *= 255.0 if values.max() <= 1.0 else 1.0
-    else:
-        values /= 257.0  # 65535 / 255
-    return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
 
 
 def _on_white(image: Image.Image) -> Image.Image:

@@ -176,10 +176,10 @@ def test_photos_in_sub_folders_are_told_and_taken_when_asked_for(photos, toy_cap
 
 
 def test_what_was_done_is_kept_when_the_user_stops(five_photos, toy_captioner, tmp_path, monkeypatch, capsys):
-    def stop(image, size, load=load_image):
+    def stop(image, size, notes, load=load_image):
         if image.name == "e.png":
             raise KeyboardInterrupt
-        return load(image, size)
+        return load(image, size, notes)
 
     monkeypatch.setattr(bulk, "load_image", stop)
     assert run(generate_main, "--image_path", five_photos) == 130

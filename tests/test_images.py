@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from captioning_utils import InputError
+from captioning_utils import InputError, images
+from captioning_utils.app.page import photo_extensions
 from captioning_utils.images import MAX_PIXELS, find_images, load_image, resize_image
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -94,6 +95,61 @@ def test_sixteen_bits_are_scaled_not_cut():
         assert load_image(file)[0, :, 0].tolist() == expected
     assert load_image(Image.fromarray(values.astype(np.int32)))[0, :, 0].tolist() == expected
     assert load_image(Image.fromarray(np.array([[0, 0.5, 1]], np.float32)))[0, :, 0].tolist() == [0, 128, 255]
+
+
+def write_tiff(values, tags=None):
+    file = io.BytesIO()
+    Image.fromarray(values).save(file, "TIFF", tiffinfo=tags or {})
+    return file
+
+
+GREYS = np.array([[0, 1024, 2048, 4095]])
+
+
+@pytest.mark.parametrize(
+    ("values", "tags", "expected", "assumed"),
+    [
+        (GREYS.astype(np.uint16), {}, [0, 64, 128, 255], "4095"),  # 12 bits in 16
+        (GREYS.astype(np.int32), {}, [0, 64, 128, 255], "4095"),
+        (GREYS.astype(np.float32), {}, [0, 64, 128, 255], "4095"),
+        ((GREYS // 16).astype(np.int32), {}, [0, 64, 128, 255], "255"),  # 8 bits in 32, black before
+        ((GREYS * 16).astype(np.int32), {}, [0, 64, 128, 255], None),
+        ((GREYS * 16).astype(np.float32), {}, [0, 64, 128, 255], "65535"),
+        ((GREYS / 4095).astype(np.float32), {}, [0, 64, 128, 255], None),
+        ((GREYS / 2047.5 - 1).astype(np.float32), {}, [0, 64, 128, 255], "-1 was taken as black, 1"),
+        ((GREYS // 16).astype(np.float32), {}, [0, 64, 128, 255], "255"),
+        ((GREYS * 1000).astype(np.int32), {}, [0, 64, 128, 255], "4.095e+06"),
+        (GREYS.astype(np.int32) - 1024, {}, [0, 64, 128, 255], "-1024"),
+        (GREYS.astype(np.uint16), {281: 8190}, [0, 32, 64, 128], None),  # the file says its maximum
+        (GREYS.astype(np.float32), {340: 0.0, 341: 8190.0}, [0, 32, 64, 128], None),
+        (np.array([[0, np.nan, np.inf, 0.5]], np.float32), {}, [0, 0, 255, 128], None),
+        (np.full((1, 4), 0, np.int32), {}, [0, 0, 0, 0], "255"),
+    ],
+)
+def test_the_range_is_what_the_file_says_or_the_least_usual_one(values, tags, expected, assumed):
+    notes = []
+    found = load_image(write_tiff(values, tags), notes=notes)[0, :, 0].astype(int)
+    assert np.abs(found - expected).max() <= 1
+    assert len(notes) == (assumed is not None)
+    if assumed:
+        assert assumed in notes[0]
+
+
+def test_heic_is_read_with_its_package_and_named_without(tmp_path, monkeypatch):
+    start = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+    (tmp_path / "a.heic").write_bytes(start + b"\0" * 100)
+    monkeypatch.setattr(images, "find_formats", lambda: ("JPEG",))
+    for source in (tmp_path / "a.heic", io.BytesIO(start + b"\0" * 100)):
+        with pytest.raises(InputError, match="is a HEIC photo, which needs the package pillow-heif"):
+            load_image(source)
+    monkeypatch.undo()
+    pillow_heif = pytest.importorskip("pillow_heif")
+    pillow_heif.register_heif_opener()
+    Image.fromarray(np.repeat(np.repeat(QUARTERS, 8, 0), 8, 1)).save(tmp_path / "b.heic", quality=95)
+    image = load_image(tmp_path / "b.heic")
+    assert image.shape == (128, 128, 3)
+    assert np.abs(image[32::64, 32::64].astype(int) - QUARTERS[4::8, 4::8]).max() < 24
+    assert ".heic" in photo_extensions()
 
 
 def test_first_frame_of_an_animation(tmp_path):

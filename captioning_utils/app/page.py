@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from captioning_utils.base.errors import InputError
-from captioning_utils.images import PHOTO_EXTENSIONS, ImageSource, list_samples, load_image, resize_image
+from captioning_utils.images import (
+    PHOTO_EXTENSIONS,
+    ImageSource,
+    find_formats,
+    list_samples,
+    load_image,
+    resize_image,
+)
 from captioning_utils.scenes.dataset import draw_scene
 from captioning_utils.scenes.scene import generate_scene
 from captioning_utils.scenes.wording import describe_scene
@@ -95,8 +102,8 @@ def photo_extensions() -> list[str]:
         >>> ".jpg" in photo_extensions()
         True
     """
-    Image.init()
-    return [ending for ending in PHOTO_EXTENSIONS if Image.EXTENSION.get(ending) in Image.OPEN]
+    formats = find_formats()
+    return [ending for ending in PHOTO_EXTENSIONS if Image.EXTENSION.get(ending) in formats]
 
 
 def sample_photos() -> dict[str, tuple[str, Source]]:

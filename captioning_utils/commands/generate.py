@@ -37,8 +37,9 @@ def generate_main(arguments: Sequence[str] | None = None) -> int:
     captioner.image_encoder(options.weights)
     rows: list[dict[str, Any]] = []
     failures: list[str] = []
+    notes: list[str] = []
     try:
-        for row in caption_photos(captioner, photos, settings, failures, show_progress=bool(options.out)):
+        for row in caption_photos(captioner, photos, settings, failures, bool(options.out), notes):
             rows.append(row)
             if not options.out:
                 print(f"{row['image']}: {row['caption']}", flush=True)
@@ -46,8 +47,8 @@ def generate_main(arguments: Sequence[str] | None = None) -> int:
         if options.out and rows:
             write_captions(options.out, rows)
             print(f"{options.out}: {len(rows)} sentences for {len({row['image'] for row in rows})} photos")
-        for message in failures:
-            print(f"left out: {message}", file=sys.stderr)
+        for message in [*(f"note: {note}" for note in notes), *(f"left out: {failure}" for failure in failures)]:
+            print(message, file=sys.stderr)
     return PARTLY if failures and rows else REFUSED if failures else OK
 
 

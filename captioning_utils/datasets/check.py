@@ -118,6 +118,15 @@ def _check_photos(dataset: CaptionDataset, facts: Mapping[str, PhotoFacts]) -> I
         f"{count_noun(len(damaged), 'photo')} cannot be read",
         f"Copy or download them again; until then they are left out. Of the first: {reason}.",
     )
+    assumed = [fact.assumed for fact in facts.values() if fact.assumed]
+    yield from name_finding(
+        "assumed_range",
+        "note",
+        assumed,
+        f"{count_noun(len(assumed), 'photo')} that do not say what is black and what is white in them",
+        "Look at a few. Save them with 8 bits where they come out too dark or too light.",
+        show=str,
+    )
     sizes = {name: fact.size for name, fact in facts.items() if not fact.problem}
     small = [name for name, size in sizes.items() if min(size) < SMALL_SIDE]
     yield from name_finding(

@@ -23,6 +23,7 @@ class PhotoFacts(NamedTuple):
     """What one look at a photo gives."""
 
     problem: str = ""  # why it cannot be read; nothing else is known then
+    assumed: str = ""  # what of it had to be assumed, see `load_image`
     digest: bytes = b""  # SHA-256 of the file
     size: tuple[int, ...] = ()  # (height, width), pixels
     thumbnail: NDArray[np.uint8] | None = None  # uint8 (8, 8, 3)
@@ -43,15 +44,16 @@ def read_photo_facts(dataset: CaptionDataset, progress: bool, at_once: int = 256
 
 
 def _look(path: Path) -> PhotoFacts:
+    notes: list[str] = []
     try:
-        image = load_image(path)
+        image = load_image(path, notes=notes)
         with open(path, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").digest()
     except (InputError, OSError) as error:
         return PhotoFacts(one_line(error))
     small = Image.fromarray(image)
     thumbnail = np.asarray(small.resize((8, 8), Image.Resampling.BOX))
-    return PhotoFacts("", digest, image.shape[:2], thumbnail, _pattern(small))
+    return PhotoFacts("", "; ".join(notes), digest, image.shape[:2], thumbnail, _pattern(small))
 
 
 BANDS = 4  # parts of the pattern; photos that share one are compared

@@ -1,0 +1,66 @@
+"""From samples of many bits or with a point to the 8 bits of a photo."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+_BITS, _MINIMA, _MAXIMA = 258, (280, 340), (281, 341)  # TIFF's tags BitsPerSample, Min- and MaxSampleValue, with SMin-
+_USUAL = (255, 1023, 4095, 16383, 65535)  # the most that 8, 10, 12, 14 and 16 bits hold
+
+
+class SampleRange(NamedTuple):
+    """What is black and what is white in a picture, and from where that is known."""
+
+    low: float
+    high: float
+    assumed: bool  # the file does not say it
+
+    def scale(self, values: NDArray[Any]) -> NDArray[np.uint8]:
+        """Samples of any type to 0–255."""
+        finite = np.nan_to_num(values.astype(np.float64), nan=self.low, posinf=self.high, neginf=self.low)
+        parts = (finite - self.low) * (255.0 / (self.high - self.low))
+        return np.clip(np.rint(parts), 0, 255).astype(np.uint8)
+
+
+def find_range(image: Image.Image, values: NDArray[Any]) -> SampleRange:
+    """The range of a grey picture of Pillow's mode I, I;16 or F: what its file states, else the least usual one.
+
+    Args:
+        image: `PIL.Image.Image`, for its TIFF tags.
+        values: its samples, integers or float.
+
+    Returns:
+        `SampleRange`.
+
+    Example:
+        >>> values = np.array([[0, 4000]], np.uint16)
+        >>> find_range(Image.fromarray(values), values)
+        SampleRange(low=0.0, high=4095.0, assumed=True)
+    """
+    tags = getattr(image, "tag_v2", {})
+    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+    least, most = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    stated = [next((_number(tags.get(tag)) for tag in pair if tag in tags), None) for pair in (_MINIMA, _MAXIMA)]
+    low, high = stated[0] or 0.0, stated[1]
+    if high is not None and low < high and low <= least and most <= high:
+        return SampleRange(low, high, False)
+    bits = _number(tags.get(_BITS))
+    if bits is not None and 8 < bits < 16 and values.dtype.kind in "iu" and most < 2**bits:
+        return SampleRange(0.0, 2.0**bits - 1, False)
+    if values.dtype.kind == "f" and least >= -1 and most <= 1:
+        return SampleRange(-1.0 if least < 0 else 0.0, 1.0, least < 0)
+    if least < 0:
+        return SampleRange(least, max(most, least + 1), True)
+    high = float(next((usual for usual in _USUAL if most <= usual), most))
+    return SampleRange(0.0, high, values.dtype.kind == "f" or high != _USUAL[-1])
+
+
+def _number(value: Any) -> float | None:
+    """A tag's value, or of several the first; None where it is no finite number."""
+    first = value[0] if isinstance(value, tuple) and value else value
+    try:
+        return float(first) if np.isfinite(float(first)) else None
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
