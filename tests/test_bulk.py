@@ -65,6 +65,16 @@ def test_features_of_another_encoder_are_refused(dataset, tmp_path):
         captioner_features(captioner, dataset, ["1.png"], path)
 
 
+def test_features_of_photos_that_were_replaced_are_not_used(dataset, tmp_path):
+    captioner = ToyCaptioner()
+    captioner_features(captioner, dataset, dataset.image_paths, tmp_path / "a.pkl")
+    Image.new("RGB", (8, 8), (200, 0, 0)).save(dataset.image_paths["1.png"])
+    features = captioner_features(captioner, dataset, dataset.image_paths, tmp_path / "a.pkl")
+    assert features.get(["0.png", "1.png"])[:, 0].tolist() == [0, 200]
+    captioner_features(captioner, dataset, dataset.image_paths, tmp_path / "a.pkl")
+    assert captioner.asked == 2
+
+
 def test_a_table_that_excel_reads_as_it_is(tmp_path):
     for name, caption in (("a.csv", "a dog"), ("b.csv", "ein schöner Hund")):
         write_captions(tmp_path / name, [{"image": "1.jpg", "caption": caption, "score": -0.5}])

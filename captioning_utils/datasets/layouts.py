@@ -42,7 +42,6 @@ def read_listing(caption_files: list[Path]) -> Listing:
             _read_records(_read_json_lines(file), listing, file)
         else:
             _read_text_captions(file, listing)
-    listing.drop_boundary_tags()
     listing.note_omissions()
     if not listing.captions:
         advice = "; ".join(note.text for note in listing.notes.values()) or "give a file with at least one caption"

@@ -42,7 +42,7 @@ class Listing:
         if split is not None:
             assign_split(self.split_of, image_id, split, file)
 
-    def drop_boundary_tags(self) -> None:
+    def _drop_boundary_tags(self) -> None:
         everything = [caption for captions in self.captions.values() for caption in captions]
         tags = find_boundary_tags(everything)
         if tags is None:
@@ -59,6 +59,7 @@ class Listing:
         self.notes[kind] = Note(count, text)
 
     def note_omissions(self) -> None:
+        self._drop_boundary_tags()
         if self.empty:
             text = f"{count_noun(len(self.empty), 'empty caption')} left out, of {name_some(self.empty)}"
             self.note("empty_captions", len(self.empty), text)
