@@ -100,7 +100,7 @@ def test_karpathys_file_of_2014_with_the_photos_of_2017(tmp_path):
     dataset = load_dataset(tmp_path)
     assert dataset.splits["test"] == names
     assert dataset.image_paths[names[0]] == tmp_path / "train2017" / "000000000000.jpg"
-    assert dataset.problems == ("10 photos found 10 under the name of another COCO year",)
+    assert dataset.problems == ("10 photos found by another form of the name: 10 under the name of another COCO year",)
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "csv"])
@@ -184,7 +184,7 @@ def test_names_that_differ_only_in_form(tmp_path, name, file, how):
     touch(tmp_path, [file, "b.jpg"])
     dataset = load_dataset(write(tmp_path / "captions.csv", table([f"{name},A dog", "b.jpg,A cat"])).parent)
     assert dataset.image_paths == {name: tmp_path / file, "b.jpg": tmp_path / "b.jpg"}
-    assert dataset.problems == (f"1 photo found 1 {how}",)
+    assert dataset.problems == (f"1 photo found by another form of the name: 1 {how}",)
 
 
 def test_exact_names_come_first_and_no_photo_comes_twice(tmp_path):

@@ -153,5 +153,6 @@ def _match_loosely(listing: Listing, finder: PhotoFinder, image_paths: dict[str,
         left = [image_id for image_id in left if image_id not in image_paths and image_id not in unclear]
     if counts.total():
         how = ", ".join(f"{count:,} {step}" for step, count in counts.items() if count)
-        listing.note("other_names", counts.total(), f"{count_noun(counts.total(), 'photo')} found {how}")
+        text = f"{count_noun(counts.total(), 'photo')} found by another form of the name: {how}"
+        listing.note("other_names", counts.total(), text)
     return unclear
