@@ -293,6 +293,7 @@ def test_a_folder_that_cannot_be_written_is_found_before_the_work(
     assert "runs" in capsys.readouterr().err
 
 
+@pytest.mark.slow  # trains
 def test_a_training_that_ends_worse_than_guessing_is_of_no_use(tiny_dataset, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("captioning_utils.encoders.encoder.build_encoder", lambda *arguments: ToyEncoder())
     arguments = ["--data_path", tiny_dataset, "--epochs", 1, "--min_count", 1, "--features", tmp_path / "f.pkl"]

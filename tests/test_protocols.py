@@ -35,6 +35,18 @@ def test_characters_as_words(caption, words):
     assert tokenize_captions([caption], PROTOCOLS["by-character"]) == [words.split()]
 
 
+def test_tags_of_other_programs_are_no_words_and_are_told():
+    references = {n: ["A dog runs on grass .", "Two men sit on a bench ."] for n in range(4)}
+    candidates = dict.fromkeys(references, "a dog runs on grass")
+    tagged = dict.fromkeys(references, "<start> a dog runs on grass <end>")
+    plain = compute_scores(candidates, references)
+    scores = compute_scores(tagged, references)
+    assert scores.corpus == plain.corpus
+    assert scores.remarks[0].startswith("candidates: '<start>' and '<end>' taken off 4 captions")
+    both = {n: [f"[START] {text} [END]" for text in texts] for n, texts in references.items()}
+    assert compute_scores(tagged, both).corpus == plain.corpus
+
+
 def test_a_score_without_meaning_says_why():
     chinese = {n: ["一只棕色的狗在草地上奔跑", "狗在草地上奔跑"] for n in range(3)}
     candidates = dict.fromkeys(chinese, "一只狗在草地上奔跑")

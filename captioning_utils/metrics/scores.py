@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from captioning_utils.base.errors import InputError
+from captioning_utils.base.raw_captions import find_boundary_tags
 from captioning_utils.base.scripts import lack_spaces
 from captioning_utils.base.wording import count_and_name, count_noun
 from captioning_utils.metrics.bleu import MAX_ORDER, compute_bleu, compute_bleu_statistics
@@ -141,6 +142,8 @@ def compute_scores(
     if unknown:
         raise InputError(f"extra_metrics has {unknown!r:.80}; allowed: {', '.join(EXTRA_METRICS)}")
     image_ids, left_out = pair_images(candidates, references, allow_missing)
+    remarks = list(_remark([text for image_id in image_ids for text in references[image_id]], len(image_ids), rules))
+    candidates, references = _without_tags(image_ids, candidates, references, remarks)
     words, reference_words = _tokenize(image_ids, candidates, references, rules)
     bleu_statistics = compute_bleu_statistics(words, reference_words)
     corpus, columns = _score_all(words, reference_words, bleu_statistics, rules, extra_metrics)
@@ -155,9 +158,7 @@ def compute_scores(
         references_per_image={"min": min(counts), "mean": statistics.fmean(counts), "max": max(counts)},
         left_out=left_out,
         bleu_statistics=bleu_statistics,
-        remarks=tuple(
-            _remark([text for image_id in image_ids for text in references[image_id]], len(image_ids), rules)
-        ),
+        remarks=tuple(remarks),
     )
 
 
@@ -170,6 +171,24 @@ def _remark(references: Sequence[str], num_images: int, protocol: Protocol) -> I
             "The references have no spaces between words, so whole sentences are compared as one word; the protocol "
             "by-character compares characters."
         )
+
+
+def _without_tags(
+    image_ids: Sequence[str],
+    candidates: Mapping[str, str],
+    references: Mapping[str, Sequence[str]],
+    remarks: list[str],
+) -> tuple[Mapping[str, str], Mapping[str, Sequence[str]]]:
+    """Candidates and references of some photos, without the boundary tags of the program that wrote them."""
+    tags = find_boundary_tags([candidates[image_id] for image_id in image_ids])
+    if tags:
+        candidates = {image_id: tags.drop(candidates[image_id]) for image_id in image_ids}
+        remarks.append(f"candidates: {tags.tell(len(candidates))}")
+    tags = find_boundary_tags([text for image_id in image_ids for text in references[image_id]])
+    if tags:
+        references = {image_id: list(map(tags.drop, references[image_id])) for image_id in image_ids}
+        remarks.append(f"references: {tags.tell(sum(map(len, references.values())))}")
+    return candidates, references
 
 
 def _score_all(
