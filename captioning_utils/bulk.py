@@ -17,11 +17,12 @@ from captioning_utils.base.errors import InputError
 from captioning_utils.base.files import path_text, write_json, write_text
 from captioning_utils.base.tables import to_csv
 from captioning_utils.base.types import AnyPath
-from captioning_utils.captioner import PHOTOS_AT_ONCE, Captioner, ScoredCaption, settings_of_part
+from captioning_utils.captioner import Captioner, ScoredCaption
 from captioning_utils.datasets.dataset import CaptionDataset
 from captioning_utils.encoders.encoder_id import EncoderId
 from captioning_utils.features import FeatureCache, extract_features, load_features
 from captioning_utils.images import load_image
+from captioning_utils.settings import PHOTOS_AT_ONCE, settings_of_part
 
 _Photo = TypeVar("_Photo")
 FEATURES_AT_ONCE = 256  # 50 MB of a 14×14 grid with 512 channels
@@ -100,7 +101,7 @@ def caption_many(
         for start in range(0, len(photos), at_once):
             part = photos[start : start + at_once]
             readable, features = load(part)
-            own = settings_of_part(captioner, settings, start)
+            own = settings_of_part(settings, captioner.generation, start)
             if len(readable):
                 yield from zip(readable, captioner.caption_features(features, **own), strict=True)
             bar.update(len(part))

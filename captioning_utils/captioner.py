@@ -24,13 +24,12 @@ from captioning_utils.encoders.encoder_id import EncoderId
 from captioning_utils.encoders.last_block import replace_last_block
 from captioning_utils.generation import IMPOSSIBLE, CaptionGenerator
 from captioning_utils.images import ImageSource, load_image
-from captioning_utils.settings import GenerationConfig
+from captioning_utils.settings import PHOTOS_AT_ONCE, GenerationConfig, settings_of_part
 from captioning_utils.text import TextCleaning, Vocabulary
 
 FILE_KIND = "captioner"
 FORMAT_VERSION = 1
 ENCODER_PART = "encoder/"  # the names of a fine-tuned encoder's arrays in the file begin so
-PHOTOS_AT_ONCE = 32  # decoded photos in memory
 PRETRAINED = Path(__file__).parent / "pretrained"
 DEFAULT_CAPTIONER = PRETRAINED / "flickr8k_two_scales_merge_cider.h5"
 # fingerprint -> `ImageEncoder`, as long as a captioner uses it
@@ -153,7 +152,9 @@ class Captioner:
         for start in range(0, len(images), PHOTOS_AT_ONCE):  # memory does not grow with the photos
             encoder = self.image_encoder()
             part = [load_image(image, size=encoder.image_size) for image in images[start : start + PHOTOS_AT_ONCE]]
-            found += self.caption_features(encoder.encode(np.stack(part)), **settings_of_part(self, settings, start))
+            found += self.caption_features(
+                encoder.encode(np.stack(part)), **settings_of_part(settings, self.generation, start)
+            )
         return found
 
     def image_encoder(self, weights_path: AnyPath | None = None) -> ImageEncoder:
@@ -224,15 +225,6 @@ class Captioner:
             "generation": dataclasses.asdict(self.generation),
         }
         return {"captioner": captioner, "training": self.training}
-
-
-def settings_of_part(captioner: Captioner, settings: Mapping[str, Any], start: int) -> dict[str, Any]:
-    """The settings for the photos from number `start` on, where many are described part by part: another seed.
-
-    With the same for all, photos of the same place in two parts would get the same random numbers.
-    """
-    seed = settings.get("seed", captioner.generation.seed)
-    return {**settings, "seed": (seed + start) % 2**32} if start else dict(settings)
 
 
 def shipped_captioners() -> dict[str, Path]:

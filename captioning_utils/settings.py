@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from captioning_utils.base.checks import Settings, setting
@@ -67,6 +68,22 @@ class GenerationConfig(Settings):
                 f"num_captions is {self.num_captions} but beam_size only {self.beam_size}; raise beam_size or "
                 "give a temperature to sample"
             )
+
+
+PHOTOS_AT_ONCE = 32  # decoded photos in memory
+
+
+def settings_of_part(settings: Mapping[str, Any], generation: GenerationConfig, start: int) -> dict[str, Any]:
+    """The settings for the photos from number `start` on, where many are described part by part: another seed.
+
+    With the same for all, photos of the same place in two parts would get the same random numbers.
+
+    Example:
+        >>> settings_of_part({"beam_size": 3}, GenerationConfig(seed=5), start=32)
+        {'beam_size': 3, 'seed': 37}
+    """
+    seed = settings.get("seed", generation.seed)
+    return {**settings, "seed": (seed + start) % 2**32} if start else dict(settings)
 
 
 @dataclasses.dataclass(frozen=True)
