@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import importlib
 import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -114,17 +115,14 @@ class DescribedFigure(Figure):
         return f"image/{kind}", base64.b64encode(file.getvalue()).decode()
 
     def _ipython_display_(self) -> None:
-        """IPython's hook: a picture for those who see it, its alt text for all others.
-
-        `_repr_mimebundle_` would not do: once pyplot is imported, IPython puts a PNG of its own beside a JPEG.
-        """
-        from IPython.display import display  # there wherever this is called
-
-        show: Callable[..., Any] = display
+        """IPython's hook: a picture for those who see it, its alt text for all others. The other hooks, which return
+        what to show, would get a second picture where pyplot is loaded: it has one made of every figure."""
         media_type, content = self.encode("png")
         width, height = self.display_size
-        shown = {"width": width, "height": height, "alt": self.alt_text}
-        show({media_type: content, "text/plain": self.alt_text}, metadata={media_type: shown}, raw=True)
+        metadata = {media_type: {"width": width, "height": height, "alt": self.alt_text}}
+        data = {media_type: content, "text/plain": self.alt_text}
+        display = importlib.import_module("IPython.display").display  # whoever calls this hook has it
+        display(data, metadata=metadata, raw=True)
 
 
 def styled(plot: Callable[_Arguments, _Picture]) -> Callable[_Arguments, _Picture]:
