@@ -79,11 +79,11 @@ def test_committed_outputs_are_fresh_and_clean(committed):
     assert execute.find_faults(committed) == []
 
 
-def test_committed_outputs_show_drawn_pictures_only(committed):
-    # Made by execute.py (see find_faults), which has no other photos than those that this line draws.
+def test_committed_outputs_show_free_pictures_only(committed):
+    # Made by execute.py (see find_faults), which has no other photos than the samples and those that this line draws.
     configuration = next(cell.source for cell in committed.cells if "configuration" in cell.metadata.get("tags", []))
     assert execute.PROFILE.search(configuration)
-    assert "PHOTOS =" not in configuration or re.search(r"^PHOTOS = None\b", configuration, flags=re.M)
+    assert "PHOTOS =" not in configuration or re.search(r'^PHOTOS = Path\("data/samples"\)', configuration, flags=re.M)
 
 
 def test_committed_notebook_follows_the_template(committed):
