@@ -102,18 +102,21 @@ def test_a_readers_settings_neither_change_a_figure_nor_are_changed(settings):
     assert usual == unusual
 
 
-@pytest.mark.parametrize("pyplot_is_loaded", [False, True])
-def test_a_notebook_shows_the_figure_once_with_its_description(pyplot_is_loaded, monkeypatch):
+def show_in_notebook(figure, monkeypatch):
+    """What a notebook keeps of a figure where pyplot has told IPython how to draw all figures: (data, metadata)."""
     from IPython.core.formatters import DisplayFormatter
 
     shown = []
     monkeypatch.setattr("IPython.display.display", lambda data, metadata, raw: shown.append((data, metadata)))
     formatter = DisplayFormatter()
-    if pyplot_is_loaded:  # in a notebook it registers a picture of its own for every figure
-        formatter.formatters["image/png"].for_type(matplotlib.figure.Figure, lambda figure: b"another picture")
+    formatter.formatters["image/png"].for_type(Figure, lambda figure: b"another picture")
+    assert formatter.format(figure) == ({}, {})
+    return shown[0]
+
+
+def test_a_notebook_shows_the_figure_without_pyplot(monkeypatch):
     figure = plot_losses(HISTORY)
-    assert formatter.format(figure) == ({}, {})  # nothing besides what was shown
-    ((data, metadata),) = shown
+    data, metadata = show_in_notebook(figure, monkeypatch)
     picture = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
     assert picture.size == (1080, 604)  # 7.5 by 4.2 inches
     assert data["text/plain"] == figure.alt_text
