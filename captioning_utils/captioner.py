@@ -31,7 +31,7 @@ FILE_KIND = "captioner"
 FORMAT_VERSION = 1
 ENCODER_PART = "encoder/"  # the names of a fine-tuned encoder's arrays in the file begin so
 PRETRAINED = Path(__file__).parent / "pretrained"
-DEFAULT_CAPTIONER = PRETRAINED / "flickr8k_two_scales_merge_cider.h5"
+DEFAULT_CAPTIONER = PRETRAINED / "flickr8k_two_scales_transformer_cider.h5"
 # fingerprint -> `ImageEncoder`, as long as a captioner uses it
 _encoders: weakref.WeakValueDictionary[str, ImageEncoder] = weakref.WeakValueDictionary()
 
