@@ -42,8 +42,8 @@ PROFILE = re.compile(r'^PROFILE = "drawn"', flags=re.M)
 MINUTES = re.compile(r"[\d.]+(?=\s+machine\s+minutes)")
 SHIPPED = re.compile(r"load_captioner\(\)|predict_caption\((?!.*captioner=)")  # code that opens the default captioner
 _COLOUR_CODES = re.compile(r"\x1b\[[0-9;]*m")
-_LOG_LINE = re.compile(  # of TensorFlow's C++ parts; other in every run
-    r"[IWEF]\d{4} [\d:.]+ +\d+ \S+:\d+\] |WARNING: All log messages before absl"
+_LOG_LINE = re.compile(  # of TensorFlow; other in every run
+    r"[IWEF]\d{4} [\d:.]+ +\d+ \S+:\d+\] |WARNING: All log messages before absl|WARNING:tensorflow:"
 )
 
 
