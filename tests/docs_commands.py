@@ -127,8 +127,8 @@ def run_command(program, arguments, shorter=False):
     return 0
 
 
-class _Parsed(Exception):
-    """Ends a command once its options are parsed."""
+class _Parsed(BaseException):
+    """Ends a command once its options are parsed; no `Exception`, because the command would report that."""
 
 
 @contextlib.contextmanager
