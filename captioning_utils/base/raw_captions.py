@@ -39,7 +39,7 @@ def split_cell(cell: str) -> list[str]:
     try:
         for token in tokenize.generate_tokens(io.StringIO(text).readline):
             if token.type == tokenize.STRING:
-                captions.append(ast.literal_eval(token.string))
+                captions.append(ast.literal_eval(token.string))  # one string in quotation marks, nothing else
             elif token.string not in ("[", "]", ",") and token.string.strip():
                 return [cell]
     except (SyntaxError, ValueError, MemoryError, RecursionError):

@@ -17,23 +17,25 @@ MAX_WORDS, MIN_COUNT = TrainingConfig().max_words, TrainingConfig().min_count
 
 def find_caption_faults(dataset: CaptionDataset) -> Iterator[Finding]:
     everything = [caption for captions in dataset.captions.values() for caption in captions]
-    odd = [caption for caption in everything if has_odd_characters(caption)]
-    yield from name_finding(
-        "odd_characters",
-        "look",
-        odd,
-        f"{count_noun(len(odd), 'caption')} with characters that went wrong",
-        "Control characters, � or sequences such as Ã© mean that a file was read in another encoding than it was "
-        "written in. Save the captions as UTF-8 again, from the original.",
-    )
-    marked = [caption for caption in everything if has_markup(caption)]
-    yield from name_finding(
-        "html_captions",
-        "note",
-        marked,
-        f"{count_noun(len(marked), 'caption')} with HTML, such as &amp; or <br>",
-        "It is read as the text that a browser would show. Nothing to do.",
-    )
+    for key, level, is_so, what, advice in (
+        (
+            "odd_characters",
+            "look",
+            has_odd_characters,
+            "characters that went wrong",
+            "Control characters, � or sequences such as Ã© mean that a file was read in another encoding than it was "
+            "written in. Save the captions as UTF-8 again, from the original.",
+        ),
+        (
+            "html_captions",
+            "note",
+            has_markup,
+            "HTML, such as &amp; or <br>",
+            "It is read as the text that a browser would show. Nothing to do.",
+        ),
+    ):
+        such = list(filter(is_so, everything))
+        yield from name_finding(key, level, such, f"{count_noun(len(such), 'caption')} with {what}", advice)
     alone = sum(len(captions) == 1 for captions in dataset.captions.values())
     if alone:
         whose = "every photo has" if alone == len(dataset.captions) else f"{count_noun(alone, 'photo')} with"
