@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 
 from captioning_utils.commands.combine import combine_main
-from captioning_utils.commands.data import check_main, download_main
+from captioning_utils.commands.data import check_main, download_main, pack_main
 from captioning_utils.commands.deploy import export_main, pull_main, push_main
 from captioning_utils.commands.evaluate import evaluate_main
 from captioning_utils.commands.generate import generate_main
@@ -17,6 +17,7 @@ COMMANDS = {
     "quickstart": (quickstart_main, "the whole way on the drawn dataset, in a few minutes"),
     "download": (download_main, "fetch a dataset, or learn where to get it"),
     "check": (check_main, "look at a dataset before you train on it"),
+    "pack": (pack_main, "write a dataset as a few large files, to take it elsewhere"),
     "train": (train_main, "train a captioner on a dataset"),
     "generate": (generate_main, "describe photos"),
     "self_critical": (self_critical_main, "train a captioner further, on CIDEr-D"),

@@ -1,16 +1,21 @@
-"""Unpacking zip archives that anyone may have made: nothing lands outside the folder, and the disk does not fill up."""
+"""Reading zip and tar archives that anyone may have made: nothing lands outside the folder, and the disk stays free."""
 
+import contextlib
+import functools
+import gzip
 import os
 import re
 import secrets
 import shutil
 import stat
 import sys
+import tarfile
 import zipfile
 import zlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from lzma import LZMAError
 from pathlib import Path
+from typing import IO, NamedTuple, cast
 
 from tqdm import tqdm
 
@@ -18,6 +23,9 @@ from captioning_utils.base.errors import InputError
 from captioning_utils.base.wording import one_line
 
 MAX_UNPACKED = 40 * 10**9  # bytes; the largest dataset archive that is known here, COCO's, unpacks to 19
+MAX_MEMBER = 10**8  # bytes of one file in a tar archive, which is read as a whole
+MAX_MEMBERS = 10**6  # files in a tar archive
+MAX_PADDING = 2**20  # bytes after the end of a tar archive; GNU tar fills up 10 kB
 SPARE_ROOM = 10**9  # bytes that stay free on the disk
 
 
@@ -112,3 +120,88 @@ def _unpack(source: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> Non
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+class TarMember(NamedTuple):
+    """A file in a tar archive."""
+
+    name: str
+    size: int  # bytes
+    read: Callable[[], bytes]  # the content; to be called before the next member is asked for
+
+
+def read_tar(archive: Path) -> Iterator[TarMember]:
+    """The files of a tar archive, gzipped or not, one after the other; nothing is unpacked.
+
+    Links, devices, names that lead out of a folder or come twice, long names, sparse and huge files are refused.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "a.tar"
+        >>> with tarfile.open(path, "w") as file:
+        ...     file.add(__file__, "a.txt")
+        >>> [member.name for member in read_tar(path)]
+        ['a.txt']
+    """
+    names: set[str] = set()
+    with open(archive, "rb") as file:
+        is_gzipped = file.read(2) == b"\x1f\x8b"
+    with _told(archive), cast("IO[bytes]", gzip.open(archive) if is_gzipped else open(archive, "rb")) as file:
+        while (header := _read_header(file, archive)) is not None:
+            if header.name in names or len(names) == MAX_MEMBERS:
+                raise InputError(f"{archive} holds {header.name!r:.120} twice or too many files; not read")
+            start = file.tell()
+            if not header.isdir():
+                names.add(header.name)
+                yield TarMember(header.name, header.size, functools.partial(_read_member, file, header.size, archive))
+            file.seek(start + _padded(header.size))
+
+
+@contextlib.contextmanager
+def _told(archive: Path) -> Iterator[None]:
+    """Turn the ways in which reading a tar archive can fail into an `InputError` that names it."""
+    try:
+        yield
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        reason = one_line(error)
+        raise InputError(f"{archive} is no readable tar archive ({reason}); it may be damaged, get it again") from error
+
+
+def _read_member(file: IO[bytes], size: int, archive: Path) -> bytes:
+    with _told(archive):
+        return _read_exactly(file, size)
+
+
+def _read_header(file: IO[bytes], archive: Path) -> tarfile.TarInfo | None:
+    """The next file or folder, None at the end of the archive."""
+    while (block := _read_exactly(file, tarfile.BLOCKSIZE)).strip(b"\0"):
+        header = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+        plain = header.type in (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE)
+        note = header.type in (tarfile.XHDTYPE, tarfile.XGLTYPE)
+        if not ((plain and _is_inside(header.name)) or note):
+            raise InputError(
+                f"{archive} holds {header.name!r:.120}, which leads out of the folder, has a long name or is no plain "
+                "file; not read"
+            )
+        if not 0 <= header.size <= MAX_MEMBER or file.tell() > MAX_UNPACKED:
+            raise InputError(f"{archive} holds {header.name!r:.120} of {header.size:,} bytes, more than is allowed")
+        if plain:
+            return header
+        # What a note may tell (times, owners) matters nothing here, but for another name or size of the next file.
+        if re.search(rb"(?m)^\d+ (path|size|GNU\.sparse[.\w]*)=", _read_exactly(file, _padded(header.size))):
+            raise InputError(f"{archive} has long names or sparse files; pack it again with shorter names")
+    if len(file.read(MAX_PADDING)) == MAX_PADDING:  # up to the end, where gzip's checksum is
+        raise EOFError("it goes on after its end")
+    return None
+
+
+def _padded(size: int) -> int:
+    """The bytes that so many take in a tar archive: whole blocks."""
+    return -(-size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+
+
+def _read_exactly(file: IO[bytes], size: int) -> bytes:
+    content = file.read(size)
+    if len(content) != size:
+        raise EOFError("it ends too early")
+    return content

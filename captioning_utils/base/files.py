@@ -91,6 +91,12 @@ def check_writable(path: AnyPath) -> None:
         raise InputError(f"cannot write to {path.parent} ({error.strerror}); give another place") from error
 
 
+def cache_folder() -> Path:
+    """The folder for what can be had again: `$XDG_CACHE_HOME/captioning_utils`, by default in `~/.cache`."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home).expanduser() / "captioning_utils"
+
+
 def path_text(path: AnyPath) -> str:
     """A path as text that every file and terminal takes: on Linux a name can be any bytes.
 

@@ -1,8 +1,8 @@
 """Photographs and their captions, from any of the layouts that captioning datasets come in.
 
 `load_dataset(path)` looks at what is there and recognises Flickr8k and Flickr30k in their original and their Kaggle
-layouts, COCO's annotations, Karpathy's split JSON, Hugging Face's image folders, texts beside photos, and a CSV of
-your own. `data/README.md` shows the expected trees.
+layouts, COCO's annotations, Karpathy's split JSON, Hugging Face's image folders, texts beside photos, a CSV of your
+own, and WebDataset's archives, which `pack_dataset` writes. `data/README.md` shows the expected trees.
 
 The split is, in this order: the one in the caption file (Karpathy's, or a split column); for COCO with train and val,
 COCO's train as train, and its val halved into val and test; Flickr8k's official one where its three files are
@@ -24,6 +24,7 @@ from captioning_utils.datasets.layouts import read_listing
 from captioning_utils.datasets.listing import Note, assign_split
 from captioning_utils.datasets.locating import locate_captions
 from captioning_utils.datasets.photos import PhotoFinder, find_photos
+from captioning_utils.datasets.shards import find_shards, name_of_shards, read_shards
 from captioning_utils.datasets.splits import SPLITS, choose_splits
 from captioning_utils.text import clean_caption
 
@@ -159,8 +160,10 @@ def load_dataset(
     Captions without photo, photos without caption and empty captions are left out, counted, and told in `problems`.
 
     Args:
-        path: str or `Path`, the dataset's folder, or its caption file (CSV, JSON or token file).
-        images: str, `Path` or None, the folder with the photos, where it is not beside the captions.
+        path: str or `Path`, the dataset's folder, or its caption file (CSV, JSON or token file); of a packed dataset
+            its folder, one archive, or several by a name with `*`.
+        images: str, `Path` or None, the folder with the photos, where it is not beside the captions; of a packed
+            dataset the folder in which its photos are unpacked, by default the package's cache.
         captions: str, `Path` or None, the caption file, where its name is not one of the known ones.
         seed: int, another one draws another split.
 
@@ -183,20 +186,26 @@ def load_dataset(
         pets: 2 photos with 2 captions (train 1 photo, val 0 photos, test 1 photo; split: the caption file)
           note: 1 photo is missing and left out with its 1 caption: '3.jpg'
     """
-    root, caption_files = locate_captions(Path(path), captions)
-    listing = read_listing(caption_files)
-    image_paths = find_photos(listing, PhotoFinder(root if images is None else Path(images)), caption_files[0])
+    shards = find_shards(Path(path)) if captions is None else []
+    if shards:
+        root, caption_files, name = shards[0].parent, list[Path](), name_of_shards(shards)
+        listing, image_paths = read_shards(shards, images)
+    else:
+        root, caption_files = locate_captions(Path(path), captions)
+        name = root.resolve().name or "dataset"
+        listing = read_listing(caption_files)
+        image_paths = find_photos(listing, PhotoFinder(root if images is None else Path(images)), caption_files[0])
     split_of, split_source = choose_splits(listing, root, caption_files, sorted(image_paths), seed)
     kept = sorted(image_id for image_id in image_paths if image_id in split_of)
     if len(kept) < len(image_paths):
         text = f"{count_noun(len(image_paths) - len(kept), 'photo')} in no list of the official split, left out"
         listing.note("photos_in_no_split", len(image_paths) - len(kept), text)
     return CaptionDataset(
-        name=root.resolve().name or "dataset",
+        name=name,
         image_paths={image_id: image_paths[image_id] for image_id in kept},
         captions={image_id: listing.captions[image_id] for image_id in kept},
         splits={split: [image_id for image_id in kept if split_of[image_id] == split] for split in SPLITS},
         notes=listing.notes,
-        layout=f"{listing.layout} ({' and '.join(file.name for file in caption_files)})",
+        layout=f"{listing.layout} ({' and '.join(file.name for file in shards or caption_files)})",
         split_source=split_source,
     )

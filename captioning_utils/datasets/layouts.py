@@ -73,7 +73,7 @@ def _read_token_lines(lines: Iterable[str], listing: Listing, file: Path) -> Non
         name, tab, caption = line.partition("\t")
         name = name.rpartition("#")[0].strip()
         if tab and name:
-            listing.add(_safe_name(name, file), caption, None, file)
+            listing.add(safe_name(name, file), caption, None, file)
         elif line.strip():
             listing.broken.append(f"{file.name}, line {number}")
 
@@ -99,13 +99,14 @@ def _read_table(first: str, lines: Iterable[str], listing: Listing, file: Path) 
             continue
         captions = header.read_captions(row)
         listing.long += [line for caption in captions if "\n" in caption.strip()]
-        split_word = None if split is None else _split_word(row[split], line)
+        split_word = None if split is None else read_split(row[split], line)
         # of several columns some may be empty: not every photo has as many captions as another
         for caption in [caption for caption in captions if caption.strip()] or [""]:
-            listing.add(_safe_name(row[header.image], file), caption, split_word, file)
+            listing.add(safe_name(row[header.image], file), caption, split_word, file)
 
 
-def _split_word(word: str, line: str) -> str:
+def read_split(word: str, line: str) -> str:
+    """The split that a file names, by any of its usual names: str."""
     split = SPLIT_WORDS.get(word.strip().lower())
     if split is None:
         raise InputError(f"{line} has the split {word!r:.80}; allowed: {', '.join(SPLIT_WORDS)}")
@@ -136,7 +137,7 @@ def _read_coco(images: list[Any], annotations: list[Any], listing: Listing, file
     names = {}
     for index, image in enumerate(images):
         where = f"{file}: images[{index}]"
-        names[_entry(image, "id", (int, str), where)] = _safe_name(_entry(image, "file_name", str, where), file)
+        names[_entry(image, "id", (int, str), where)] = safe_name(_entry(image, "file_name", str, where), file)
     for index, annotation in enumerate(annotations):
         where = f"{file.name}: annotations[{index}]"
         name = names.get(_entry(annotation, "image_id", (int, str), where))
@@ -151,10 +152,10 @@ def _read_coco(images: list[Any], annotations: list[Any], listing: Listing, file
 def _read_karpathy(images: list[Any], listing: Listing, file: Path) -> None:
     for index, image in enumerate(images):
         where = f"{file}: images[{index}]"
-        image_id = _safe_name(_entry(image, "filename", str, where), file)
-        split = _split_word(_entry(image, "split", str, where), where)
+        image_id = safe_name(_entry(image, "filename", str, where), file)
+        split = read_split(_entry(image, "split", str, where), where)
         if "filepath" in image:
-            listing.folder_of[image_id] = _safe_name(_entry(image, "filepath", str, where), file)
+            listing.folder_of[image_id] = safe_name(_entry(image, "filepath", str, where), file)
         for sentence in _entry(image, "sentences", list, where):
             listing.add(image_id, _entry(sentence, "raw", str, where), split, file)
 
@@ -189,8 +190,8 @@ def _read_records(records: list[Any], listing: Listing, file: Path) -> None:
                 f"and one of {_or(CAPTION_COLUMNS)}"
             )
         split = next((name for name in SPLIT_COLUMNS if name in names), None)
-        split_word = None if split is None else _split_word(_entry(record, split, str, where), where)
-        name = _safe_name(_entry(record, image, str, where), file)
+        split_word = None if split is None else read_split(_entry(record, split, str, where), where)
+        name = safe_name(_entry(record, image, str, where), file)
         values = [record[names[place]] for place in places]
         captions = [each for value in values for each in (value if isinstance(value, list) else [value])]
         for caption in captions or [""]:
@@ -220,7 +221,7 @@ def _entry(record: object, key: str, kind: type | tuple[type, ...], where: str) 
     return value
 
 
-def _safe_name(name: str, file: Path) -> str:
+def safe_name(name: str, file: Path) -> str:
     """The name of a photo inside the photo folder; never one that leads out of it."""
     name = valid_text(name).strip().replace("\\", "/")
     parts = name.split("/")

@@ -1,6 +1,5 @@
 """Finding pretrained encoder weights: on this machine, in Keras's bucket, or in the Python package index."""
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from captioning_utils.base.errors import InputError
-from captioning_utils.base.files import atomic_write
+from captioning_utils.base.files import atomic_write, cache_folder
 from captioning_utils.base.transfer import check_digest, fetch_file
 from captioning_utils.base.types import AnyPath
 from captioning_utils.base.wording import one_line
@@ -63,7 +62,7 @@ def find_vgg16_weights(
     References:
         Simonyan and Zisserman 2015, Very Deep Convolutional Networks (arXiv:1409.1556).
     """
-    kept = Path(cache_dir or _default_cache_dir()) / "vgg16.weights.h5"
+    kept = Path(cache_dir or cache_folder()) / "vgg16.weights.h5"
     if path is not None:
         return _keep(load_vgg16_arrays(path, include_top), Path(path).expanduser(), kept, include_top)
     roads: dict[str, Callable[[], Path]] = {
@@ -110,11 +109,6 @@ def find_keras_weights(file: KerasFile, base_url: str = KERAS_URL) -> Path:
         except (OSError, ValueError) as error:
             failures.append(f"{name}: {one_line(error)}")
     raise InputError(_explain(failures, file, base_url))
-
-
-def _default_cache_dir() -> Path:
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home).expanduser() / "captioning_utils"
 
 
 def _vgg16_file(include_top: bool) -> KerasFile:
