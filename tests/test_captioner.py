@@ -7,6 +7,7 @@ from PIL import Image
 from toys import ENCODER, ToyEncoder, make_captioner
 
 from captioning_utils import InputError
+from captioning_utils.base.quantization import dequantize, quantize
 from captioning_utils.captioner import FORMAT_VERSION, Captioner, load_captioner, predict_alternatives, predict_caption
 from captioning_utils.features import FeatureCache
 from captioning_utils.images import load_image
@@ -48,6 +49,57 @@ def test_half_precision_file_is_half_as_large_and_nearly_equal(captioner, tmp_pa
     opened = load_captioner(tmp_path / "half.h5")
     for ours, theirs in zip(captioner.decoder.get_weights(), opened.decoder.get_weights(), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_a_file_of_8_bits_is_a_quarter_and_keeps_every_sentence_it_can(captioner, tmp_path):
+    captioner.save(tmp_path / "int8.h5", dtype="int8")
+    opened = load_captioner(tmp_path / "int8.h5")
+    for ours, theirs in zip(captioner.decoder.get_weights(), opened.decoder.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=np.abs(ours).max() / 250)
+    opened.save(tmp_path / "again.h5", dtype="int8")
+    assert load_captioner(tmp_path / "again.h5").fingerprint == opened.fingerprint
+    with pytest.raises(InputError, match="there is no dtype 'int4'; give float32, float16, int8"):
+        captioner.save(tmp_path / "int4.h5", dtype="int4")
+
+
+BLOCKS = {
+    "000 block4_conv1 kernel": np.random.default_rng(0).normal(size=(3, 3, 64, 16)).astype("float32"),
+    "001 block4_conv1 bias": np.random.default_rng(1).normal(size=16).astype("float32"),
+    "002 block5_conv1 kernel": np.random.default_rng(2).normal(size=(3, 3, 16, 8)).astype("float32"),
+}
+
+
+@pytest.mark.parametrize(("bits", "share"), [(8, 1 / 4), (16, 1 / 2), (32, 1)])
+def test_blocks_that_learned_come_back_as_they_were_rounded(captioner, path, tmp_path, bits, share):
+    captioner.encoder_weights = dequantize(quantize(BLOCKS, bits))
+    captioner.save(tmp_path / "tuned.h5", dtype="int8")
+    opened = load_captioner(tmp_path / "tuned.h5").encoder_weights
+    assert list(opened) == list(BLOCKS)
+    for name, array in captioner.encoder_weights.items():
+        np.testing.assert_array_equal(opened[name], array)
+    with h5py.File(tmp_path / "tuned.h5") as file:
+        stored = sum(part.nbytes for part in file["arrays/encoder"].values())
+    assert stored == pytest.approx(share * sum(array.nbytes for array in BLOCKS.values()), rel=0.02)
+
+
+def test_files_from_before_open(captioner, path):
+    """Blocks as float16, decoder as float32: what earlier releases wrote."""
+    with h5py.File(path, "a") as file:
+        for name, array in BLOCKS.items():
+            file[f"arrays/encoder/{name}"] = array.astype("float16")
+    opened = load_captioner(path)
+    assert opened.fingerprint == captioner.fingerprint
+    for name, array in BLOCKS.items():
+        np.testing.assert_array_equal(opened.encoder_weights[name], array.astype("float16"))
+
+
+@pytest.mark.parametrize("place", ["arrays/encoder/000 block4_conv1 kernel", "arrays/000 kernel"])
+def test_damaged_numbers_of_8_bits_are_refused(captioner, path, place):
+    with h5py.File(path, "a") as file:
+        file[place] = np.ones((3, 2), np.int8)
+        file[f"{place} scale"] = np.full(2, np.nan, np.float32)
+    with pytest.raises(InputError, match=r"image_caption_model\.h5: .*out of range; it is damaged"):
+        load_captioner(path)
 
 
 def test_a_word_limit_and_a_setting_reach_the_generation(captioner):
@@ -119,8 +171,8 @@ def replace_array(name, array):
         (replace_array("logits bias", {"data": np.full(14, np.nan, "float32")}), "NaN"),
         (replace_array("logits bias", {"shape": (2**30,), "dtype": "f4", "chunks": (2**10,)}), "plain array"),
         (replace_array("logits bias", {"data": [b"text"]}), "plain array"),
-        (lambda file: file.__setitem__("arrays/more", np.zeros(3)), "numbers, its decoder has"),
-        (lambda file: file.__setitem__("arrays/more", np.zeros(0)), "arrays, [0-9]+ are wanted"),
+        (lambda file: file.__setitem__("arrays/more", np.zeros(3, "float32")), "numbers, its decoder has"),
+        (lambda file: file.__setitem__("arrays/more", np.zeros(0, "float32")), "arrays, [0-9]+ are wanted"),
         (lambda file: file.__setitem__("arrays/out", h5py.ExternalLink("/etc/passwd", "/")), "link"),
         (lambda file: file.__setitem__("arrays/loop", h5py.SoftLink("/arrays")), "link"),
     ],
