@@ -3,7 +3,8 @@ import sys
 
 import pytest
 
-from captioning_utils.base.files import atomic_write, read_json, write_json, write_text
+from captioning_utils import InputError
+from captioning_utils.base.files import atomic_write, join_parts, read_json, write_json, write_parts, write_text
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such permissions")
@@ -36,3 +37,30 @@ def test_a_file_name_that_is_no_utf_8_does_not_lose_the_work(tmp_path):
     assert read_json(tmp_path / "a.json") == {name: "a dog"}
     write_text(tmp_path / "a.csv", f"{name},é\n")
     assert (tmp_path / "a.csv").read_text(encoding="utf-8") == "caf\\udce9.jpg,é\n"
+
+
+@pytest.mark.parametrize("size", [0, 1, 10, 11, 95])
+def test_parts_are_the_file_cut(tmp_path, size):
+    content = os.urandom(size)
+    (tmp_path / "model.h5").write_bytes(content)
+    parts = write_parts(tmp_path / "model.h5", most=10)
+    assert len(parts) == max(1, -(-size // 10))
+    assert b"".join(part.read_bytes() for part in parts) == content
+    assert max(part.stat().st_size for part in parts) <= 10
+    joined = join_parts(parts[-1], tmp_path / "joined.h5")
+    assert joined.read_bytes() == content
+    assert {path.name for path in tmp_path.iterdir()} == {"model.h5", "joined.h5", *(part.name for part in parts)}
+
+
+def test_parts_that_are_not_the_file_are_refused(tmp_path):
+    (tmp_path / "model.h5").write_bytes(bytes(25))
+    first, second, third = write_parts(tmp_path / "model.h5", most=10)
+    second.write_bytes(bytes(9) + b"x")
+    with pytest.raises(InputError, match=r"the parts of model\.h5 are damaged"):
+        join_parts(first, tmp_path / "joined.h5")
+    third.unlink()
+    with pytest.raises(InputError, match=r"3of3 is missing; put all 3 parts into one folder"):
+        join_parts(first, tmp_path / "joined.h5")
+    with pytest.raises(InputError, match="is no part of a file"):
+        join_parts(tmp_path / "model.h5", tmp_path / "joined.h5")
+    assert not (tmp_path / "joined.h5").exists()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +15,8 @@ from typing import Any
 
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.types import AnyPath
+
+MAX_PART = 16_000_000  # bytes
 
 
 @contextlib.contextmanager
@@ -76,6 +80,68 @@ def read_json(path: AnyPath) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8-sig"))  # -sig: editors on Windows add a mark
     except (ValueError, RecursionError) as error:  # ValueError: no UTF-8, no JSON, or a number of 4,300 digits
         raise InputError(f"{path} is not valid JSON ({error}); give a JSON file in UTF-8") from error
+
+
+def write_parts(path: AnyPath, most: int = MAX_PART) -> list[Path]:
+    """Cut a file into parts beside it, `NAME.<hash>.1of2` and so on, for places that take small files only.
+
+    Args:
+        path: str or `Path`; the file stays.
+        most: int, bytes of a part at most.
+
+    Returns:
+        list of `Path`. The parts one after the other are the file.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "a.txt"
+        >>> write_text(path, "a dog")
+        >>> parts = write_parts(path, most=3)
+        >>> [part.name.rpartition(".")[2] for part in parts]
+        ['1of2', '2of2']
+        >>> join_parts(parts[0], path.with_name("b.txt")).read_text()
+        'a dog'
+    """
+    content = Path(path).read_bytes()
+    number = max(1, -(-len(content) // most))
+    parts = [Path(f"{path}.{_hash(content)}.{part}of{number}") for part in range(1, number + 1)]
+    for index, part in enumerate(parts):
+        with atomic_write(part) as temporary:
+            temporary.write_bytes(content[index * most : (index + 1) * most])
+    return parts
+
+
+def join_parts(part: AnyPath, path: AnyPath) -> Path:
+    """Put together a file of which `write_parts` made parts.
+
+    Args:
+        part: str or `Path`, any of the parts; the others lie beside it.
+        path: str or `Path` of the file to write.
+
+    Returns:
+        `Path` of the file.
+
+    Raises:
+        InputError: where a part is missing, or they are not the file that was cut.
+    """
+    part = Path(part)
+    found = re.fullmatch(r"(.+\.)([0-9a-f]{16})\.[0-9]{1,4}of([0-9]{1,4})", part.name)
+    if not found:
+        raise InputError(f"{part} is no part of a file; give one such as model.h5.0123456789abcdef.1of3")
+    parts = [part.with_name(f"{found[1]}{found[2]}.{number + 1}of{found[3]}") for number in range(int(found[3]))]
+    missing = [each.name for each in parts if not each.is_file()]
+    if missing:
+        raise InputError(f"{missing[0]} is missing; put all {len(parts)} parts into one folder")
+    content = b"".join(each.read_bytes() for each in parts)
+    if _hash(content) != found[2]:
+        raise InputError(f"the parts of {found[1][:-1]} are damaged: together they have another hash; copy them again")
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(content)
+    return Path(path)
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def check_writable(path: AnyPath) -> None:
