@@ -24,12 +24,16 @@ CASES = {
     "attention-gru": ("attention", (5, 12), SMALL | {"attention_dim": 8}),
     "attention-lstm": ("attention", (5, 12), SMALL | {"attention_dim": 8, "cell": "lstm"}),
     "transformer": ("transformer", (5, 12), {"hidden_dim": 16, "num_heads": 2, "feedforward_dim": 32}),
+    "transformer-encoder": (
+        *("transformer", (5, 12)),
+        {"hidden_dim": 16, "num_heads": 2, "feedforward_dim": 32, "encoder_layers": 1, "region_dropout": 0.2},
+    ),
     "ensemble": ("ensemble", (5, 12), {"members": MEMBERS}),
 }
 DROPOUTS = {
     "merge": ("dropout", "hidden_dropout"),
     "attention": ("dropout", "photo_dropout"),
-    "transformer": ("dropout", "photo_dropout"),
+    "transformer": ("dropout", "photo_dropout", "region_dropout"),
 }
 
 

@@ -85,8 +85,8 @@ def options_of(settings: type) -> list[dataclasses.Field[Any]]:
     return [field for field in dataclasses.fields(settings) if "allowed" in field.metadata]
 
 
-def check_sizes(config: object, *names: str) -> None:
-    """Refuse a configuration in which one of the fields is not a whole number of 1 or more.
+def check_sizes(config: object, *names: str, least: int = 1) -> None:
+    """Refuse a configuration in which one of the fields is not a whole number of `least` or more.
 
     Example:
         >>> import types
@@ -96,8 +96,8 @@ def check_sizes(config: object, *names: str) -> None:
     """
     for name in names:
         value = getattr(config, name)
-        if type(value) is not int or value < 1:
-            raise InputError(f"{name} is {value!r:.80}; give a whole number of 1 or more")
+        if type(value) is not int or value < least:
+            raise InputError(f"{name} is {value!r:.80}; give a whole number of {least} or more")
 
 
 def check_shares(config: object, *names: str) -> None:

@@ -55,10 +55,12 @@ class CaptionDecoder(keras.Model):
 
     Attributes:
         has_attention: bool, whether it looks at the regions anew for every word, as `step_with_attention` shows.
+        shares_photos: bool, whether `call` takes one row of features for several rows of tokens, which stand together.
     """
 
     config: DecoderConfig
     has_attention = False
+    shares_photos = False
 
     def __init__(self, config: DecoderConfig, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -68,6 +70,11 @@ class CaptionDecoder(keras.Model):
     def max_length(self) -> int | None:
         """Tokens of the longest sentence that it can write, the end token included; None where there is no limit."""
         return None
+
+    @property
+    def checkpoint_variables(self) -> list[keras.Variable]:
+        """The variables that a checkpoint keeps: all that training may change."""
+        return self.variables
 
     def initial_state(self, features: Tensor) -> State:
         """State before the first word, from features `(batch, *feature_shape)`."""

@@ -24,13 +24,16 @@ class TransformerConfig(DecoderConfig):
     max_positions: int = 64  # input tokens at the most
     dropout: float = 0.3  # share dropped of embeddings, photo and every block's output in training
     photo_dropout: float = 0.4  # share of the features' channels that a photo loses, in all its regions, in training
+    region_dropout: float = 0.0  # share of its regions that a photo loses in training
+    encoder_layers: int = 0  # layers in which the regions attend to each other before the words attend to them
 
     def __post_init__(self) -> None:
         check_feature_shape(self, allow_pooled=False)
         check_sizes(
             self, "vocabulary_size", "hidden_dim", "num_layers", "num_heads", "feedforward_dim", "max_positions"
         )
-        check_shares(self, "dropout", "photo_dropout")
+        check_sizes(self, "encoder_layers", least=0)
+        check_shares(self, "dropout", "photo_dropout", "region_dropout")
         if self.hidden_dim % self.num_heads:
             raise InputError(f"hidden_dim is {self.hidden_dim}; give a multiple of num_heads, {self.num_heads}")
 
@@ -38,8 +41,10 @@ class TransformerConfig(DecoderConfig):
         num_regions, features = self.feature_shape
         hidden, words, wide = self.hidden_dim, self.vocabulary_size, self.feedforward_dim
         attention = 4 * (hidden + 1) * hidden
-        layer = 6 * hidden + 2 * attention + (hidden + 1) * wide + (wide + 1) * hidden
+        encoder_layer = 4 * hidden + attention + (hidden + 1) * wide + (wide + 1) * hidden
+        layer = encoder_layer + 2 * hidden + attention
         total = 2 * features + (features + 1) * hidden + (num_regions + words + self.max_positions) * hidden
+        total += self.encoder_layers * encoder_layer + (2 * hidden if self.encoder_layers else 0)
         return total + self.num_layers * layer + 2 * hidden + words
 
 
@@ -76,10 +81,14 @@ class Attention(keras.layers.Layer):
     def call(self, hidden: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Attend from hidden `(batch, queries, hidden_dim)`; mask is True where attention is allowed.
 
+        The memory may have fewer rows than hidden. Each then serves several rows of hidden, which stand together: the
+        captions of one photo.
+
         Returns:
             tuple of output `(batch, queries, hidden_dim)` and weights `(batch, num_heads, queries, length)`.
         """
-        query, keys, values = (self._split(each) for each in (self.query(hidden), keys, values))
+        rows = ops.shape(keys)[0]
+        query, keys, values = (self._split(each, rows) for each in (self.query(hidden), keys, values))
         scores = ops.matmul(query, ops.transpose(keys, (0, 1, 3, 2))) * self.scale  # (batch, heads, queries, length)
         if mask is not None:
             scores = ops.where(mask, scores, -1e9)
@@ -88,11 +97,40 @@ class Attention(keras.layers.Layer):
         attended = ops.reshape(attended, (ops.shape(hidden)[0], -1, self.query.units))
         return self.output_dense(attended), weights
 
-    def _split(self, tensor: Tensor) -> Tensor:
-        """(batch, length, hidden_dim) → (batch, num_heads, length, head_dim)."""
+    def _split(self, tensor: Tensor, rows: int) -> Tensor:
+        """(batch, length, hidden_dim) → (rows, num_heads, length, head_dim)."""
         head_dim = self.query.units // self.num_heads
-        tensor = ops.reshape(tensor, (ops.shape(tensor)[0], -1, self.num_heads, head_dim))
+        tensor = ops.reshape(tensor, (rows, -1, self.num_heads, head_dim))
         return ops.transpose(tensor, (0, 2, 1, 3))
+
+
+class EncoderLayer(keras.layers.Layer):
+    """Self-attention of the regions and feed-forward; each on normalised input, added to what came in."""
+
+    def __init__(self, config: TransformerConfig, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.norms = [keras.layers.LayerNormalization(name=f"norm_{i}") for i in range(2)]
+        self.attention = Attention(config.hidden_dim, config.num_heads, name="attention")
+        self.widen = keras.layers.Dense(config.feedforward_dim, activation="gelu", name="widen")
+        self.narrow = keras.layers.Dense(config.hidden_dim, name="narrow")
+        self.dropout = keras.layers.Dropout(config.dropout)
+
+    def build(self, hidden_shape: Any) -> None:
+        """Create the variables; `hidden_shape` is (batch, num_regions, hidden_dim)."""
+        for norm in self.norms:
+            norm.build(hidden_shape)
+        self.attention.build(hidden_shape, hidden_shape)
+        self.widen.build(hidden_shape)
+        self.narrow.build((*hidden_shape[:-1], self.widen.units))
+        self.built = True
+
+    def call(self, hidden: Tensor, training: bool = False) -> Tensor:
+        """`(batch, num_regions, hidden_dim)` → the same shape."""
+        normed = self.norms[0](hidden)
+        attended, _ = self.attention(normed, *self.attention.remember(normed))
+        hidden = hidden + self.dropout(attended, training=training)
+        forward = self.narrow(self.widen(self.norms[1](hidden)))
+        return hidden + self.dropout(forward, training=training)
 
 
 class DecoderLayer(keras.layers.Layer):
@@ -164,7 +202,8 @@ class DecoderLayer(keras.layers.Layer):
 class TransformerDecoder(CaptionDecoder):
     """Next-word logits from the words so far and a grid of regions, by attention alone.
 
-    The regions are normalised, projected to `hidden_dim` and given learned positions. The embedding of the words is
+    The regions are normalised, projected to `hidden_dim` and given learned positions; with `encoder_layers` they then
+    attend to each other. The embedding of the words is
     also the last layer's matrix (tied), which on small data saves parameters and overfits less.
 
     Args:
@@ -172,7 +211,8 @@ class TransformerDecoder(CaptionDecoder):
 
     Call arguments:
         inputs: tuple `(features, input_tokens)`: float `(batch, num_regions, feature_dim)` and int32
-            `(batch, sequence_length)`, at most `max_positions` long.
+            `(batch, sequence_length)`, at most `max_positions` long. The features may have fewer rows: each is then the
+            photo of as many rows of tokens, which stand together.
         training: bool, whether dropout is on.
 
     Returns:
@@ -189,16 +229,22 @@ class TransformerDecoder(CaptionDecoder):
 
     config: TransformerConfig
     has_attention = True
+    shares_photos = True
 
     def __init__(self, config: TransformerConfig, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
         self.normalise = keras.layers.LayerNormalization(name="normalise")
         self.drop_channels = keras.layers.SpatialDropout1D(config.photo_dropout, name="drop_channels")
+        regions_alone = (None, config.feature_shape[0], 1)
+        self.drop_regions = keras.layers.Dropout(config.region_dropout, noise_shape=regions_alone, name="drop_regions")
         self.project = keras.layers.Dense(config.hidden_dim, name="project")
         self.regions = keras.layers.Embedding(config.feature_shape[0], config.hidden_dim, name="regions")
         self.embed = keras.layers.Embedding(config.vocabulary_size, config.hidden_dim, name="embed")
         self.positions = keras.layers.Embedding(config.max_positions, config.hidden_dim, name="positions")
         self.dropout = keras.layers.Dropout(config.dropout, name="dropout")
+        self.encoder_blocks = [EncoderLayer(config, name=f"encoder_{i}") for i in range(config.encoder_layers)]
+        norm = keras.layers.LayerNormalization if config.encoder_layers else keras.layers.Identity
+        self.encoder_norm = norm(name="encoder_norm")
         self.blocks = [DecoderLayer(config, name=f"layer_{index}") for index in range(config.num_layers)]
         self.final_norm = keras.layers.LayerNormalization(name="final_norm")
         self.build()
@@ -210,6 +256,9 @@ class TransformerDecoder(CaptionDecoder):
         self.project.build((None, *self.config.feature_shape))
         for layer in (self.regions, self.embed, self.positions):
             layer.build((None,))
+        for block in self.encoder_blocks:
+            block.build(hidden)
+        self.encoder_norm.build(hidden)
         for block in self.blocks:
             block.build(hidden)
         self.final_norm.build(hidden)
@@ -256,9 +305,13 @@ class TransformerDecoder(CaptionDecoder):
     def _photo(self, features: Tensor, training: bool) -> list[list[Tensor]]:
         """Each layer's keys and values of the regions."""
         features = self.normalise(ops.cast(features, "float32"))
-        regions = self.project(self.drop_channels(features, training=training))
+        features = self.drop_regions(self.drop_channels(features, training=training), training=training)
+        regions = self.project(features)
         regions = regions + self.regions(ops.arange(self.config.feature_shape[0]))
         regions = self.dropout(regions, training=training)  # (batch, num_regions, hidden_dim)
+        for block in self.encoder_blocks:
+            regions = block(regions, training=training)
+        regions = self.encoder_norm(regions)
         return [block.cross_attention.remember(regions) for block in self.blocks]
 
     def _embed(self, tokens: Tensor, places: Tensor) -> Tensor:
