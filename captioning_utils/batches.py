@@ -18,6 +18,8 @@ Batch: TypeAlias = tuple[tuple[NDArray[np.float32], NDArray[np.int32]], NDArray[
 # Captions of similar length share a batch: so many batches' worth are drawn at random, then sorted by length. Of
 # Flickr8k's positions 2 % are padding then; with rows as long as the longest caption it would be 68 %.
 POOL_BATCHES = 64
+# On JAX every length is a program of its own, which takes seconds to compile; so lengths are rounded up to a multiple.
+LENGTH_STEP = {"jax": 8}
 
 
 class CaptionBatches(keras.utils.PyDataset):
@@ -113,10 +115,11 @@ class CaptionBatches(keras.utils.PyDataset):
         return [batches[i] for i in rng.permutation(len(batches))]
 
     def _padded_length(self, index: int) -> int:
-        """A batch's length; one less than its longest caption's, since the last token is never an input."""
-        length = self.lengths[self._batches[index]].max() - 1
+        """A batch's length: at least one less than its longest caption's, since the last token is never an input."""
+        step = LENGTH_STEP.get(keras.backend.backend(), 1)
+        length = -(-(self.lengths[self._batches[index]].max() - 1) // step) * step
         # Keras reads the first two batches to learn which axes vary, and refuses another length if those agree.
-        return length + 1 if index == 1 and length == self._padded_length(0) else length
+        return length + step if index == 1 and length == self._padded_length(0) else length
 
     def _by_length(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         return np.argsort(self.lengths[rows], kind="stable")

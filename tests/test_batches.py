@@ -1,8 +1,11 @@
+import keras
 import numpy as np
 import pytest
 
 from captioning_utils import InputError
 from captioning_utils.batches import CaptionBatches
+from captioning_utils.decoders.merge import MergeConfig, MergeDecoder
+from captioning_utils.training import masked_cross_entropy
 
 
 class Numbered:
@@ -74,3 +77,30 @@ def test_keras_sees_two_lengths_in_its_first_two_batches(length):
 def test_refuses(captions, batch_size, message):
     with pytest.raises(InputError, match=message):
         CaptionBatches(Numbered(), captions, batch_size)
+
+
+def test_a_backend_that_compiles_every_length_compiles_few(monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    captions = [(str(i), [1, *[4] * (i % 40), 2]) for i in range(2000)]
+    batches = CaptionBatches(Numbered(), captions, batch_size=16, shuffle=True)
+    lengths = set()
+    for epoch in range(3):
+        batches.start(epoch)
+        lengths |= {batches[index][1].shape[1] for index in range(len(batches))}
+    assert lengths <= {8, 16, 24, 32, 40, 48}
+
+
+def test_training_compiles_few_programs():
+    """Every length of captions that a backend has not seen yet calls the decoder's code once, to compile it."""
+    traced = []
+
+    class Traced(MergeDecoder):
+        def call(self, inputs, training=False):
+            traced.append(inputs[1].shape)
+            return super().call(inputs, training=training)
+
+    captions = [(str(i), [1, *[4] * (i % 30 + 1), 2]) for i in range(300)]
+    decoder = Traced(MergeConfig(vocabulary_size=9, feature_shape=(4,), embedding_dim=4, hidden_dim=4))
+    decoder.compile("adam", loss=lambda targets, logits: masked_cross_entropy(targets, logits))
+    decoder.fit(CaptionBatches(Numbered(), captions, batch_size=10, shuffle=True), epochs=2, shuffle=False, verbose=0)
+    assert len(traced) <= 7
