@@ -13,12 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from captioning_utils.base.backend import has_accelerator
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.files import path_text, write_json, write_text
 from captioning_utils.base.tables import to_csv
 from captioning_utils.base.types import AnyPath
 from captioning_utils.captioner import Captioner, ScoredCaption
 from captioning_utils.datasets.dataset import CaptionDataset
+from captioning_utils.encoders.augment import AugmentedEncoder
+from captioning_utils.encoders.encoder import ENCODERS
 from captioning_utils.encoders.encoder_id import EncoderId
 from captioning_utils.features import FeatureCache, extract_features, load_features
 from captioning_utils.images import load_image
@@ -46,11 +49,13 @@ def features_path(dataset: CaptionDataset, fingerprint: str, shape: Sequence[int
     encoder_id = EncoderId.parse(fingerprint)
     folder = os.path.commonpath({path.parent.absolute() for path in dataset.image_paths.values()})
     place = hashlib.sha256(os.fsencode(os.path.realpath(folder))).hexdigest()[:8]
-    layer = f"{encoder_id.layer}{'-mirrored' if encoder_id.mirrored else ''}"
+    layer = encoder_id.layer if encoder_id.view is None else f"{encoder_id.layer}-view{encoder_id.view}"
     tuned = f"-{encoder_id.weights[-8:]}" if encoder_id.tuned else ""
     num_bytes = 2 * len(dataset.image_paths) * math.prod(shape)  # float16
     suffix = ".pkl" if num_bytes < LARGEST_PICKLE else ""
-    name = f"{dataset.name}-{place}-{encoder_id.name}-{layer}-{encoder_id.dtype}{tuned}{suffix}"
+    usual = ENCODERS[encoder_id.name].photo_size(encoder_id.layer)
+    size = "" if encoder_id.image_size == usual else f"-{encoder_id.image_size[0]}"
+    name = f"{dataset.name}-{place}-{encoder_id.name}-{layer}{size}-{encoder_id.dtype}{tuned}{suffix}"
     return Path("data/features") / name
 
 
@@ -70,6 +75,29 @@ def captioner_features(
         if all(image_id in features for image_id in image_ids) and not features.find_changed(photos):
             return features
     return extract_features(photos, captioner.image_encoder(weights_path), path)
+
+
+def extract_views(
+    captioner: Captioner, dataset: CaptionDataset, count: int, weights_path: AnyPath | None = None
+) -> list[FeatureCache]:
+    """The features of the train photos in several augmented views, for `train_self_critical`.
+
+    Args:
+        captioner: `Captioner`; its encoder computes in what it was trained in.
+        dataset: `CaptionDataset`.
+        count: int, views.
+        weights_path: str or `Path` of a file with the encoder's weights; None finds or downloads them.
+
+    Returns:
+        list of `FeatureCache`, kept beside those of the photos as they are.
+    """
+    fast = captioner.training.get("settings", {}).get("bfloat16") and has_accelerator()
+    encoder = captioner.build_image_encoder(weights_path, "bfloat16" if fast else None)
+    photos = {image_id: dataset.image_paths[image_id] for image_id in dataset.require_split("train")}
+    views = [AugmentedEncoder(encoder, number) for number in range(count)]
+    return [
+        extract_features(photos, view, features_path(dataset, view.fingerprint, view.output_shape)) for view in views
+    ]
 
 
 def caption_many(

@@ -22,7 +22,7 @@ from captioning_utils.decoders import build_config, build_decoder, decoder_name
 from captioning_utils.decoders.base import CaptionDecoder, DecoderConfig
 from captioning_utils.encoders.encoder import ImageEncoder, build_encoder
 from captioning_utils.encoders.encoder_id import EncoderId
-from captioning_utils.encoders.last_block import replace_last_block
+from captioning_utils.encoders.learned_blocks import replace_blocks
 from captioning_utils.generation import IMPOSSIBLE, CaptionGenerator
 from captioning_utils.images import ImageSource, load_image
 from captioning_utils.settings import PHOTOS_AT_ONCE, GenerationConfig, settings_of_part
@@ -57,7 +57,7 @@ class Captioner:
     # the default settings of its sentences
     generation: GenerationConfig = dataclasses.field(default_factory=GenerationConfig)
     training: dict[str, Any] = dataclasses.field(default_factory=dict)  # data, settings, seed, losses: for model cards
-    # a fine-tuned encoder's last block, else empty
+    # the blocks of the encoder that learned, else empty
     encoder_weights: dict[str, NDArray[Any]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -177,13 +177,19 @@ class Captioner:
             self._image_encoder = encoder
         return self._image_encoder
 
-    def build_image_encoder(self, weights_path: AnyPath | None = None) -> ImageEncoder:
-        """As `image_encoder`, but a new one that nobody shares, so that it may be trained further."""
+    def build_image_encoder(self, weights_path: AnyPath | None = None, dtype: str | None = None) -> ImageEncoder:
+        """As `image_encoder`, but a new one that nobody shares, so that it may be trained further.
+
+        Args:
+            weights_path: as for `image_encoder`.
+            dtype: "float32" or "bfloat16" to compute in another than the captioner's; its features are not the same.
+        """
         own = self.encoder_id
-        encoder = build_encoder(own.name, layer=own.layer, dtype=own.dtype, weights_path=weights_path)
+        encoder = build_encoder(own.name, own.layer, dtype or own.dtype, weights_path, image_size=own.image_size[0])
         if self.encoder_weights:
-            encoder = replace_last_block(encoder, self.encoder_weights)
-        self.check_features(encoder)
+            encoder = replace_blocks(encoder, own.tuned, self.encoder_weights)
+        if dtype in (None, own.dtype):
+            self.check_features(encoder)
         return encoder
 
     def save(self, path: AnyPath, dtype: str = "float32") -> None:

@@ -1,12 +1,10 @@
 """The feature cache: each photo goes through the encoder once, and a run that was killed goes on where it stopped."""
 
-import collections
 import itertools
 import pickle
 import shutil
 import sys
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -18,12 +16,12 @@ from captioning_utils.base.errors import InputError
 from captioning_utils.base.feature_files import FORMAT_VERSION, INDEX, read_folder, read_pickle, shard_name
 from captioning_utils.base.files import atomic_write, check_writable, read_json, write_json
 from captioning_utils.base.identity import identify_photo, is_same_photo
+from captioning_utils.base.parallel import map_ahead
 from captioning_utils.base.types import AnyPath, FeatureEncoder
 from captioning_utils.base.wording import count_noun
 from captioning_utils.images import ImageSource, load_image
 
 IMAGES_PER_SHARD = 256  # what a killed run loses at most: some 15 seconds of VGG16 on two cores
-DECODING_THREADS = 2
 _Decoded: TypeAlias = tuple[str, NDArray[np.uint8] | str, str]  # image_id, photo or the reason why not, identity
 
 
@@ -159,7 +157,7 @@ def extract_features(
         raise InputError(f"none of {len(image_paths)} photos can be read, first {first!r}: {reason}")
     if index["skipped"] != skipped_before:
         write_json(folder / INDEX, index)
-    _report_skipped(index["skipped"], image_paths)
+    report_skipped(index["skipped"], image_paths)
     if is_pickle and folder.is_dir():
         _move_into_pickle(cache, folder, cache_path)
     return load_features(cache_path)
@@ -264,7 +262,7 @@ def _extract_shards(
         return
     check_writable(folder.with_name(INDEX))  # before the work, not after it
     batches_per_shard = max(1, IMAGES_PER_SHARD // batch_size)
-    decoded = _decode_ahead(photos, encoder.image_size, ahead=2 * batch_size)
+    decoded = map_ahead(lambda photo: _decode(*photo, encoder.image_size), photos, ahead=2 * batch_size)
     identities: dict[str, str] = {}  # of the photos of the next shard
     features: list[NDArray[np.float16]] = []
     with tqdm(total=len(photos), desc="features", unit=" images", file=sys.stderr) as bar:
@@ -284,18 +282,6 @@ def _extract_shards(
             bar.update(len(batch))
             if not batch:
                 return
-
-
-def _decode_ahead(photos: Iterable[tuple[str, ImageSource]], size: tuple[int, int], ahead: int) -> Iterator[_Decoded]:
-    """Photos in order, decoded in threads, `ahead` photos in advance."""
-    with ThreadPoolExecutor(DECODING_THREADS) as pool:
-        waiting: collections.deque[Future[_Decoded]] = collections.deque()
-        for image_id, source in photos:
-            waiting.append(pool.submit(_decode, image_id, source, size))
-            if len(waiting) > ahead:
-                yield waiting.popleft().result()
-        for future in waiting:
-            yield future.result()
 
 
 def _decode(image_id: str, source: ImageSource, size: tuple[int, int]) -> _Decoded:
@@ -327,7 +313,8 @@ def _write_shard(
     write_json(folder / INDEX, index)
 
 
-def _report_skipped(skipped: Mapping[str, str], image_paths: Container[str]) -> None:
+def report_skipped(skipped: Mapping[str, str], image_paths: Container[str]) -> None:
+    """Name the photos of `image_paths` that could not be read, to the standard error."""
     names = [image_id for image_id in skipped if image_id in image_paths]
     for image_id in names[:5]:
         tqdm.write(f"left out: {image_id}: {skipped[image_id]}", file=sys.stderr)

@@ -11,7 +11,7 @@ from captioning_utils.captioner import Captioner
 from captioning_utils.datasets import CaptionDataset
 from captioning_utils.encoders import EncoderId
 
-ENCODER = EncoderId("vgg16", "avg", "float32", (8, 8), "caffe", "0123456789abcdef")
+ENCODER = EncoderId("vgg16", "avg", "float32", (224, 224), "caffe", "0123456789abcdef")
 
 
 class ToyCaptioner(Captioner):
@@ -38,9 +38,11 @@ def dataset(tmp_path):
 
 
 def test_each_kind_of_features_has_a_place_of_its_own(dataset):
-    changes = [{}, {"tuned": True}, {"tuned": True, "weights": "f" * 16}, {"mirrored": True}, {"dtype": "bfloat16"}]
+    changes = [{}, {"tuned": 1}, {"tuned": 2, "weights": "f" * 16}, {"view": 1}, {"dtype": "bfloat16"}]
+    changes += [{"image_size": (448, 448)}]
     paths = [features_path(dataset, str(dataclasses.replace(ENCODER, **change)), (3,)) for change in changes]
-    endings = ["avg-float32", "avg-float32-89abcdef", "avg-float32-ffffffff", "avg-mirrored-float32", "avg-bfloat16"]
+    endings = ["avg-float32", "avg-float32-89abcdef", "avg-float32-ffffffff", "avg-view1-float32", "avg-bfloat16"]
+    endings += ["avg-448-float32"]
     assert all(path.stem.endswith(f"-vgg16-{ending}") for path, ending in zip(paths, endings, strict=True))
     assert len(set(paths)) == len(paths)
     assert features_path(dataset, str(ENCODER), (10**8,)).suffix == ""  # too many for the memory: a folder

@@ -8,7 +8,7 @@ import pytest
 from captioning_utils import InputError
 from captioning_utils.encoders import ENCODERS, EncoderId, build_encoder, vgg16_arrays, weights
 from captioning_utils.encoders import encoder as encoder_module
-from captioning_utils.encoders.encoder import compute_weights_hash
+from captioning_utils.encoders.encoder import compute_weights_hash, recast_encoder
 from captioning_utils.encoders.vgg16_arrays import KerasFile
 from captioning_utils.images import resize_image
 
@@ -175,7 +175,7 @@ def test_weights_of_another_network_are_refused(vgg16_weights, tmp_path):
 
 
 def stand_in(features, layer="avg"):
-    return encoder_module.ImageEncoder("vgg16", layer, "float32", StandIn(features))
+    return encoder_module.ImageEncoder("vgg16", layer, "float32", StandIn(features, layer))
 
 
 class StandIn:
@@ -183,8 +183,9 @@ class StandIn:
 
     output_shape = (None, 3)
 
-    def __init__(self, features):
+    def __init__(self, features, layer="avg"):
         self.features = features
+        self.input_shape = (None, *ENCODERS["vgg16"].photo_size(layer), 3)
         self.batches = []
 
     def get_weights(self):
@@ -238,7 +239,38 @@ def test_unknown_choices_are_refused(arguments, message):
         build_encoder(**arguments)
 
 
-@pytest.mark.parametrize("change", ["", " tuned", " mirrored", " tuned mirrored"])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"image_size": 100}, "image_size is 100; give a multiple of 32 from 32 to 1024 pixels"),
+        ({"image_size": 10**6}, "image_size is 1000000; give"),
+        ({"layer": "two_scales", "image_size": 224}, "photos for the layer two_scales are of 448 pixels, not 224"),
+    ],
+)
+def test_sizes_that_photos_cannot_have_are_refused(arguments, message):
+    with pytest.raises(InputError, match=message):
+        build_encoder(**arguments)
+
+
+@pytest.mark.slow  # builds networks
+def test_larger_photos_have_more_regions():
+    small, large = (build_encoder(weights=None, image_size=size) for size in (32, 96))
+    assert (small.output_shape, large.output_shape) == ((1, 512), (9, 512))
+    assert large.encode(np.zeros((3, 96, 96, 3), np.uint8)).shape == (3, 9, 512)
+    assert small.encoder_id.weights == large.encoder_id.weights
+    assert large.encoder_id.image_size == (96, 96)
+
+
+@pytest.mark.slow  # builds networks
+def test_an_encoder_in_another_dtype_has_the_same_weights_of_its_own():
+    encoder = build_encoder(weights=None, image_size=32)
+    other = recast_encoder(encoder, "bfloat16")
+    assert other.fingerprint == encoder.fingerprint.replace("float32", "bfloat16")
+    other.backbone.trainable_weights[0].assign(other.backbone.trainable_weights[0] * 0)
+    assert encoder.backbone.trainable_weights[0].numpy().any()
+
+
+@pytest.mark.parametrize("change", ["", " tuned", " tuned:2", " view0", " tuned:2 view3"])
 @pytest.mark.parametrize(
     "fingerprint",
     [
@@ -249,7 +281,8 @@ def test_unknown_choices_are_refused(arguments, message):
 def test_an_encoder_id_reads_what_it_writes(fingerprint, change):
     parts = EncoderId.parse(fingerprint + change)
     assert str(parts) == fingerprint + change
-    assert (parts.tuned, parts.mirrored) == ("tuned" in change, "mirrored" in change)
+    assert parts.tuned == (2 if ":2" in change else int("tuned" in change))
+    assert parts.view == (int(change[-1]) if "view" in change else None)
     assert f"{parts.image_size[0]}x{parts.image_size[1]}" == fingerprint.split()[3]
 
 

@@ -55,8 +55,9 @@ def test_an_ensembles_card_names_its_members_and_shows_no_histories():
 def test_an_encoder_that_was_trained_further_is_said_to_be_in_the_file():
     captioner = make_captioner()
     assert "(not trained here)" in build_model_card(captioner, "me/toy")
+    captioner.encoder += " tuned:2"
     captioner.encoder_weights = {"block5_conv1 kernel": 1}
-    assert "last block was trained further and is in this file" in build_model_card(captioner, "me/toy")
+    assert "the last 2 were trained further and are in this file" in build_model_card(captioner, "me/toy")
 
 
 def test_scores_of_another_captioner_are_refused():

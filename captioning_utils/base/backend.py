@@ -47,6 +47,18 @@ def load_backend() -> ModuleType:
     return keras
 
 
+def has_accelerator() -> bool:
+    """Whether Keras's backend computes on a GPU or another accelerator.
+
+    Example:
+        >>> has_accelerator() in (True, False)
+        True
+    """
+    import keras
+
+    return any(not device.lower().startswith("cpu") for device in keras.distribution.list_devices())
+
+
 @contextlib.contextmanager
 def standard_settings(keep_mixed: bool = False) -> Iterator[None]:
     """Let Keras compute in float32 with the channels last, whatever `keras.json` or the user's program set.

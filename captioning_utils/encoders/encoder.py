@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from captioning_utils.base.backend import in_standard_settings
+from captioning_utils.base.backend import has_accelerator, in_standard_settings
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.types import AnyPath, Tensor
 from captioning_utils.base.wording import one_line
@@ -29,6 +30,8 @@ DEFAULT_LAYER = "grid"
 DTYPES = ("float32", "bfloat16")
 TWO_SCALES = "two_scales"  # the layer for which a photo is seen twice, at the usual and at twice the usual size
 HALF_SIZE = "half_size"  # the layer for which a photo is seen at half the usual size
+SIZED_LAYERS = (TWO_SCALES, HALF_SIZE, "fc2")  # whose photos have one size
+LARGEST_SIZE = 1024  # pixels a side of a photo
 LARGEST_BATCH = 32  # photos per call of the model; more at once is no faster on a CPU
 _FLOAT16_MAX = 65504.0
 
@@ -150,13 +153,16 @@ class ImageEncoder:
         dtype: str,
         model: keras.Model,
         backbone: keras.Model | None = None,
-        tuned: bool = False,
+        tuned: int = 0,
     ) -> None:
         spec = ENCODERS[name]
         self.name = name
         self.layer = layer
-        self.image_size = spec.photo_size(layer)
-        self.batch_size = LARGEST_BATCH // 4 if layer == TWO_SCALES else LARGEST_BATCH  # the same memory for both
+        self.image_size = tuple(model.input_shape[1:3])
+        area = math.prod(self.image_size) / math.prod(spec.image_size)
+        # Of large photos fewer at once take the same memory; a GPU has enough, and would idle.
+        fewer = area > 2 and not has_accelerator()
+        self.batch_size = LARGEST_BATCH // 4 if fewer else LARGEST_BATCH
         self.output_shape = tuple(model.output_shape[1:])
         weights = compute_weights_hash(model.get_weights())[:16]
         self.encoder_id = EncoderId(name, layer, dtype, self.image_size, spec.preprocessing, weights, tuned)
@@ -190,8 +196,10 @@ class ImageEncoder:
         return np.concatenate([np.zeros((0, *self.output_shape), np.float16), *features])
 
     def _encode_piece(self, images: NDArray[np.uint8]) -> NDArray[np.float16]:
-        # Padded to 1, 2, 4, … photos, so that the model is compiled for six sizes at most.
-        padding = (1 << (len(images) - 1).bit_length()) - len(images)
+        # Padded to 1, 2, 4, … photos, so that the model is compiled for six sizes at most; for a GPU, where compiling
+        # takes longer than computing, for two.
+        size = self.batch_size if len(images) > 1 and has_accelerator() else 1 << (len(images) - 1).bit_length()
+        padding = size - len(images)
         padded = np.concatenate([images, np.zeros((padding, *images.shape[1:]), np.uint8)])
         features = np.asarray(self.model.predict_on_batch(padded))[: len(images)]
         if np.isnan(features).any():
@@ -206,6 +214,7 @@ def build_encoder(
     dtype: str = "float32",
     weights_path: AnyPath | None = None,
     weights: str | None = "imagenet",
+    image_size: int | None = None,
 ) -> ImageEncoder:
     """Build a pretrained encoder.
 
@@ -223,12 +232,14 @@ def build_encoder(
             amx_bf16, GPUs), much slower elsewhere, and less exact (under 1 % on VGG16).
         weights_path: str or `Path` of a weights file to use; None looks for it, see `encoders.weights`.
         weights: "imagenet", or None for fixed random numbers, for trials and tests.
+        image_size: int, height and width in pixels of the photos, a multiple of 32; None is the encoder's usual size.
+            With 448 instead of 224 a grid has four times the regions, and the work is four times as much.
 
     Returns:
         `ImageEncoder`.
 
     Raises:
-        InputError: for an unknown name, layer or dtype, or when the weights cannot be had.
+        InputError: for an unknown name, layer, dtype or size, or when the weights cannot be had.
 
     Example:
         >>> encoder = build_encoder("efficientnet_v2_b0", "avg", weights=None)
@@ -238,19 +249,34 @@ def build_encoder(
         (2, 1280)
     """
     _check(name, layer, dtype, weights)
-    backbone = _build_backbone(ENCODERS[name], layer, dtype)
+    size = _photo_size(name, layer, image_size)
+    backbone = _build_backbone(ENCODERS[name], layer, dtype, size)
     if weights is None:
         _fill_with_fixed_noise(backbone)
     else:
         _load_weights(backbone, name, layer, weights_path)
     last, _ = ENCODERS[name].extra_layers.get(layer, (ENCODERS[name].grid_layer, None))
-    return assemble_encoder(name, layer, dtype, cut_backbone(backbone, last))
+    return assemble_encoder(name, layer, dtype, cut_backbone(backbone, last), size)
 
 
 @in_standard_settings
-def assemble_encoder(name: str, layer: str, dtype: str, backbone: keras.Model, tuned: bool = False) -> ImageEncoder:
+def assemble_encoder(
+    name: str, layer: str, dtype: str, backbone: keras.Model, size: tuple[int, int], tuned: int = 0
+) -> ImageEncoder:
     """An encoder around a network that has its weights already."""
-    return ImageEncoder(name, layer, dtype, _add_ends(backbone, name, layer), backbone, tuned)
+    return ImageEncoder(name, layer, dtype, _add_ends(backbone, name, layer, size), backbone, tuned)
+
+
+@in_standard_settings
+def recast_encoder(encoder: ImageEncoder, dtype: str) -> ImageEncoder:
+    """A copy of an encoder, with weights of its own, that computes in another of `DTYPES`."""
+    own, spec = encoder.encoder_id, ENCODERS[encoder.name]
+    if encoder.backbone is None:
+        raise InputError("this encoder was made without its backbone; give one of build_encoder or assemble_encoder")
+    last, _ = spec.extra_layers.get(own.layer, (spec.grid_layer, None))
+    backbone = cut_backbone(_build_backbone(spec, own.layer, dtype, own.image_size), last)
+    backbone.set_weights(encoder.backbone.get_weights())
+    return assemble_encoder(own.name, own.layer, dtype, backbone, own.image_size, own.tuned)
 
 
 def cut_backbone(backbone: keras.Model, layer: str) -> keras.Model:
@@ -291,6 +317,18 @@ def _check(name: str, layer: str, dtype: str, weights: str | None) -> None:
             raise InputError(f"the encoder {name} has no {what} {value!r}; give one of {', '.join(map(str, values))}")
 
 
+def _photo_size(name: str, layer: str, image_size: int | None) -> tuple[int, int]:
+    """The size of the photos that are encoded: (height, width) in pixels."""
+    usual = ENCODERS[name].photo_size(layer)
+    if image_size is None or (image_size, image_size) == usual:
+        return usual
+    if layer in SIZED_LAYERS:
+        raise InputError(f"photos for the layer {layer} are of {usual[0]} pixels, not {image_size}; leave the size out")
+    if type(image_size) is not int or image_size % 32 or not 32 <= image_size <= LARGEST_SIZE:
+        raise InputError(f"image_size is {image_size!r:.80}; give a multiple of 32 from 32 to {LARGEST_SIZE} pixels")
+    return image_size, image_size
+
+
 @contextlib.contextmanager
 def _dtype_policy(name: str) -> Iterator[None]:
     """keras.applications take no dtype: set the global policy for a moment."""
@@ -304,22 +342,22 @@ def _dtype_policy(name: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _build_backbone(spec: EncoderSpec, layer: str, dtype: str) -> keras.Model:
+def _build_backbone(spec: EncoderSpec, layer: str, dtype: str, size: tuple[int, int]) -> keras.Model:
     import keras
 
     with _dtype_policy("float32" if dtype == "float32" else f"mixed_{dtype}"):
         application = getattr(keras.applications, spec.application)
-        size = (None, None) if layer == TWO_SCALES else spec.photo_size(layer)
-        return application(include_top=layer == "fc2", weights=None, input_shape=(*size, 3))
+        shape = (None, None, 3) if layer == TWO_SCALES else (*size, 3)
+        return application(include_top=layer == "fc2", weights=None, input_shape=shape)
 
 
-def _add_ends(backbone: keras.Model, name: str, layer: str) -> keras.Model:
+def _add_ends(backbone: keras.Model, name: str, layer: str, size: tuple[int, int]) -> keras.Model:
     """Photos as uint8 → preprocessing → backbone → float32 → grid or pooled, as one model."""
     import keras
 
     spec = ENCODERS[name]
     module = getattr(keras.applications, spec.module)
-    images = keras.Input((*spec.photo_size(layer), 3), dtype="uint8")
+    images = keras.Input((*size, 3), dtype="uint8")
     pixels = module.preprocess_input(keras.ops.cast(images, "float32"))
     features = _look_twice(backbone, pixels) if layer == TWO_SCALES else backbone(pixels)
     model = keras.Model(images, summarize(keras.ops.cast(features, "float32"), name, layer))

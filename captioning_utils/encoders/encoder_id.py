@@ -9,7 +9,8 @@ from captioning_utils.base.errors import InputError
 
 _FINGERPRINT = re.compile(
     r"(?P<name>[\w-]+) (?P<layer>[\w-]+) (?P<dtype>\w+) (?P<height>[0-9]{1,5})x(?P<width>[0-9]{1,5}) bilinear "
-    r"(?P<preprocessing>\w+) weights:(?P<weights>[0-9a-f]{16})(?P<tuned> tuned)?(?P<mirrored> mirrored)?",
+    r"(?P<preprocessing>\w+) weights:(?P<weights>[0-9a-f]{16})"
+    r"(?: tuned(?P<blocks>:[2-9])?(?P<tuned>))?(?: view(?P<view>[0-9]))?",
     re.ASCII,
 )
 
@@ -24,7 +25,7 @@ class EncoderId:
     Example:
         >>> one = EncoderId.parse("vgg16 grid float32 224x224 bilinear caffe weights:a0f3b31f611d6c7a")
         >>> one.layer, one.image_size, one.tuned
-        ('grid', (224, 224), False)
+        ('grid', (224, 224), 0)
         >>> str(one)
         'vgg16 grid float32 224x224 bilinear caffe weights:a0f3b31f611d6c7a'
     """
@@ -35,12 +36,13 @@ class EncoderId:
     image_size: tuple[int, int]  # (height, width) in pixels, to which photos are resized bilinearly
     preprocessing: str  # what is done to the pixels: "caffe", "tf" or "torch"
     weights: str  # the first 16 hexadecimal digits of the weights' SHA-256
-    tuned: bool = False  # the weights are no longer the pretrained ones
-    mirrored: bool = False  # the photos are seen with left and right exchanged
+    tuned: int = 0  # how many of the last blocks have learned, so that their weights are no longer the pretrained ones
+    view: int | None = None  # the photos are seen augmented, in this one of several ways; None: as they are
 
     def __str__(self) -> str:
         height, width = self.image_size
-        changes = f"{' tuned' if self.tuned else ''}{' mirrored' if self.mirrored else ''}"
+        changes = f" tuned{f':{self.tuned}' if self.tuned > 1 else ''}" if self.tuned else ""
+        changes += "" if self.view is None else f" view{self.view}"
         return (
             f"{self.name} {self.layer} {self.dtype} {height}x{width} bilinear {self.preprocessing} "
             f"weights:{self.weights}{changes}"
@@ -67,4 +69,6 @@ class EncoderId:
             )
         size = int(found["height"]), int(found["width"])
         name, layer, dtype, preprocessing, weights = found.group("name", "layer", "dtype", "preprocessing", "weights")
-        return cls(name, layer, dtype, size, preprocessing, weights, bool(found["tuned"]), bool(found["mirrored"]))
+        tuned = int((found["blocks"] or ":1")[1:]) if found["tuned"] is not None else 0
+        view = None if found["view"] is None else int(found["view"])
+        return cls(name, layer, dtype, size, preprocessing, weights, tuned, view)

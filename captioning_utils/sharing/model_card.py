@@ -124,7 +124,9 @@ def _facts(captioner: Captioner) -> dict[str, Any]:
     config = dataclasses.asdict(captioner.decoder.config)
     cleaning = dataclasses.asdict(captioner.cleaning)
     tuned = (
-        "its last block was trained further and is in this file" if captioner.encoder_weights else "not trained here"
+        f"of its blocks the last {captioner.encoder_id.tuned} were trained further and are in this file"
+        if captioner.encoder_weights
+        else "not trained here"
     )
     return {
         "decoder": f"`{decoder_name(captioner.decoder)}`, {captioner.decoder.count_params():,} numbers",

@@ -23,8 +23,7 @@ from captioning_utils.base.errors import InputError
 from captioning_utils.base.files import atomic_write, write_json, write_text
 from captioning_utils.base.types import AnyPath, Tensor
 from captioning_utils.decoders.base import CaptionDecoder, State
-from captioning_utils.encoders.encoder import ImageEncoder, build_encoder
-from captioning_utils.encoders.last_block import replace_last_block
+from captioning_utils.encoders.encoder import ImageEncoder
 
 if TYPE_CHECKING:
     import onnx
@@ -87,11 +86,9 @@ def check_export_is_possible(captioner: Captioner) -> None:
 
 def _float32_encoder(captioner: Captioner, weights_path: AnyPath | None) -> ImageEncoder:
     """The captioner's encoder in float32, for onnxruntime's CPU kernels have no bfloat16."""
-    own = captioner.encoder_id
-    if own.dtype == "float32":
+    if captioner.encoder_id.dtype == "float32":
         return captioner.image_encoder(weights_path)
-    encoder = build_encoder(own.name, layer=own.layer, weights_path=weights_path)
-    return replace_last_block(encoder, captioner.encoder_weights) if captioner.encoder_weights else encoder
+    return captioner.build_image_encoder(weights_path, "float32")
 
 
 def _settings(captioner: Captioner, encoder: ImageEncoder, state: State) -> dict[str, Any]:
