@@ -127,7 +127,8 @@ class _Search(_Generator):
         step = ops.where(loop.finished[:, :, None], only_pad, ops.log_softmax(logits))
         total = loop.log_probs[:, :, None] + step  # (batch, beams, vocabulary)
         lengths = loop.lengths + ops.cast(~loop.finished, "float32")
-        scores = total / lengths[:, :, None] ** self.config.length_penalty
+        (length_penalty,) = draws  # (batch,)
+        scores = total / lengths[:, :, None] ** length_penalty[:, None, None]
         _, best = ops.top_k(ops.reshape(scores, (scores.shape[0], -1)), self.beams)  # (batch, beams)
         log_prob = ops.take_along_axis(ops.reshape(total, (total.shape[0], -1)), best, axis=1)
         return best // vocabulary, best % vocabulary, log_prob
@@ -296,8 +297,9 @@ class CaptionGenerator:
         ((2, 2, 6), (2, 2))
     """
 
-    def __init__(self, decoder: CaptionDecoder) -> None:
+    def __init__(self, decoder: CaptionDecoder, batch_size: int = BATCH_SIZE) -> None:
         self.decoder = decoder
+        self.batch_size = batch_size  # photos per compiled call
         self._compiled: dict[tuple[int, bool, GenerationConfig], _Generator] = {}
 
     @in_standard_settings
@@ -305,15 +307,15 @@ class CaptionGenerator:
         """Sentences for features.
 
         Args:
-            features: float `(batch, *feature_shape)`, any batch size.
+            features: float `(batch, *feature_shape)`, any batch size; or int32 rows for a decoder that keeps them.
             config: `GenerationConfig`.
 
         Returns:
             `Generated`: token ids and scores, best sentence first.
         """
-        features = np.asarray(features, "float32")
+        features = features if features.dtype == np.int32 else np.asarray(features, "float32")
         self._check_length(config)
-        size = 1 if len(features) == 1 else BATCH_SIZE
+        size = 1 if len(features) == 1 else self.batch_size
         beams = config.beam_size if config.temperature is None else config.num_captions
         rng = np.random.default_rng(config.seed)
         parts = []
@@ -335,7 +337,14 @@ class CaptionGenerator:
     ) -> list[NDArray[Any]]:
         # What may differ from call to call without a new compilation goes in as numbers, not as configuration.
         fixed = dataclasses.replace(
-            config, seed=0, beam_size=beams, num_captions=1, top_p=1.0, temperature=None, consensus=False
+            config,
+            seed=0,
+            beam_size=beams,
+            num_captions=1,
+            length_penalty=0.0,
+            top_p=1.0,
+            temperature=None,
+            consensus=False,
         )
         sampling = config.temperature is not None
         key = (len(batch), sampling, fixed)
@@ -343,13 +352,9 @@ class CaptionGenerator:
             while len(self._compiled) >= MAX_COMPILED:
                 del self._compiled[next(iter(self._compiled))]  # the oldest
             self._compiled[key] = (_Sampler if sampling else _Search)(self.decoder, fixed, beams)
-        inputs = [batch]
-        if sampling:
-            uniforms = rng.random((len(batch), beams, config.max_length), "float32")
-            inputs += [
-                uniforms,
-                *(np.full(len(batch), value, "float32") for value in (config.temperature, config.top_p)),
-            ]
+        numbers = (config.temperature, config.top_p) if sampling else (config.length_penalty,)
+        draws = [rng.random((len(batch), beams, config.max_length), "float32")] if sampling else []
+        inputs = [batch, *draws, *(np.full(len(batch), number, "float32") for number in numbers)]
         return [np.asarray(part) for part in self._compiled[key].predict_on_batch(tuple(inputs))]
 
 

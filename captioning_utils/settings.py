@@ -90,7 +90,7 @@ def settings_of_part(settings: Mapping[str, Any], generation: GenerationConfig, 
 class TrainingConfig(Settings):
     """Settings of a training run; saved with the captioner."""
 
-    MAY_CHANGE_ON_RESUME: ClassVar = ("patience", "save_every")  # they change no step
+    may_change_on_resume: ClassVar = ("patience", "save_every")  # they change no step
 
     decoder: str = setting("merge", "what turns features into words, such as merge, attention or transformer")
     decoder_settings: dict[str, Any] = dataclasses.field(default_factory=dict)  # fields of the decoder's configuration
@@ -104,6 +104,14 @@ class TrainingConfig(Settings):
     weight_decay: float = setting(0.0, "each step shrinks the matrices by learning rate × this (AdamW)", **SHARE)
     ema: float = setting(0.0, "momentum, such as 0.999, of the weights' moving average, kept instead of them", **SHARE)
     label_smoothing: float = setting(0.1, "share of each target's probability spread over the vocabulary", **SHARE)
+    encoder_blocks: int = setting(0, "how many of the encoder's last blocks learn, too", least=0, most=4)
+    encoder_from: int = setting(3, "the epoch in which they begin, when the decoder has learned to use them", least=1)
+    encoder_rate: float = setting(0.1, "their learning rate, as a share of the decoder's", above=0, most=1)
+    augment: bool = setting(False, "photos are cropped, mirrored and recoloured at random, anew in every epoch")
+    views: int = setting(
+        0, "so many views of each photo are made once and kept on disk, for training without a GPU", least=0, most=10
+    )
+    bfloat16: bool = setting(False, "on a GPU the encoder computes in bfloat16 while it learns: twice as fast")
     patience: int = setting(3, "epochs without a better validation loss before training stops", least=1)
     min_count: int = setting(5, "a word that occurs less often in the train split is unknown", least=1)
     max_words: int = setting(40, "longer captions are cut in training", least=1)
@@ -115,11 +123,14 @@ class TrainingConfig(Settings):
 class SelfCriticalConfig(Settings):
     """Settings of self-critical training; saved with the captioner."""
 
-    MAY_CHANGE_ON_RESUME: ClassVar = ("epochs", "patience", "save_every")  # they change no step
-
     epochs: int = setting(8, "passes over the train photos, at the most", least=1)
+    batch_size: int = setting(32, "photos a step", least=1)
+    views: int = setting(
+        0, "augmented views of each train photo, of which one is drawn each time; 0: as it is", least=0, most=10
+    )
     samples: int = setting(5, "sentences drawn for each photo of a step, which are compared with each other", least=2)
-    learning_rate: float = setting(6e-5, "of Adam, the same for all steps", **RATE)
+    learning_rate: float = setting(6e-5, "of Adam, in the first step", **RATE)
+    last_rate: float = setting(1.0, "the learning rate in the last step, as a share of the first", above=0, most=1)
     cross_entropy: float = setting(
         0.2, "weight of the cross-entropy of one human caption a photo, beside the score's 1", **SHARE
     )
@@ -129,10 +140,16 @@ class SelfCriticalConfig(Settings):
     min_length_ratio: float = setting(
         0.95, "of the words that BLEU asks for; an epoch with shorter sentences does not count", **SHARE
     )
+    choose_length: bool = setting(False, "choose the length penalty by CIDEr-D on the val split at the end")
     patience: int = setting(3, "epochs without a better score on the val split before training stops", least=1)
     clip_norm: float = setting(1.0, "the gradient of a step is shortened to this norm", **RATE)
     save_every: int = setting(1, "epochs between two checkpoints", least=1)
     seed: int = setting(0, "order of the photos, sentences drawn, dropout: the same seed gives the same run", **SEED)
+
+    @property
+    def may_change_on_resume(self) -> tuple[str, ...]:
+        """Fields that change no step: tuple of str."""
+        return ("patience", "save_every", "choose_length", *(("epochs",) if self.last_rate == 1 else ()))
 
 
 # Adam's highest learning rate when a run starts from a captioner. From flickr8k_merge on 64 photos of COCO the best
@@ -150,10 +167,12 @@ class Preset:
     settings: dict[str, Any]  # the other fields of TrainingConfig that differ from its defaults
     encoder: str = "vgg16"
     layer: str = "grid"  # of VGG16 7×7 regions of its last block
+    image_size: int | None = None  # pixels a side of the photos; None is the encoder's usual size
 
     def options(self) -> dict[str, Any]:
         """All of it as a flat dict, named as the options of `train.py` and the fields of `TrainingConfig`."""
-        return {"encoder": self.encoder, "layer": self.layer, "decoder": self.decoder} | self.settings
+        own = {name: getattr(self, name) for name in ("encoder", "layer", "image_size", "decoder")}
+        return own | self.settings
 
 
 PRESETS = {
@@ -165,5 +184,32 @@ PRESETS = {
     "flickr8k_transformer": Preset("transformer decoder on Flickr8k", "transformer", {}),
     "flickr8k_two_scales_transformer": Preset(
         "the same, and each photo is seen at two sizes", "transformer", {}, layer="two_scales"
+    ),
+    "flickr8k_fine_tuned": Preset(
+        "a larger transformer, and VGG16's blocks 4 and 5 learn, too: the best sentences; needs a GPU",
+        "transformer",
+        {
+            "decoder_settings": {
+                "hidden_dim": 512,
+                "feedforward_dim": 2048,
+                "encoder_layers": 1,
+                "photo_dropout": 0.2,
+                "region_dropout": 0.2,
+            },
+            "epochs": 18,
+            "learning_rate": 4e-4,
+            "warmup": 0.03,
+            "clip_norm": 1.0,
+            "weight_decay": 0.05,
+            "ema": 0.999,
+            "encoder_blocks": 2,
+            "augment": True,
+            "bfloat16": True,
+            "patience": 18,
+            "save_every": 6,
+            "min_count": 4,
+            "max_words": 24,
+        },
+        image_size=448,
     ),
 }

@@ -9,11 +9,12 @@ from toys import ColourFeatures, assert_same_weights, make_balls, train, weights
 
 from captioning_utils.captioner import load_captioner
 from captioning_utils.metrics import Cider
+from captioning_utils.metrics.cider_reward import CiderReward
 from captioning_utils.settings import SelfCriticalConfig
-from captioning_utils.text import build_vocabulary
+from captioning_utils.text import build_vocabulary, pad_captions
 from captioning_utils.training import masked_cross_entropy, train_self_critical
 from captioning_utils.training.losses import WeightedCrossEntropy
-from captioning_utils.training.self_critical import CiderReward, compute_advantages
+from captioning_utils.training.self_critical import compute_advantages
 
 QUICK = {"epochs": 2, "samples": 3, "max_length": 8, "learning_rate": 3e-3, "cross_entropy": 0.1}
 
@@ -51,11 +52,23 @@ def test_reward_equals_cider_d_of_the_words():
     captions = {"a": ["a dog runs", "the dog runs fast"], "b": ["a cat sits", "one cat"], "c": ["a bird"]}
     vocabulary = build_vocabulary(["a dog runs", "a cat sits"], min_count=1)  # "the", "fast", "one", "bird" are unknown
     by_words = Cider({key: [[*each.split(), "endseq"] for each in several] for key, several in captions.items()})
+    sentences = ("a dog runs", "a cat", "dog dog dog", "the dog", "a dog runs a dog runs")
+    drawn = pad_captions([vocabulary.encode(sentence)[1:] for sentence in sentences], 8)
+    rewards = CiderReward(captions, vocabulary).score_batch(list("cab"), np.stack([drawn] * 3))
+    for image_id, row in zip("cab", rewards, strict=True):
+        for sentence, reward in zip(sentences, row, strict=True):
+            known = [word if word in vocabulary else "<unk>" for word in sentence.split()]
+            assert reward == pytest.approx(by_words.score_d(image_id, [*known, "endseq"]), abs=1e-5)
+
+
+def test_an_empty_sentence_and_one_that_breaks_off_have_their_rewards():
+    captions = {"a": ["a dog runs on grass"], "b": ["two cats"]}
+    vocabulary = build_vocabulary(["a dog runs on grass"], min_count=1)
+    ids = vocabulary.encode("a dog runs on grass")[1:]
     reward = CiderReward(captions, vocabulary)
-    for image_id in captions:
-        for sentence in ("a dog runs", "a cat", "dog dog dog"):
-            ids = [*vocabulary.encode(sentence)[1:], 0, 0]
-            assert reward(image_id, ids) == pytest.approx(by_words.score_d(image_id, [*sentence.split(), "endseq"]))
+    whole, broken, empty = (reward("a", sentence) for sentence in (ids, [*ids[:-2], 0, 0], [0] * 6))
+    assert whole == pytest.approx(10)
+    assert 0 == empty < broken < 9
 
 
 def test_advantages_of_a_photo_sum_to_zero_and_compare_with_the_others():
@@ -124,9 +137,9 @@ def test_the_same_seed_gives_the_same_run_and_leaves_the_start_as_it_is(dataset,
 
 
 def test_the_start_is_kept_where_nothing_is_better(dataset, start, tmp_path):
-    trained = practise(dataset, start, tmp_path / "same.h5", epochs=1, learning_rate=10.0, cross_entropy=0.0)
+    trained = practise(dataset, start, tmp_path / "same.h5", epochs=1, learning_rate=30.0, cross_entropy=0.0)
     before, after = (epoch["val_cider_d"] for epoch in history_of(trained))
-    assert after < before, "a learning rate of 10 must spoil the captioner, or this test says nothing"
+    assert after < before, "a learning rate of 30 must spoil the captioner, or this test says nothing"
     assert trained.training["self_critical"]["best_epoch"] == 0
     assert_same_weights(load_captioner(start), trained)
 

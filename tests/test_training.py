@@ -12,6 +12,7 @@ from captioning_utils.captioner import load_captioner
 from captioning_utils.datasets import CaptionDataset
 from captioning_utils.text import TextCleaning, build_vocabulary
 from captioning_utils.training import NatsPerToken, encode_captions, masked_cross_entropy, train_captioner
+from captioning_utils.training.train import RampedAdam
 
 
 @pytest.fixture(scope="module")
@@ -188,3 +189,19 @@ def test_loss_ignores_padding_and_label_smoothing_is_a_mixture():
     smoothed = masked_cross_entropy(ops.convert_to_tensor(targets), ops.convert_to_tensor(logits), 0.2)
     np.testing.assert_allclose(float(smoothed), 0.8 * plain + 0.2 * uniform, rtol=1e-5)
     assert float(masked_cross_entropy(ops.zeros((2, 3), "int32"), ops.ones((2, 3, 5)))) == 0.0  # no real token
+
+
+@pytest.mark.parametrize("run_eagerly", [False, True])
+def test_the_average_of_the_weights_soon_forgets_the_start(run_eagerly):
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")])
+    optimizer = RampedAdam(0.1, use_ema=True, ema_momentum=0.999)
+    model.compile(optimizer, "mse", run_eagerly=run_eagerly)
+    kernels, average = [], None
+    for step in range(12):
+        model.train_on_batch(np.ones((1, 1)), np.zeros((1, 1)))
+        kernels.append(model.layers[0].kernel.numpy().item())
+        momentum = (1 + step) / (10 + step) if step else 0.0
+        average = momentum * (average or 0.0) + (1 - momentum) * kernels[-1]
+    optimizer.finalize_variable_values(model.trainable_variables)
+    assert model.layers[0].kernel.numpy().item() == pytest.approx(average, rel=1e-4)
+    assert abs(average - kernels[-1]) < abs(average - 1.0)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from captioning_utils.datasets.dataset import CaptionDataset
 
 DRAWN, FEATURES_FOLDER = Path("data/drawn"), Path("data/features")
-ENCODER_OPTIONS = {"encoder": DEFAULT_ENCODER, "layer": DEFAULT_LAYER, "dtype": DTYPES[0]}  # and their defaults
+# and their defaults
+ENCODER_OPTIONS = {"encoder": DEFAULT_ENCODER, "layer": DEFAULT_LAYER, "image_size": None, "dtype": DTYPES[0]}
 
 
 def open_dataset(options: argparse.Namespace) -> CaptionDataset:
@@ -108,13 +109,14 @@ def add_data_options(parser: argparse.ArgumentParser, encoder_options: bool = Fa
     add_place_options(group)
     if encoder_options:
         layers = ", ".join(dict.fromkeys(layer for spec in ENCODERS.values() for layer in spec.layers))
-        for name, choices, purpose in (
-            ("encoder", list(ENCODERS), "what turns photos into features"),
-            ("layer", None, f"what is taken from the encoder: {layers}"),
-            ("dtype", DTYPES, "bfloat16 is faster on processors that have it"),
+        for name, how, purpose in (
+            ("encoder", {"choices": list(ENCODERS)}, "what turns photos into features"),
+            ("layer", {}, f"what is taken from the encoder: {layers}"),
+            ("image_size", {"type": int}, "pixels a side of the photos, such as 448 for four times the regions"),
+            ("dtype", {"choices": DTYPES}, "bfloat16 is faster on processors that have it"),
         ):
-            purpose += f" (default: {ENCODER_OPTIONS[name]})"
-            group.add_argument(f"--{name}", default=argparse.SUPPRESS, choices=choices, help=purpose)
+            purpose += f" (default: {ENCODER_OPTIONS[name] or 'the usual size of the encoder'})"
+            group.add_argument(f"--{name}", default=argparse.SUPPRESS, help=purpose, **how)
     add_weights_option(group)
     group.add_argument("--features", help="feature cache to use or make; a name ending in .pkl is one pickle")
 

@@ -8,6 +8,7 @@ from captioning_utils.base.files import check_writable
 from captioning_utils.commands.options import add_data_options, add_settings, chosen_settings, open_dataset
 from captioning_utils.commands.shell import OK, build_parser, when_stopped
 from captioning_utils.commands.train import show_samples
+from captioning_utils.datasets.splits import SPLITS
 from captioning_utils.settings import SelfCriticalConfig
 
 
@@ -16,7 +17,7 @@ def self_critical_main(arguments: Sequence[str] | None = None) -> int:
     """`self_critical`: a trained captioner, trained further on CIDEr-D. Returns the exit code."""
     options = build_self_critical_parser().parse_args(arguments)
     load_backend()
-    from captioning_utils.bulk import captioner_features
+    from captioning_utils.bulk import captioner_features, extract_views
     from captioning_utils.captioner import load_captioner
     from captioning_utils.training.self_critical import train_self_critical
 
@@ -25,8 +26,10 @@ def self_critical_main(arguments: Sequence[str] | None = None) -> int:
     captioner = load_captioner(options.start_from)
     dataset = open_dataset(options)
     print(dataset.summary())
-    features = captioner_features(captioner, dataset, dataset.image_paths, options.features, options.weights)
-    trained = train_self_critical(captioner, dataset, features, options.model_path, config)
+    plain = [image_id for split in (("val",) if config.views else SPLITS) for image_id in dataset.splits[split]]
+    features = captioner_features(captioner, dataset, plain, options.features, options.weights)
+    views = extract_views(captioner, dataset, config.views, options.weights) if config.views else []
+    trained = train_self_critical(captioner, dataset, features, options.model_path, config, views)
     history = trained.training["self_critical"]["history"]
     best = trained.training["self_critical"]["best_epoch"]
     start, end = history[0]["val_cider_d"], history[best]["val_cider_d"]

@@ -6,7 +6,7 @@ import argparse
 import math
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from captioning_utils.base.backend import load_backend
 from captioning_utils.base.errors import InputError
@@ -24,6 +24,7 @@ from captioning_utils.settings import FINE_TUNING_RATE, PRESETS, TrainingConfig
 if TYPE_CHECKING:
     from captioning_utils.captioner import Captioner
     from captioning_utils.datasets.dataset import CaptionDataset
+    from captioning_utils.encoders.encoder import ImageEncoder
     from captioning_utils.features import FeatureCache
 
 
@@ -41,10 +42,9 @@ def train_main(arguments: Sequence[str] | None = None) -> int:
         dataset.require_split(split, "training needs photos in train and in val: add some, or a split column")
         dataset.require_words(split)  # before the features, which take minutes
     check_writable(options.model_path)
-    if start_from and options.finetune_encoder:
-        captioner, features = _train_with_encoder(start_from, dataset, config, options)
-    else:
-        captioner, features = _train_on_features(start_from, dataset, config, options)
+    on_photos = config.encoder_blocks or config.augment or config.views
+    train = _train_on_photos if on_photos else _train_on_features
+    captioner, features = train(start_from, dataset, config, options)
     summary = captioner.training
     print(
         f"{options.model_path}: best after epoch {summary['best_epoch']} of {len(summary['history'])}, "
@@ -63,8 +63,6 @@ def _train_on_features(
 ) -> tuple[Captioner, FeatureCache]:
     """The captioner, trained on cached features, and those features."""
     from captioning_utils.bulk import captioner_features, features_path
-    from captioning_utils.decoders import build_config
-    from captioning_utils.encoders.encoder import build_encoder
     from captioning_utils.features import extract_features
     from captioning_utils.training.fine_tuning import fine_tune_captioner
     from captioning_utils.training.train import train_captioner
@@ -73,39 +71,37 @@ def _train_on_features(
         features = captioner_features(start_from, dataset, dataset.image_paths, options.features, options.weights)
         captioner = fine_tune_captioner(start_from, dataset, features, options.model_path, config, options.log_dir)
         return captioner, features
-    encoder = build_encoder(options.encoder, options.layer, options.dtype, options.weights)
-    try:
-        build_config(config.decoder, vocabulary_size=1, feature_shape=encoder.output_shape)
-    except InputError as error:
-        raise InputError(f"the {config.decoder} decoder cannot read --layer {options.layer}: {error}") from error
+    encoder = _build_encoder(config, options)
     path = options.features or features_path(dataset, encoder.fingerprint, encoder.output_shape)
     features = extract_features(dataset.image_paths, encoder, path)
     return train_captioner(dataset, features, options.model_path, config, log_dir=options.log_dir), features
 
 
-def _train_with_encoder(
-    start_from: Captioner, dataset: CaptionDataset, config: TrainingConfig, options: argparse.Namespace
+def _train_on_photos(
+    start_from: Captioner | None, dataset: CaptionDataset, config: TrainingConfig, options: argparse.Namespace
 ) -> tuple[Captioner, FeatureCache]:
-    """The captioner, trained together with its encoder's last block, and its own features of a few photos."""
-    from captioning_utils.bulk import features_path
-    from captioning_utils.encoders.last_block import split_encoder
-    from captioning_utils.features import extract_features
-    from captioning_utils.training.encoder_tuning import MirroredTrunk, fine_tune_encoder
+    """The captioner, trained on photos that are seen anew each time, and its own features of a few photos."""
+    from captioning_utils.bulk import captioner_features
+    from captioning_utils.training.photo_training import train_on_photos
 
-    encoder = start_from.build_image_encoder(options.weights)  # one of its own, which training changes
-    trunk, _ = split_encoder(encoder)
-    features, mirrored = (
-        extract_features(dataset.image_paths, each, features_path(dataset, each.fingerprint, each.output_shape))
-        for each in (trunk, MirroredTrunk(trunk))
+    encoder = start_from.build_image_encoder(options.weights) if start_from else _build_encoder(config, options)
+    captioner = train_on_photos(dataset, encoder, options.model_path, config, start_from, log_dir=options.log_dir)
+    return captioner, captioner_features(captioner, dataset, dataset.splits["val"][:SAMPLES], None, options.weights)
+
+
+def _build_encoder(config: TrainingConfig, options: argparse.Namespace) -> ImageEncoder:
+    """The encoder that the options name; `InputError` where the decoder cannot read its features."""
+    from captioning_utils.decoders import build_config
+    from captioning_utils.encoders.encoder import build_encoder
+
+    encoder = build_encoder(
+        options.encoder, options.layer, options.dtype, options.weights, image_size=options.image_size
     )
-    captioner = fine_tune_encoder(
-        start_from, encoder, dataset, (features, mirrored), options.model_path, config, options.log_dir
-    )
-    shown = {image_id: dataset.image_paths[image_id] for image_id in dataset.splits["val"][:SAMPLES]}
-    own = captioner.image_encoder(options.weights)
-    own_features = extract_features(shown, own, features_path(dataset, own.fingerprint, own.output_shape))
-    own_features.skipped.update(features.skipped)
-    return captioner, own_features
+    try:
+        build_config(config.decoder, vocabulary_size=1, feature_shape=encoder.output_shape)
+    except InputError as error:
+        raise InputError(f"the {config.decoder} decoder cannot read --layer {options.layer}: {error}") from error
+    return encoder
 
 
 def read_train_options(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, Captioner | None]:
@@ -131,17 +127,20 @@ def read_train_options(arguments: Sequence[str] | None) -> tuple[argparse.Namesp
     chosen = ENCODER_OPTIONS | preset | own | rate | typed
     if preset and chosen.get("decoder") != preset["decoder"]:
         raise InputError(f"--preset {options.preset} is not for the {chosen['decoder']} decoder; leave one of them out")
-    if options.finetune_encoder and (options.features or not start_from):
-        raise InputError("--finetune_encoder needs --start_from, a captioner trained before, and takes no --features")
-    return argparse.Namespace(**chosen, settings=chosen_settings(TrainingConfig, chosen)), start_from
+    settings = chosen_settings(TrainingConfig, chosen)
+    settings |= {name: preset[name] for name in ("decoder_settings",) if name in preset}
+    if options.features and any(map(settings.get, ("encoder_blocks", "augment", "views"))):
+        raise InputError("--features are of photos as they are; leave it out, or --encoder_blocks and --augment")
+    return argparse.Namespace(**chosen, settings=settings), start_from
 
 
-def _decided_by(captioner: Captioner) -> dict[str, str]:
+def _decided_by(captioner: Captioner) -> dict[str, Any]:
     """The options that a captioner to start from decides."""
     from captioning_utils.decoders import decoder_name
 
     own = captioner.encoder_id
-    return {"decoder": decoder_name(captioner.decoder), "encoder": own.name, "layer": own.layer, "dtype": own.dtype}
+    encoder = {"encoder": own.name, "layer": own.layer, "image_size": own.image_size[0], "dtype": own.dtype}
+    return encoder | {"decoder": decoder_name(captioner.decoder)}
 
 
 def build_train_parser() -> argparse.ArgumentParser:
@@ -158,12 +157,6 @@ def build_train_parser() -> argparse.ArgumentParser:
         "--start_from",
         help="captioner file, or name of a shipped one such as flickr8k_merge, to go on from: it keeps what it knows, "
         f"learns the new words, and decides encoder and decoder; the learning rate is {FINE_TUNING_RATE} then",
-    )
-    parser.add_argument(
-        "--finetune_encoder",
-        action="store_true",
-        help="with --start_from: train the encoder's last block too, at a tenth of the learning rate, with photos "
-        "mirrored at random; the captioner's file then holds that block",
     )
     parser.add_argument("--model_path", default="image_caption_model.h5", help="where the captioner is written")
     add_data_options(parser, encoder_options=True)

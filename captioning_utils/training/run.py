@@ -79,7 +79,7 @@ class Run(Generic[Settings]):
         """Connect to a compiled decoder, and continue from the checkpoint where there is one."""
         self.decoder = decoder
         decoder.optimizer.build(decoder.trainable_variables)
-        self.best = collect_variables(decoder.weights)
+        self.best = collect_variables(self._weights())
         if self.path.exists():
             self.load()
         self._since = time.monotonic()
@@ -111,10 +111,10 @@ class Run(Generic[Settings]):
     def _collect_validated(self) -> dict[str, NDArray[Any]]:
         """The weights that were validated: the decoder's own, or their moving averages."""
         if not self.decoder.optimizer.use_ema:
-            return collect_variables(self.decoder.weights)
+            return collect_variables(self._weights())
         own = collect_variables(self.decoder.trainable_variables)
         self.decoder.optimizer.finalize_variable_values(self.decoder.trainable_variables)
-        averaged = collect_variables(self.decoder.weights)
+        averaged = collect_variables(self._weights())
         assign_variables(self.path, self.decoder.trainable_variables, own)
         return averaged
 
@@ -126,7 +126,7 @@ class Run(Generic[Settings]):
 
     def restore_best(self) -> None:
         """Give the decoder the weights of its best epoch."""
-        assign_variables(self.path, self.decoder.weights, self.best)
+        assign_variables(self.path, self._weights(), self.best)
 
     def save(self) -> None:
         """Write the checkpoint and the history."""
@@ -168,12 +168,17 @@ class Run(Generic[Settings]):
         settings["data"] = self.data
         return json.loads(
             json.dumps(
-                {name: value for name, value in settings.items() if name not in self.config.MAY_CHANGE_ON_RESUME}
+                {name: value for name, value in settings.items() if name not in self.config.may_change_on_resume}
             )
         )
 
+    def _weights(self) -> list[Any]:
+        """What the best epoch is kept of."""
+        weights = {id(variable) for variable in self.decoder.weights}
+        return [variable for variable in self.decoder.checkpoint_variables if id(variable) in weights]
+
     def _variables(self) -> list[Any]:
-        return self.decoder.variables + self.decoder.optimizer.variables
+        return self.decoder.checkpoint_variables + self.decoder.optimizer.variables
 
 
 def _part(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -23,52 +23,19 @@ from captioning_utils.bulk import caption_split
 from captioning_utils.captioner import Captioner
 from captioning_utils.datasets.dataset import CaptionDataset
 from captioning_utils.features import FeatureCache
-from captioning_utils.generation import BATCH_SIZE, CaptionGenerator
-from captioning_utils.metrics.cider import Cider
+from captioning_utils.generation import CaptionGenerator
+from captioning_utils.metrics.cider_reward import CiderReward
 from captioning_utils.metrics.scores import compute_scores
 from captioning_utils.settings import GenerationConfig, SelfCriticalConfig
-from captioning_utils.text import Vocabulary, clean_caption, pad_captions
+from captioning_utils.text import Vocabulary, clean_caption
 from captioning_utils.training.growing import grow_captioner
 from captioning_utils.training.losses import WeightedCrossEntropy
+from captioning_utils.training.photo_batches import find_sided
 from captioning_utils.training.run import Run, digest_data
+from captioning_utils.training.sighted import SeenFeatures, SightedDecoder
 
-PAD_ID, START_ID, END_ID = Vocabulary.pad_id, Vocabulary.start_id, Vocabulary.end_id
-
-
-class CiderReward:
-    """CIDEr-D of drawn sentences against what people wrote about the photo, on token ids.
-
-    It equals the CIDEr-D of `metrics` on the cleaned words with an end word behind each caption. The end counts as
-    a word because otherwise a sentence that breaks off ("a dog with a") loses nothing.
-
-    Args:
-        captions: dict of image_id to list of cleaned captions (str), the references.
-        vocabulary: `Vocabulary` of the drawn sentences.
-
-    Example:
-        >>> from captioning_utils.text import build_vocabulary
-        >>> captions = {"a.jpg": ["a dog runs on grass"], "b.jpg": ["two cats sleep"]}
-        >>> vocabulary = build_vocabulary(["a dog runs on grass"], min_count=1)
-        >>> reward = CiderReward(captions, vocabulary)
-        >>> round(float(reward("a.jpg", vocabulary.encode("a dog runs on grass")[1:])), 3)
-        10.0
-    """
-
-    def __init__(self, captions: Mapping[str, Sequence[str]], vocabulary: Vocabulary) -> None:
-        self._ids = {word: index for index, word in enumerate(vocabulary.words)}
-        references = {
-            image_id: [[self._id(word) for word in caption.split()] + [END_ID] for caption in several]
-            for image_id, several in captions.items()
-        }
-        self._cider = Cider(references, keep_vectors=True)
-
-    def _id(self, word: str) -> int:
-        """A token id; words that the captioner does not know get ids beyond its vocabulary, so they stay distinct."""
-        return self._ids.setdefault(word, len(self._ids))
-
-    def __call__(self, image_id: str, token_ids: Iterable[int]) -> float:
-        """The reward of one sentence: token ids (int) up to the end token, without the start token; float 0–10."""
-        return self._cider.score_d(image_id, [int(token) for token in token_ids if token != PAD_ID])
+PAD_ID, START_ID = Vocabulary.pad_id, Vocabulary.start_id
+LENGTH_PENALTIES = (0.5, 0.7, 0.85, 1.0, 1.15, 1.3, 1.5)  # of which `choose_length` takes the best on the val split
 
 
 def compute_advantages(rewards: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
@@ -99,6 +66,7 @@ def train_self_critical(
     features: FeatureCache,
     model_path: AnyPath,
     config: SelfCriticalConfig = SelfCriticalConfig(),
+    views: Sequence[FeatureCache] = (),
     verbose: int = 1,
 ) -> Captioner:
     """Train a captioner further on the CIDEr-D of the sentences that it draws, and write it to a file of its own.
@@ -110,9 +78,11 @@ def train_self_critical(
     Args:
         captioner: `Captioner`, trained with cross-entropy; it stays as it is.
         dataset: `CaptionDataset` with a train and a val split.
-        features: `FeatureCache` with the features of both splits.
+        features: `FeatureCache` with the features of the val split and, without `views`, of the train split.
         model_path: str or `Path`, where the new captioner goes.
         config: `SelfCriticalConfig`.
+        views: list of `FeatureCache` of the train split, each of an `AugmentedEncoder`; one is drawn for each photo and
+            step. Empty: the photos as they are.
         verbose: int, 0 silent, 1 a progress bar and a line an epoch.
 
     Returns:
@@ -124,20 +94,22 @@ def train_self_critical(
     captioner.check_features(features)
     keras.utils.set_random_seed(config.seed)
     learner = grow_captioner(captioner, captioner.vocabulary)  # a copy, so that its dropout draws from this seed
-    trainer = SelfCriticalTrainer(learner, dataset, features, config, verbose)
-    data = digest_data(captioner.fingerprint, features.fingerprint, trainer.captions)
+    trainer = SelfCriticalTrainer(learner, dataset, features, config, views, verbose)
+    data = digest_data(captioner.fingerprint, features.fingerprint, trainer.captions, [v.fingerprint for v in views])
     run = Run(f"{model_path}.checkpoint", config, data, monitor="val_loss")
-    run.attach(learner.decoder)
+    run.attach(trainer.model)
     if not run.history:
         run.note_start(trainer.validate())
     while not run.finished():
         run.note(trainer.train_epoch(run.epoch) | trainer.validate())
         if verbose:
-            print(" - ".join(f"{name}: {value:.4g}" for name, value in run.history[-1].items()))
+            print(" - ".join(f"{name}: {value:.4g}" for name, value in run.history[-1].items()), flush=True)
     run.restore_best()
     summary = {"started_from": captioner.fingerprint, "history": run.history, "best_epoch": run.best_epoch}
     summary |= {"seconds": round(run.seconds)}
     learner.training = captioner.training | {"self_critical": dataclasses.asdict(config) | summary}
+    if config.choose_length:
+        learner.generation = trainer.choose_length_penalty()
     learner.save(model_path)
     return learner
 
@@ -151,6 +123,7 @@ class SelfCriticalTrainer:
         dataset: CaptionDataset,
         features: FeatureCache,
         config: SelfCriticalConfig,
+        views: Sequence[FeatureCache] = (),
         verbose: int = 1,
     ) -> None:
         self.captioner, self.features, self.config, self.verbose = captioner, features, config, verbose
@@ -160,15 +133,20 @@ class SelfCriticalTrainer:
             split: {
                 image_id: several
                 for image_id in dataset.require_split(split)
-                if image_id in features and (several := self._clean(dataset.captions[image_id]))
+                if all(image_id in cache for cache in (views if views and split == "train" else [features]))
+                and (several := self._clean(dataset.captions[image_id]))
             }
             for split in ("train", "val")
         }
         self.reward = CiderReward(self.captions["train"], captioner.vocabulary)
-        self.generator = CaptionGenerator(captioner.decoder)
-        captioner.decoder.compile(
-            optimizer=keras.optimizers.Adam(config.learning_rate, global_clipnorm=config.clip_norm),
-            loss=WeightedCrossEntropy(),
+        sided = find_sided(dataset.split_captions("train"))
+        self.seen = SeenFeatures(views or [features], list(self.captions["train"]), sided)
+        self.model = SightedDecoder(self.seen.eyes, captioner.decoder)
+        self.generator = CaptionGenerator(self.model, batch_size=config.batch_size)
+        steps = -(-len(self.captions["train"]) // config.batch_size) * config.epochs
+        rate = keras.optimizers.schedules.CosineDecay(config.learning_rate, steps, alpha=config.last_rate)
+        self.model.compile(
+            optimizer=keras.optimizers.Adam(rate, global_clipnorm=config.clip_norm), loss=WeightedCrossEntropy()
         )
 
     def _clean(self, captions: Sequence[str]) -> list[str]:
@@ -179,36 +157,38 @@ class SelfCriticalTrainer:
         """Every train photo once, in an order and with drawings set by (seed, epoch); the mean reward in a dict."""
         rng = np.random.default_rng((self.config.seed, epoch))
         order = rng.permutation(list(self.captions["train"]))
-        starts = range(0, len(order), BATCH_SIZE)
+        starts = range(0, len(order), self.config.batch_size)
         rewards = [
-            self.train_step(order[start : start + BATCH_SIZE].tolist(), rng)
+            self.train_step(order[start : start + self.config.batch_size].tolist(), rng)
             for start in tqdm(starts, desc=f"epoch {epoch + 1}", disable=not self.verbose, unit="step")
         ]
         return {"reward": float(np.mean(rewards))}
 
-    def train_step(self, image_ids: Sequence[str], rng: np.random.Generator) -> float:
+    def train_step(self, image_ids: list[str], rng: np.random.Generator) -> float:
         """One step on some photos; the mean reward of what was drawn, float 0–10."""
-        features = self.features.get(image_ids).astype("float32")
-        drawn = self.sample(features, rng)  # (photos, samples, max_length)
-        rewards = np.array(
-            [[self.reward(i, ids) for ids in several] for i, several in zip(image_ids, drawn, strict=True)]
-        )
+        real = len(image_ids)
+        # Filled up, so that one program is compiled.
+        seen = self.seen.draw(image_ids + image_ids[:1] * (self.config.batch_size - real), rng)
+        drawn = self.sample(seen, rng)  # (photos, samples, max_length)
+        rewards = self.reward.score_batch(image_ids, drawn[:real])
         advantages = compute_advantages(rewards)
         advantages /= advantages.std() + 1e-6  # so that `cross_entropy` weighs the same at every stage of the training
-        human = [self._encode(self.captions["train"][image_id], rng) for image_id in image_ids]
-        rows = [[START_ID, *ids[ids != PAD_ID]] for several in drawn for ids in several] + human
-        tokens = pad_captions(rows, max(map(len, rows)))
-        inputs, targets = tokens[:, :-1], tokens[:, 1:]
-        weights = [advantages.ravel(), np.full(len(human), self.config.cross_entropy, "float32")]
-        self.captioner.decoder.train_on_batch(
-            (np.concatenate([np.repeat(features, self.config.samples, axis=0), features]), inputs),
-            targets,
-            sample_weight=_spread(weights, targets),
-        )
+        tokens = np.full((len(drawn), self.config.samples + 1, self.config.max_length + 2), PAD_ID, np.int32)
+        tokens[:real, :, 0] = START_ID
+        tokens[:real, :-1, 1:-1] = drawn[:real]
+        for photo, image_id in enumerate(image_ids):
+            human = self._encode(self.captions["train"][image_id], rng)
+            tokens[photo, -1, : len(human)] = human
+        targets = tokens[..., 1:]
+        inputs = np.where(targets == PAD_ID, PAD_ID, tokens[..., :-1])
+        weights = np.zeros(targets.shape, np.float32)
+        weights[:real, :-1] = _spread(advantages[..., None], targets[:real, :-1])
+        weights[:real, -1] = _spread(self.config.cross_entropy, targets[:real, -1])
+        self.model.train_on_batch((seen, inputs), targets, sample_weight=weights)
         return float(rewards.mean())
 
-    def sample(self, features: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.int32]:
-        """Sentences drawn for features `(photos, *feature_shape)`: token ids `(photos, samples, max_length)`."""
+    def sample(self, seen: NDArray[Any], rng: np.random.Generator) -> NDArray[np.int32]:
+        """Sentences drawn for what the eyes take, `(photos, ...)`: token ids `(photos, samples, max_length)`."""
         settings = GenerationConfig(
             temperature=self.config.temperature,
             num_captions=self.config.samples,
@@ -216,18 +196,16 @@ class SelfCriticalTrainer:
             block_repeats=0,
             seed=int(rng.integers(2**32)),
         )
-        return self.generator.generate(features, settings).token_ids
+        return self.generator.generate(seen, settings).token_ids
 
     def _encode(self, captions: Sequence[str], rng: np.random.Generator) -> list[int]:
         """One of a photo's human captions as token ids."""
         return self.captioner.vocabulary.encode(captions[int(rng.integers(len(captions)))], self.config.max_length)
 
-    def validate(self) -> dict[str, float]:
+    def validate(self, **settings: Any) -> dict[str, float]:
         """Scores on the val split; too short sentences, measured as BLEU's brevity penalty does, get no credit."""
-        references = self.captions["val"]
-        found = caption_split(
-            self.captioner, self.features, list(references), {"consensus": False}, show_progress=False
-        )
+        references, settings = self.captions["val"], {"consensus": False} | settings
+        found = caption_split(self.captioner, self.features, list(references), settings, show_progress=False)
         candidates = {image_id: several[0] for image_id, several in found.items()}
         scores = compute_scores(candidates, references)
         words, closest = scores.bleu_statistics[:, -2:].mean(axis=0)
@@ -240,12 +218,17 @@ class SelfCriticalTrainer:
             "val_loss": -credit,
         }
 
+    def choose_length_penalty(self) -> GenerationConfig:
+        """The captioner's settings with the length penalty of the highest CIDEr-D on the val split."""
+        own = self.captioner.generation
+        scores = {penalty: self.validate(length_penalty=penalty) for penalty in LENGTH_PENALTIES}
+        best = min(scores, key=lambda penalty: (scores[penalty]["val_loss"], abs(penalty - own.length_penalty)))
+        if self.verbose:
+            print(", ".join(f"length penalty {each}: {100 * scores[each]['val_cider_d']:.2f}" for each in scores))
+        return dataclasses.replace(own, length_penalty=best)
 
-def _spread(weights: Sequence[NDArray[np.float32]], targets: NDArray[np.int32]) -> NDArray[np.float32]:
-    """Weights of the sentences of each kind → of their tokens, each kind divided by its number of tokens."""
-    real, start, spread = targets != PAD_ID, 0, []
-    for kind in weights:
-        rows = real[start : start + len(kind)]
-        spread.append(kind[:, None] * rows / max(rows.sum(), 1))
-        start += len(kind)
-    return np.concatenate(spread).astype("float32")
+
+def _spread(weights: Any, targets: NDArray[np.int32]) -> NDArray[np.float32]:
+    """Weights of sentences → of their tokens, divided by the number of all of them."""
+    real = targets != PAD_ID
+    return (weights * real / max(real.sum(), 1)).astype("float32")

@@ -14,7 +14,7 @@ import keras
 from captioning_utils.base.backend import in_standard_settings
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.types import AnyPath, FeatureSource
-from captioning_utils.batches import CaptionBatches, Row
+from captioning_utils.batches import LENGTH_STEP, CaptionBatches, Row
 from captioning_utils.captioner import Captioner
 from captioning_utils.datasets.dataset import CaptionDataset
 from captioning_utils.decoders import build_decoder
@@ -25,6 +25,24 @@ from captioning_utils.text import TextCleaning, Vocabulary, build_vocabulary, cl
 from captioning_utils.training.growing import grow_vocabulary
 from captioning_utils.training.losses import NatsPerToken, masked_cross_entropy
 from captioning_utils.training.run import Run, RunCallback, digest_data
+
+
+class RampedAdam(keras.optimizers.Adam):
+    """Adam whose moving average of the weights soon forgets the random ones of the start.
+
+    With Keras's fixed momentum of 0.999 a twentieth of the average is the start still after 3,000 steps. Here the
+    momentum rises with the number of steps, as `(1 + steps) / (10 + steps)`, up to the one that was asked for.
+    """
+
+    @property
+    def ema_momentum(self) -> Any:
+        """The momentum of this step: float scalar."""
+        steps = keras.ops.cast(self.iterations, "float32")
+        return keras.ops.minimum(self._highest_momentum, (1.0 + steps) / (10.0 + steps))
+
+    @ema_momentum.setter
+    def ema_momentum(self, momentum: float) -> None:
+        self._highest_momentum = momentum
 
 
 def encode_captions(
@@ -168,11 +186,11 @@ def summarize_run(
 @functools.partial(in_standard_settings, keep_mixed=True)
 def fit_decoder(
     decoder: CaptionDecoder,
-    batches: Mapping[str, CaptionBatches],
+    batches: Mapping[str, Any],
     run: Run[TrainingConfig],
     log_dir: AnyPath | None = None,
     verbose: int = 1,
-    optimizer_class: Callable[..., keras.optimizers.Optimizer] = keras.optimizers.Adam,
+    optimizer_class: Callable[..., keras.optimizers.Optimizer] = RampedAdam,
 ) -> None:
     """Fit a decoder with Adam until the validation loss stops falling; afterwards it has the best weights."""
     config = run.config
@@ -215,7 +233,7 @@ def _build_callbacks(run: Run[TrainingConfig], log_dir: AnyPath | None) -> list[
     return callbacks
 
 
-def _compute_val_loss(decoder: CaptionDecoder, val_batches: CaptionBatches) -> float:
+def _compute_val_loss(decoder: CaptionDecoder, val_batches: keras.utils.PyDataset) -> float:
     """Nats a token: log(vocabulary_size) of a fresh decoder, or what a captioner to go on from knows already."""
     return float(decoder.evaluate(val_batches, verbose=0, return_dict=True)["nats_per_token"])
 
@@ -223,7 +241,7 @@ def _compute_val_loss(decoder: CaptionDecoder, val_batches: CaptionBatches) -> f
 def build_optimizer(
     config: TrainingConfig,
     learning_rate: Any,
-    optimizer_class: Callable[..., keras.optimizers.Optimizer] = keras.optimizers.Adam,
+    optimizer_class: Callable[..., keras.optimizers.Optimizer] = RampedAdam,
 ) -> keras.optimizers.Optimizer:
     """Adam with what the configuration asks for: shortened gradients, weight decay, averaged weights.
 
@@ -248,7 +266,7 @@ def build_optimizer(
 
 def _check_length(decoder: CaptionDecoder, config: TrainingConfig) -> None:
     """A transformer has learned positions, and none for longer captions than it was built for."""
-    spare = 2  # the start token and the most padding
+    spare = 2 * LENGTH_STEP.get(keras.backend.backend(), 1)  # the start token and the most padding
     positions = decoder.max_length or config.max_words + spare
     if config.max_words + spare > positions:
         raise InputError(
