@@ -46,6 +46,21 @@ ROWS = {
     "flickr8k_two_scales_transformer_cider": Row(
         "flickr8k_two_scales_transformer", {"learning_rate": 1e-4}, epochs=(3, 2, 2)
     ),
+    "flickr8k_fine_tuned": Row("flickr8k_fine_tuned"),
+    "flickr8k_fine_tuned_cider": Row(
+        "flickr8k_fine_tuned",
+        {
+            "epochs": 10,
+            "batch_size": 64,
+            "samples": 8,
+            "views": 3,
+            "learning_rate": 5e-5,
+            "last_rate": 0.1,
+            "patience": 10,
+            "save_every": 5,
+            "choose_length": True,
+        },
+    ),
 }
 
 # The captioners of an ensemble, each a row and a seed.
@@ -105,11 +120,18 @@ def list_steps(options):
         ensemble = options.folder / f"{options.row}.h5"
         steps[ensemble] = Step("combine", [*map(str, paths), "--model_path", str(ensemble)], ensemble)
         paths = [ensemble]
-    results = options.folder / f"{options.row}.json"
-    scoring = ["--model_path", *map(str, paths), *_data_options(options), "--nearest", "--out", str(results)]
+    return [*steps.values(), *(_score(paths, split, options) for split in ("val", "test"))]
+
+
+def _score(paths, split, options):
+    """The step that captions a split and scores the captions."""
+    results = options.folder / f"{options.row}{'_val' if split == 'val' else ''}.json"
+    scoring = ["--model_path", *map(str, paths), *_data_options(options), "--split", split, "--out", str(results)]
     scoring += ["--report", str(results.with_suffix(".html"))]
-    scoring += ["--metrics", "meteor"] if _has_meteor() else []
-    return [*steps.values(), Step("evaluate", scoring, results)]
+    if split == "test":
+        scoring += ["--nearest"] if options.nearest else []
+        scoring += ["--metrics", "meteor"] if _has_meteor() else []
+    return Step("evaluate", scoring, results)
 
 
 def _train(name, seed, options):
@@ -118,11 +140,12 @@ def _train(name, seed, options):
     common = [*_data_options(options), "--seed", str(seed)]
     epochs = ["--epochs", str(options.epochs)] if options.epochs is not None else []
     start = _model_path(row.preset, seed, options)
-    yield Step("train", ["--preset", row.preset, *common, "--model_path", str(start), *epochs], start)
+    size = ["--image_size", str(options.image_size)] if options.image_size is not None else []
+    yield Step("train", ["--preset", row.preset, *common, "--model_path", str(start), *epochs, *size], start)
     if row.self_critical is not None:
         path = _model_path(name, seed, options)
         settings = row.self_critical | ({"epochs": row.epochs[seed if seed in SEEDS else 0]} if row.epochs else {})
-        own = [word for option, value in settings.items() for word in (f"--{option}", str(value))]
+        own = [word for option, value in settings.items() for word in (f"--{option}", str(value)) if word != "True"]
         arguments = ["--start_from", str(start), *common, "--model_path", str(path), *own, *epochs]
         yield Step("self_critical", arguments, path)
 
@@ -156,6 +179,13 @@ def _build_parser():
     parser.add_argument("--folder", type=Path, default=Path("runs/reproduce"), help="where everything is written")
     parser.add_argument("--seeds", type=int, nargs="+", help="other seeds than 0, 1 and 2")
     parser.add_argument("--epochs", type=int, help="epochs of every training instead of the row's own, for a try")
+    parser.add_argument("--image_size", type=int, help="pixels a side of the photos instead of the row's, for a try")
+    parser.add_argument(
+        "--nearest",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="score the nearest train photo's captions too, for which all train photos' features are extracted",
+    )
     parser.add_argument("--show", action="store_true", help="print the commands and run none")
     return parser
 
