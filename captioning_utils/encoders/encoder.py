@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     import keras
 
 
-DEFAULT_ENCODER = "vgg16"
-DEFAULT_LAYER = "grid"
+DEFAULT_ENCODER, DEFAULT_LAYER = "vgg16", "grid"
 DTYPES = ("float32", "bfloat16")
 TWO_SCALES = "two_scales"  # the layer for which a photo is seen twice, at the usual and at twice the usual size
 HALF_SIZE = "half_size"  # the layer for which a photo is seen at half the usual size
@@ -160,8 +159,7 @@ class ImageEncoder:
         self.layer = layer
         self.image_size = tuple(model.input_shape[1:3])
         area = math.prod(self.image_size) / math.prod(spec.image_size)
-        # Of large photos fewer at once take the same memory; a GPU has enough, and would idle.
-        fewer = area > 2 and not has_accelerator()
+        fewer = area > 2 and not has_accelerator()  # of large photos, for the same memory; a GPU has enough
         self.batch_size = LARGEST_BATCH // 4 if fewer else LARGEST_BATCH
         self.output_shape = tuple(model.output_shape[1:])
         weights = compute_weights_hash(model.get_weights())[:16]
@@ -196,8 +194,7 @@ class ImageEncoder:
         return np.concatenate([np.zeros((0, *self.output_shape), np.float16), *features])
 
     def _encode_piece(self, images: NDArray[np.uint8]) -> NDArray[np.float16]:
-        # Padded to 1, 2, 4, … photos, so that the model is compiled for six sizes at most; for a GPU, where compiling
-        # takes longer than computing, for two.
+        # Padded to 1, 2, 4, … photos, so six sizes are compiled at most; for a GPU, which computes in no time, two.
         size = self.batch_size if len(images) > 1 and has_accelerator() else 1 << (len(images) - 1).bit_length()
         padding = size - len(images)
         padded = np.concatenate([images, np.zeros((padding, *images.shape[1:]), np.uint8)])
@@ -272,7 +269,7 @@ def recast_encoder(encoder: ImageEncoder, dtype: str) -> ImageEncoder:
     """A copy of an encoder, with weights of its own, that computes in another of `DTYPES`."""
     own, spec = encoder.encoder_id, ENCODERS[encoder.name]
     if encoder.backbone is None:
-        raise InputError("this encoder was made without its backbone; give one of build_encoder or assemble_encoder")
+        raise InputError("this encoder was made without its backbone; give one of build_encoder")
     last, _ = spec.extra_layers.get(own.layer, (spec.grid_layer, None))
     backbone = cut_backbone(_build_backbone(spec, own.layer, dtype, own.image_size), last)
     backbone.set_weights(encoder.backbone.get_weights())
