@@ -85,9 +85,10 @@ def test_batches_hold_views_of_the_photos_and_no_mirrored_one_where_a_caption_sa
     assert all(views == {0, 1, 2} for views in seen.values())
 
 
-def test_val_photos_are_seen_as_they_are(dataset):
+@pytest.mark.parametrize("blocks", [0, 1])
+def test_val_photos_are_seen_as_they_are(dataset, blocks):
     encoder = build()
-    views = KeptViews(dataset, encoder, CONFIG)
+    views = KeptViews(dataset, encoder, dataclasses.replace(CONFIG, encoder_blocks=blocks))
     assert "3.png" in views
     assert "9.png" not in views
     batches = views.make_batches({"val": [(image_id, [1, 4, 2]) for image_id in dataset.splits["val"]]})["val"]

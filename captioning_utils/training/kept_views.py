@@ -70,7 +70,7 @@ class KeptViews:
 
     Args:
         dataset: `CaptionDataset`.
-        encoder: `ImageEncoder`, whose last `config.encoder_blocks` blocks learn.
+        encoder: `ImageEncoder`, whose last `config.encoder_blocks` blocks learn, or none.
         config: `TrainingConfig`; `config.views` is how many views of a train photo are kept. VGG16's before block 5
             take 200 kB of disk each, at 224×224 pixels.
 
@@ -79,8 +79,11 @@ class KeptViews:
     """
 
     def __init__(self, dataset: CaptionDataset, encoder: ImageEncoder, config: TrainingConfig) -> None:
-        trunk, head = split_encoder(encoder, config.encoder_blocks)
-        self.eyes = KeptEyes(head)
+        trunk: ImageEncoder = encoder
+        self.eyes: keras.layers.Layer = keras.layers.Identity()
+        if config.encoder_blocks:
+            trunk, head = split_encoder(encoder, config.encoder_blocks)
+            self.eyes = KeptEyes(head)
         self._config, self._sided = config, find_sided(dataset.split_captions("train"))
         viewed = [AugmentedEncoder(trunk, number) for number in range(config.views)]
         self._caches = {
