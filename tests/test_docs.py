@@ -173,7 +173,15 @@ def test_the_reference_has_every_public_name_and_no_warning(tmp_path):
 # ---- words
 
 
-OF_OTHERS = {"--memory", "--cpus", "--check", "--no-browser", "--show", "--seeds"}  # of docker, ruff, Jupyter, results
+OF_OTHERS = {
+    "--memory",
+    "--cpus",
+    "--check",
+    "--no-browser",
+    "--show",
+    "--seeds",
+    "--folder",
+}  # of docker, ruff, Jupyter, results
 
 
 def test_every_option_that_a_page_names_exists():
