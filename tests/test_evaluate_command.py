@@ -106,18 +106,18 @@ def test_photos_are_in_the_page_at_the_users_wish(run, workplace, tmp_path, choi
 
 
 @pytest.mark.slow  # trains
-def test_compare_says_whether_the_difference_is_real(run, workplace, tmp_path):
+def test_compare_says_whether_the_difference_is_significant(run, workplace, tmp_path):
     good, useless = workplace / "good.h5", workplace / "useless.h5"
     code, text, _ = run("--compare", useless, good, "--out", "out.json")
     assert code == shell.OK
     assert "good is better than useless by" in text
-    assert "the difference is real" in text
+    assert "significant on these photos" in text
     document = json.loads((tmp_path / "out.json").read_text())
     assert [each["name"] for each in document["captioners"]] == ["useless", "good"]
-    assert document["comparison"][0]["real"] is True
+    assert document["comparison"][0]["significant"] is True
     copy = shutil.copy(good, tmp_path / "copy.h5")
     _, text, _ = run("--compare", good, copy)
-    assert text.count("no real difference shown") == 4
+    assert text.count("no significant difference") == 4
     other = shutil.copy(useless, tmp_path / "good.h5")  # of the same file name
     _, text, _ = run("--compare", good, other)
     assert f"{good} is better than {other} by" in text

@@ -115,11 +115,11 @@ def test_a_better_captioner_is_told_apart_and_an_equal_one_is_not():
     text = format_evaluation(evaluate([bad, good], data, compare=True))
     assert "good is better than bad by" in text
     assert "CIDEr-D points (95 % interval" in text
-    assert "no real difference shown" not in text
+    assert "no significant difference" not in text
     other = made_up_candidates(200, "other", seed=3)  # the same captioner on another day
     text = format_evaluation(evaluate([other, good], data, compare=True))
     assert "is better than" not in text
-    assert text.count("no real difference shown") == 4
+    assert text.count("no significant difference") == 4
 
 
 def test_the_table_shows_captioner_interval_seeds_baselines_and_people():

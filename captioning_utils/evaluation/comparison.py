@@ -19,7 +19,7 @@ def compare_captioners(first: ScoredCaptions, second: ScoredCaptions) -> list[di
         first, second: `ScoredCaptions` of one `Evaluation`.
 
     Returns:
-        list of dicts as `metrics.compare_scores` gives them, with `real` (bool): the p-value is below 0.05 and
+        list of dicts as `metrics.compare_scores` gives them, with `significant` (bool): the p-value is below 0.05 and
         0 lies outside the interval.
 
     Raises:
@@ -31,7 +31,7 @@ def compare_captioners(first: ScoredCaptions, second: ScoredCaptions) -> list[di
         if metric not in NOT_COMPARED:
             found = compare_scores(scores, others, metric, RESAMPLES, CONFIDENCE)
             outside = found["low"] > 0 or found["high"] < 0
-            comparisons.append(found | {"real": outside and found["p_value"] < 1 - CONFIDENCE})
+            comparisons.append(found | {"significant": outside and found["p_value"] < 1 - CONFIDENCE})
     return comparisons
 
 
@@ -47,16 +47,16 @@ def describe_comparison(comparison: Mapping[str, Any], first: str, second: str) 
 
     Example:
         >>> found = {"metric": "cider_d", "difference": 0.021, "low": 0.008, "high": 0.034, "p_value": 0.002}
-        >>> describe_comparison(found | {"real": True}, "A", "B")
-        'B is better than A by 2.1 CIDEr-D points (95 % interval 0.8 to 3.4, p = 0.002): the difference is real'
+        >>> describe_comparison(found | {"significant": True}, "A", "B")
+        'B is better than A by 2.1 CIDEr-D points (95 % interval 0.8 to 3.4, p = 0.002): significant on these photos'
     """
     difference, low, high = (comparison[key] for key in ("difference", "low", "high"))
     if difference == 0:
-        return f"{first} and {second} have the same {METRIC_LABELS[comparison['metric']]}: no real difference shown"
+        return f"{first} and {second} have the same {METRIC_LABELS[comparison['metric']]}: no significant difference"
     if difference < 0:
         first, second, difference, low, high = second, first, -difference, -high, -low
-    better = f"{second} is better than {first} by" if comparison["real"] else f"{second} scores above {first} by"
-    answer = "the difference is real" if comparison["real"] else "no real difference shown"
+    better = f"{second} is better than {first} by" if comparison["significant"] else f"{second} scores above {first} by"
+    answer = "significant on these photos" if comparison["significant"] else "no significant difference"
     return (
         f"{better} {format_score(difference)} {METRIC_LABELS[comparison['metric']]} points ({100 * CONFIDENCE:.0f} % "
         f"interval {format_score(low)} to {format_score(high)}, p = {comparison['p_value']:.3f}): {answer}"

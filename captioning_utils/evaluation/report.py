@@ -183,7 +183,7 @@ def format_evaluation(evaluation: Evaluation) -> str:
 
 
 def _comparison_in_words(evaluation: Evaluation) -> list[str]:
-    """For each metric a sentence that says which of the first two captioners is better, and whether that is real."""
+    """For each metric a sentence: which of the first two captioners is better, and is that significant?"""
     first, second = evaluation.captioners[:2]
     return [describe_comparison(found, first.name, second.name) for found in evaluation.comparison]
 
@@ -204,7 +204,7 @@ def build_report(evaluation: Evaluation, photos: str = "none") -> Report:
     report.add_table("Scores", *score_table(evaluation), caption=_EXPLANATION_OF_SCORES)
     report.add_figure(None, plot_scores(values, whiskers, f"Scores, protocol {evaluation.protocol.name}"))
     if evaluation.comparison:
-        report.add_text("Is the difference real?", [*_comparison_in_words(evaluation), _EXPLANATION_OF_TEST])
+        report.add_text("Is the difference significant?", [*_comparison_in_words(evaluation), _EXPLANATION_OF_TEST])
     for line in evaluation.captioners:
         of_whom = f" of {line.name}" if len(evaluation.captioners) > 1 else ""
         _add_photos(report, evaluation, line, of_whom)
