@@ -15,6 +15,7 @@ from captioning_utils.base.storage import collect_variables
 from captioning_utils.captioner import load_captioner
 from captioning_utils.datasets import load_dataset
 from captioning_utils.encoders import build_encoder
+from captioning_utils.encoders.learned_blocks import collect_blocks
 from captioning_utils.settings import TrainingConfig
 from captioning_utils.training import train_on_photos
 from captioning_utils.training.photo_batches import PhotoBatches, Photos, find_sided, load_photos
@@ -106,15 +107,18 @@ def test_a_resumed_run_equals_an_undisturbed_one(dataset, trained, tmp_path, mon
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "decoder"), [("efficientnet_v2_b0", "merge")])
-def test_other_encoders_learn_and_their_normalisation_does_not(dataset, tmp_path, name, decoder):
-    encoder = build_encoder(name, weights=None, image_size=32)
+@pytest.mark.parametrize(("name", "size"), [("efficientnet_v2_b0", 32), ("resnet50", 32), ("inception_resnet_v2", 96)])
+def test_other_encoders_learn_and_their_normalisation_does_not(dataset, tmp_path, name, size):
+    encoder = build_encoder(name, weights=None, image_size=size)
+    blocks = collect_blocks(encoder, 1)
     norms = [layer for layer in encoder.backbone.layers if isinstance(layer, keras.layers.BatchNormalization)]
     before = [layer.get_weights() for layer in norms]
     sizes = {"embedding_dim": 8, "hidden_dim": 8}
-    settings = {"decoder": decoder, "decoder_settings": sizes, "encoder_blocks": 1, "encoder_from": 1, "epochs": 1}
+    settings = {"decoder": "merge", "decoder_settings": sizes, "encoder_blocks": 1, "encoder_from": 1, "epochs": 1}
     captioner = train(dataset, tmp_path / "model.h5", encoder, **settings)
     assert captioner.encoder.endswith(" tuned")
+    learned = collect_blocks(encoder, 1)
+    assert all((array != learned[name]).any() for name, array in blocks.items() if array.ndim > 1)
     for old, layer in zip(before, norms, strict=True):
         assert all((array == now).all() for array, now in zip(old, layer.get_weights(), strict=True))
 
