@@ -369,8 +369,8 @@ def _look_twice(backbone: keras.Model, pixels: Tensor) -> Tensor:
     """
     from keras import ops
 
-    usual = backbone(ops.average_pool(pixels, 2))
-    closer = ops.max_pool(backbone(pixels), 2)
+    usual = backbone(ops.average_pool(pixels, 2, strides=2))  # on JAX, Keras has no default for the strides
+    closer = ops.max_pool(backbone(pixels), 2, strides=2)
     return ops.concatenate([usual, closer], axis=-1)
 
 
