@@ -22,6 +22,7 @@ from captioning_utils.base.wording import count_noun
 from captioning_utils.images import ImageSource, load_image
 
 IMAGES_PER_SHARD = 256  # what a killed run loses at most: some 15 seconds of VGG16 on two cores
+_EXPONENT = np.uint16(0x7C00)  # the bits of a float16 that are all set in NaN and infinity
 _Decoded: TypeAlias = tuple[str, NDArray[np.uint8] | str, str]  # image_id, photo or the reason why not, identity
 
 
@@ -80,7 +81,8 @@ class FeatureCache:
             float16 `(len(image_ids), *output_shape)`, an array of its own.
 
         Raises:
-            InputError: when one is not in the cache; the message counts them and names the first.
+            InputError: when one is not in the cache, the message counts them and names the first; or when its numbers
+                are not finite.
         """
         missing = [image_id for image_id in image_ids if image_id not in self._rows]
         if missing:
@@ -92,6 +94,10 @@ class FeatureCache:
         for shard in np.unique(shards):
             wanted = np.flatnonzero(shards == shard)
             features[wanted] = self.arrays[shard][rows[wanted] - self._starts[shard]]
+        bad = (features.view(np.uint16) & _EXPONENT == _EXPONENT).any(axis=tuple(range(1, features.ndim)))
+        if bad.any():
+            name = image_ids[int(bad.argmax())]
+            raise InputError(f"the features of {name!r:.120} hold NaN or infinite numbers; extract them again")
         return features
 
     def find_changed(self, image_paths: Mapping[str, ImageSource]) -> list[str]:

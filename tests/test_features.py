@@ -9,6 +9,7 @@ from PIL import Image
 from toys import ToyEncoder
 
 from captioning_utils import InputError, features
+from captioning_utils.base import plain_pickle
 from captioning_utils.base.files import read_json, write_json
 from captioning_utils.features import extract_features, load_features
 from captioning_utils.images import find_images, load_image
@@ -293,7 +294,8 @@ def test_pickles_of_both_numpy_generations_are_read(tmp_path, module):
         ({"features": np.ones((1, 2), object)}, "is 'O8', not float16"),
         ({"features": np.ones((1, 2), ">f2")}, "not little-endian"),
         ({"features": np.asfortranarray(np.ones((2, 2), np.float16))}, "not a plain float16"),
-        ({"features": [[1.0, 2.0]]}, "no float16 features"),
+        ({"features": [1.0, 2.0]}, "no float16 features"),
+        ({"features": [[1.0, 2.0]]}, "inside one another"),
     ],
 )
 def test_damaged_pickles_are_refused(tmp_path, change, message):
@@ -314,12 +316,65 @@ def test_a_pickle_cut_or_changed_anywhere_ends_in_an_input_error(tmp_path):
         (tmp_path / "a.pkl").write_bytes(changed)
         try:
             cache = load_features(tmp_path / "a.pkl")
+            assert cache.get(cache.image_ids).shape == (1, 2)
         except InputError as error:
             messages.append(str(error))
-            continue
-        assert cache.get(cache.image_ids).shape == (1, 2)
     assert len(messages) >= len(data)
     assert not any("\n" in message for message in messages)
+
+
+def share_tuples(opcodes, levels):
+    """A tuple of twice the same tuple of twice the same tuple …, small as a pickle and endless when printed."""
+    return b"\x80\x04" + opcodes + b"".join(b"h" + bytes([i]) + b"\x86\x94" for i in range(levels)) + b"."
+
+
+HOSTILE_PICKLES = {
+    "a memo for 4 GB": b"\x80\x02Nr\xff\xff\xff\x1f.",
+    "text of 4 GB": b"\x80\x02X\xff\xff\xff\xffa.",
+    "bytes of an exabyte": b"\x80\x04\x8e" + b"\xff" * 7 + b"\x0fa.",
+    "a number of 4 GB": b"\x80\x02\x8b\xff\xff\xff\x7f1.",
+    "a version of 5,000 digits": pickle.dumps(GOOD | {"format_version": 10**5000}, protocol=4),
+    "a shape of 5,000 digits": pickle.dumps(GOOD | {"output_shape": (10**5000,)}, protocol=4),
+    "a shape of ten thousand sizes": pickle.dumps(GOOD | {"output_shape": [2**60] * 10**4}, protocol=4),
+    "a shape with a product of a million": pickle.dumps(GOOD | {"output_shape": (10**6,)}, protocol=4),
+    "a list in a list in a list": b"\x80\x04" + b"]" * 5000 + b"a" * 4999 + b".",
+    "a version that is a list in a list": pickle.dumps(GOOD | {"format_version": [[[1]]]}, protocol=4),
+    "tuples that share tuples": share_tuples(b")\x94h\x00\x86\x94", 200),
+    "a dict in itself": b"\x80\x04}\x94\x8c\x0eformat_versionh\x00s.",
+    "too few values": b"\x80\x04}\x8c\x01as.",
+    "a list without a beginning": b"\x80\x04]e.",
+    "a value never defined": b"\x80\x04h\x07.",
+    "an endless name": b"\x80\x02c" + b"a" * 10**6,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_PICKLES)
+def test_hostile_pickles_are_refused_in_little_memory(tmp_path, name):
+    (tmp_path / "a.pkl").write_bytes(HOSTILE_PICKLES[name])
+    tracemalloc.start()
+    with pytest.raises(InputError, match=r"a\.pkl (is damaged|is no feature cache)") as caught:
+        load_features(tmp_path / "a.pkl")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10**6 + 20 * len(HOSTILE_PICKLES[name])
+    assert len(str(caught.value)) < 400 + len(str(tmp_path))
+
+
+def test_a_pickle_of_more_opcodes_than_any_cache_is_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(plain_pickle, "MAX_OPCODES", 1000)
+    (tmp_path / "a.pkl").write_bytes(b"\x80\x04" + b"}" * 2000)
+    with pytest.raises(InputError, match="more than 1,000 opcodes"):
+        load_features(tmp_path / "a.pkl")
+
+
+def test_features_that_are_no_numbers_are_refused_by_name(tmp_path):
+    for value in (np.nan, np.inf, -np.inf):
+        contents = GOOD | {"image_ids": ["a", "b"], "features": np.array([[1, -65504], [0, value]], np.float16)}
+        (tmp_path / "a.pkl").write_bytes(pickle.dumps(contents, protocol=4))
+        cache = load_features(tmp_path / "a.pkl")
+        assert cache.get(["a"]).tolist() == [[1, -65504]]
+        with pytest.raises(InputError, match="'b' hold NaN or infinite"):
+            cache.get(["a", "b"])
 
 
 @pytest.fixture
@@ -355,6 +410,30 @@ def test_damaged_shards_are_refused(folder):
         shard.unlink() if contents is None else shard.write_bytes(contents)
         with pytest.raises(InputError, match="is damaged"):
             load_features(folder)
+
+
+def test_a_shard_changed_anywhere_in_its_header_is_refused_or_whole(folder):
+    shard = folder / "shard-00000.npy"
+    whole, messages = shard.read_bytes(), []
+    for place in range(128):
+        for byte in b"\xff'\n0":
+            shard.write_bytes(whole[:place] + bytes([byte]) + whole[place + 1 :])
+            try:
+                assert load_features(folder).arrays[0].shape == (48, 3)
+            except InputError as error:
+                messages.append(str(error))
+    assert len(messages) > 400
+    assert all(f"{shard} is damaged" in message for message in messages)
+
+
+@pytest.mark.parametrize(
+    "change", [{"output_shape": [10**4000]}, {"output_shape": [1] * 10**6}, {"format_version": 10**4000}]
+)
+def test_indexes_with_huge_numbers_are_refused_in_one_short_line(folder, change):
+    write_json(folder / "index.json", read_json(folder / "index.json") | change)
+    with pytest.raises(InputError) as caught:
+        load_features(folder)
+    assert len(str(caught.value)) < 300 + len(str(folder))
 
 
 def test_what_is_no_cache_is_refused(tmp_path):

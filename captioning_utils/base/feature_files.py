@@ -1,7 +1,6 @@
 """Reading files of features that anyone may have made: nothing in them is trusted, and no code in them runs."""
 
-import math
-import pickle
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,10 +9,18 @@ from numpy.typing import NDArray
 
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.files import read_json
+from captioning_utils.base.plain_pickle import is_shape, read_plain_pickle
 from captioning_utils.base.wording import one_line
 
 FORMAT_VERSION = 1
 INDEX = "index.json"  # of a folder of shards
+MAX_HEADER = 1000  # bytes of a shard before its numbers; ours have 128
+# numpy.lib.format, version 1.0: magic, the description's length, and the description of an array in C order
+_NPY_HEADER = re.compile(
+    rb"\x93NUMPY\x01\x00(..)"
+    rb"\{'descr': '([!-&(-~]{1,9})', 'fortran_order': False, 'shape': \(([0-9]{1,9}(?:, ?[0-9]{1,9}){0,8}),?\), \} *\n",
+    re.DOTALL,
+)
 
 
 class FeatureFile(NamedTuple):
@@ -58,23 +65,28 @@ def _existing(path: Path) -> Path:
 
 
 def _open_shard(path: Path, shape: tuple[int, ...]) -> NDArray[np.float16]:
+    """A shard's array, memory-mapped. numpy would parse its header as Python: here it must be what `np.save` writes."""
     try:
-        array = np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError) as error:
-        raise _damaged(path, one_line(error)) from error
-    if array.dtype != np.float16 or array.shape != shape:
-        raise _damaged(path, f"it is {array.dtype} {array.shape}, the index says float16 {shape}")
-    return array
+        with open(path, "rb") as file:
+            start = file.read(MAX_HEADER)
+        header = _NPY_HEADER.match(start)
+        if not header or int.from_bytes(header[1], "little") != header.end() - 10:
+            raise _damaged(path, "it is no array as np.save writes it")
+        found = tuple(int(size) for size in re.findall(rb"[0-9]+", header[3]))
+        if (header[2], found) != (b"<f2", shape):
+            raise _damaged(path, f"it is {header[2].decode()!r} {found}, the index says float16 {shape}")
+        return np.memmap(path, "<f2", "r", header.end(), shape)
+    except (OSError, ValueError, OverflowError) as error:
+        raise error if isinstance(error, InputError) else _damaged(path, one_line(error)) from error
 
 
 def read_pickle(path: Path) -> FeatureFile:
     """Read a pickle: plain values and one float16 array come through, and no code in it runs."""
     try:
-        with open(path, "rb") as file:
-            contents = _PlainUnpickler(file).load()
+        contents = read_plain_pickle(path.read_bytes())
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    except Exception as error:  # a damaged pickle ends in any kind of error, from EOFError to TypeError
+    except Exception as error:  # a damaged pickle ends in any kind of error, from IndexError to TypeError
         raise _damaged(path, one_line(error)) from error
     contents = _checked(contents, path)
     image_ids = _checked_ids(contents.get("image_ids"), path)
@@ -85,61 +97,19 @@ def read_pickle(path: Path) -> FeatureFile:
     return _complete(contents, image_ids, [features], _checked_identities(contents, image_ids, path), path)
 
 
-class _PickledDtype:
-    """Stands for a numpy dtype while reading; only float16 comes through."""
-
-    def __init__(self, name: str, *flags: Any) -> None:
-        if name != "f2":
-            raise InputError(f"its array is {name!r:.40}, not float16")
-
-    def __setstate__(self, state: Any) -> None:
-        if state[1] != "<":
-            raise InputError("its array is not little-endian")
-
-
-class _PickledArray:
-    """Stands for a numpy array while reading, so that no numpy code meets what a stranger put in the file."""
-
-    def __init__(self, *kind_and_empty_shape: Any) -> None:
-        self.array: NDArray[np.float16] | None = None
-
-    def __setstate__(self, state: Any) -> None:
-        _, shape, dtype, is_fortran, data = state
-        if not isinstance(dtype, _PickledDtype) or is_fortran or len(data) != 2 * math.prod(shape):
-            raise InputError("its array is not a plain float16 array")
-        self.array = np.frombuffer(data, "<f2").reshape(shape)
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """Reads plain Python values and float16 arrays; every other name in the file is refused, not looked up."""
-
-    NAMES = {  # noqa: RUF012
-        ("numpy", "ndarray"): None,
-        ("numpy", "dtype"): _PickledDtype,
-        ("numpy.core.multiarray", "_reconstruct"): _PickledArray,  # numpy 1
-        ("numpy._core.multiarray", "_reconstruct"): _PickledArray,  # numpy 2
-    }
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self.NAMES:
-            asked = f"{module}.{name}"
-            raise InputError(f"it asks to run {asked!r:.80}; this is no feature cache, do not open it elsewhere")
-        return self.NAMES[module, name]
-
-
 def _checked(contents: Any, path: Path) -> dict[str, Any]:
     """Check what pickle and index have in common: dict with format_version, fingerprint, output_shape, skipped."""
     if not isinstance(contents, dict) or "format_version" not in contents:
         raise InputError(f"{path} is no feature cache; give a file or folder that extract_features made")
     version = contents["format_version"]
-    if version != FORMAT_VERSION:
+    if type(version) is not int or version != FORMAT_VERSION:
         raise InputError(
             f"{path} has format version {version!r:.20}, this package reads {FORMAT_VERSION}; extract again"
         )
     shape, skipped = contents.get("output_shape"), contents.get("skipped")
     if not isinstance(contents.get("fingerprint"), str):
         raise _damaged(path, "it has no fingerprint")
-    if not isinstance(shape, list | tuple) or not all(type(size) is int and size > 0 for size in shape):
+    if not is_shape(shape) or 0 in shape:
         raise _damaged(path, "its output_shape is not a list of positive numbers")
     if not isinstance(skipped, dict) or not all(isinstance(text, str) for pair in skipped.items() for text in pair):
         raise _damaged(path, "its list of skipped photos is not text")
