@@ -1,14 +1,15 @@
 """Arrays and JSON in one HDF5 file: the file format of captioners and checkpoints.
 
 HDF5 can hold links to other files, arrays that unpack to a thousand times their size, and pickled objects. None of
-them is written here and each is refused on reading, so a file from a stranger can do no more than be refused.
+them is written here and each is refused on reading, without the HDF5 library, which a damaged file can crash; so a file
+from a stranger can do no more than be refused.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -17,13 +18,11 @@ from numpy.typing import NDArray
 
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.files import atomic_write
+from captioning_utils.base.plain_hdf5 import PlainFile, read_plain_hdf5
 from captioning_utils.base.types import AnyPath
 
 if TYPE_CHECKING:
     import keras
-
-
-MAX_ARRAYS = 10_000  # far more than any decoder with its optimizer has
 
 
 def write_storage(
@@ -61,72 +60,40 @@ def read_storage(path: AnyPath, kind: str, format_version: int) -> tuple[dict[st
         InputError: when it is not HDF5, of another kind or format version, damaged, or holds what `write_storage`
             never writes (links, external or compressed data, objects).
     """
-    with _open(path) as file:
-        _check_header(path, file, kind, format_version)
-        datasets = _plain_datasets(path, file)
-        documents = {name: _parse(path, name, data) for name, data in datasets.items() if name[0] == "documents"}
-        arrays = {"/".join(name[1:]): data[()] for name, data in datasets.items() if name[0] == "arrays"}
-    return {"/".join(name[1:]): value for name, value in documents.items()}, arrays
+    file = _read(path)
+    _check_header(path, file.attributes, kind, format_version)
+    documents = {place[1:]: _parse(path, place, data) for place, data in file.arrays.items() if place[0] == "documents"}
+    # copies, so that the file's content does not stay in memory as long as one of them
+    arrays = {"/".join(place[1:]): array.copy() for place, array in file.arrays.items() if place[0] == "arrays"}
+    return {"/".join(place): value for place, value in documents.items()}, arrays
 
 
-@contextlib.contextmanager
-def _open(path: AnyPath) -> Iterator[h5py.File]:
-    with open(path, "rb"):  # a missing or forbidden file is reported as such, not as damaged
-        pass
+def _read(path: AnyPath) -> PlainFile:
+    content = Path(path).read_bytes()  # a missing or forbidden file is reported as such, not as damaged
     try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except InputError:
-        raise
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, UnicodeError) as error:
+        return read_plain_hdf5(content)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except ValueError as error:
         raise InputError(f"{path} is no readable HDF5 file ({error}); it may be damaged or cut short") from error
 
 
-def _check_header(path: AnyPath, file: h5py.File, kind: str, format_version: int) -> None:
-    found = file.attrs.get("kind")
-    if found != kind:
+def _check_header(path: AnyPath, attributes: Mapping[str, Any], kind: str, format_version: int) -> None:
+    if attributes.get("kind") != kind:
         raise InputError(f"{path} is not a {kind} of this project; give a file that its training wrote")
-    version = file.attrs.get("format_version")
+    version = attributes.get("format_version")
     if version != format_version:
         raise InputError(
-            f"{path} has format version {version}, this release reads {format_version}; "
+            f"{path} has format version {version!s:.40}, this release reads {format_version}; "
             "install the release that wrote the file, or train again"
         )
 
 
-def _plain_datasets(path: AnyPath, file: h5py.File) -> dict[tuple[str, ...], h5py.Dataset]:
-    """Every dataset by its path in the file, as a tuple; refuses what could reach outside the file or blow up."""
-    found: dict[tuple[str, ...], h5py.Dataset] = {}
-    groups: list[tuple[tuple[str, ...], h5py.Group]] = [((), file)]
-    while groups:
-        prefix, group = groups.pop()
-        for name in group:
-            if not isinstance(group.get(name, getlink=True), h5py.HardLink) or len(prefix) > 8:
-                raise InputError(f"{path} holds a link ({name!r:.80}); such files are refused")
-            item = group[name]
-            if isinstance(item, h5py.Group):
-                groups.append(((*prefix, name), item))
-            else:
-                _check_plain(path, name, item)
-                found[(*prefix, name)] = item
-            if len(found) + len(groups) > MAX_ARRAYS:
-                raise InputError(f"{path} holds more than {MAX_ARRAYS} arrays; such files are refused")
-    if sum(item.nbytes for item in found.values()) > file.id.get_filesize():
-        raise InputError(f"{path} claims more data than it holds; it is damaged or cut short")
-    return found
-
-
-def _check_plain(path: AnyPath, name: str, item: h5py.Dataset) -> None:
-    plain = isinstance(item, h5py.Dataset) and item.dtype.kind in "fiu" and item.dtype.hasobject is False
-    if not plain or item.chunks is not None or item.is_virtual or item.external is not None:
-        raise InputError(f"{path}: {name!r:.80} is not a plain array of numbers; such files are refused")
-
-
-def _parse(path: AnyPath, name: tuple[str, ...], data: h5py.Dataset) -> Any:
+def _parse(path: AnyPath, place: Sequence[str], data: NDArray[Any]) -> Any:
     try:
-        return json.loads(data[()].tobytes().decode("utf-8"))
+        return json.loads(data.tobytes().decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: the document {'/'.join(name)!r:.80} is damaged ({error})") from error
+        raise InputError(f"{path}: the document {'/'.join(place)!r:.80} is damaged ({error})") from error
 
 
 def collect_variables(variables: Sequence[keras.Variable]) -> dict[str, NDArray[Any]]:
