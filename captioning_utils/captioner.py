@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.quantization import dequantize, quantize, quantize_exactly
 from captioning_utils.base.storage import assign_variables, collect_variables, read_storage, write_storage
+from captioning_utils.base.training_summary import check_training_summary
 from captioning_utils.base.types import AnyPath, Fingerprinted
 from captioning_utils.decoders import build_config, build_decoder, decoder_name
 from captioning_utils.decoders.base import CaptionDecoder, DecoderConfig
@@ -308,7 +309,7 @@ def load_captioner(name: AnyPath | None = None) -> Captioner:
             TextCleaning.from_dict(parts["cleaning"]),
             str(EncoderId.parse(parts["encoder"])),
             GenerationConfig(**parts["generation"]),
-            dict(documents["training"]),
+            check_training_summary(documents["training"]),
             encoder_weights=dequantize(blocks),
         )
     except InputError as error:

@@ -127,15 +127,19 @@ def test_more_alternatives_than_sentences_exist(captioner):
         captioner.caption_features(FEATURES, num_captions=4, beam_size=2)
 
 
-def edit_document(**changes):
+def edit_document(name="captioner", **changes):
     def edit(file):
-        document = json.loads(file["documents/captioner"][()].tobytes())
-        for name, value in changes.items():
-            document[name] = value(document[name])
-        del file["documents/captioner"]
-        file["documents/captioner"] = np.frombuffer(json.dumps(document).encode(), "uint8")
+        document = json.loads(file[f"documents/{name}"][()].tobytes())
+        for entry, value in changes.items():
+            document[entry] = value(document.get(entry))
+        del file[f"documents/{name}"]
+        file[f"documents/{name}"] = np.frombuffer(json.dumps(document).encode(), "uint8")
 
     return edit
+
+
+def edit_training(**entries):
+    return edit_document("training", **{name: lambda _, value=value: value for name, value in entries.items()})
 
 
 def replace_array(name, array):
@@ -168,6 +172,17 @@ def replace_array(name, array):
         (edit_document(encoder=lambda fingerprint: "vgg16"), "no encoder's fingerprint"),
         (edit_document(encoder=lambda fingerprint: 3), "no encoder's fingerprint"),
         (edit_document(generation=lambda settings: settings | {"beam_size": 0}), "beam_size is 0"),
+        (edit_training(members=5), "has 5 for members; give a list of objects"),
+        (edit_training(members=[5]), "training summary is 5"),
+        (edit_training(members=[{"seconds": "x"}]), "has 'x' for seconds"),
+        (edit_training(seconds=float("nan")), "has nan for seconds"),
+        (edit_training(seconds=10**400), "0 for seconds"),
+        (edit_training(self_critical={"seconds": True}), "has True for seconds"),
+        (edit_training(self_critical=None), "has None for self_critical"),
+        (edit_training(settings=[]), r"has \[\] for settings"),
+        (edit_training(history=[{"loss": "x"}]), "for history; give a list of objects of numbers"),
+        (edit_training(started_from=7), "has 7 for started_from"),
+        (edit_training(dataset=["a"]), "for dataset; give text"),
         (replace_array("logits bias", {"data": np.full(14, np.nan, "float32")}), "NaN"),
         (replace_array("logits bias", {"shape": (2**30,), "dtype": "f4", "chunks": (2**10,)}), "plain array"),
         (replace_array("logits bias", {"data": [b"text"]}), "plain array"),

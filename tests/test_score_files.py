@@ -140,6 +140,7 @@ def test_an_id_that_comes_twice_is_refused(tmp_path, text):
         ('[{"image_id": true, "caption": "a"}]', r"in 1 \(entry 1"),
         (b"image,caption\n1,caf\xe9\n", "not text in UTF-8; .*Excel"),
         ('image,caption\n1,"' + "x" * 200_000, "not a readable table"),
+        ("image,caption," + "x" * 200_000 + "\n1,a\n", "names no image and caption"),
         ('{"images": 5, "annotations": []}', "no list of objects with an id"),
         ('{"images": [5], "annotations": []}', "no list of objects with an id"),
     ],

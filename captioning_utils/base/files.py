@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from captioning_utils.base.errors import InputError
+from captioning_utils.base.plain_json import parse_json
 from captioning_utils.base.types import AnyPath
 
 MAX_PART = 16_000_000  # bytes
@@ -77,8 +78,8 @@ def write_json(path: AnyPath, value: Any, indent: int = 1) -> None:
 def read_json(path: AnyPath) -> Any:
     """Read a JSON file."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8-sig"))  # -sig: editors on Windows add a mark
-    except (ValueError, RecursionError) as error:  # ValueError: no UTF-8, no JSON, or a number of 4,300 digits
+        return parse_json(Path(path).read_text(encoding="utf-8-sig"))  # -sig: editors on Windows add a mark
+    except ValueError as error:  # no UTF-8, no JSON, or a number of 4,300 digits
         raise InputError(f"{path} is not valid JSON ({error}); give a JSON file in UTF-8") from error
 
 

@@ -42,7 +42,7 @@ def split_cell(cell: str) -> list[str]:
                 captions.append(ast.literal_eval(token.string))  # one string in quotation marks, nothing else
             elif token.string not in ("[", "]", ",") and token.string.strip():
                 return [cell]
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
+    except (tokenize.TokenError, SyntaxError, ValueError, MemoryError, RecursionError):
         return [cell]
     return captions if captions and all(isinstance(caption, str) for caption in captions) else [cell]
 

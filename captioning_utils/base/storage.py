@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.files import atomic_write
 from captioning_utils.base.plain_hdf5 import PlainFile, read_plain_hdf5
+from captioning_utils.base.plain_json import parse_json
 from captioning_utils.base.types import AnyPath
 
 if TYPE_CHECKING:
@@ -91,8 +92,8 @@ def _check_header(path: AnyPath, attributes: Mapping[str, Any], kind: str, forma
 
 def _parse(path: AnyPath, place: Sequence[str], data: NDArray[Any]) -> Any:
     try:
-        return json.loads(data.tobytes().decode("utf-8"))
-    except (ValueError, RecursionError) as error:
+        return parse_json(data.tobytes().decode("utf-8"))
+    except ValueError as error:
         raise InputError(f"{path}: the document {'/'.join(place)!r:.80} is damaged ({error})") from error
 
 

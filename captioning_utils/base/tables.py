@@ -80,7 +80,10 @@ class TableHeader(NamedTuple):
 def read_header(line: str, image_columns: Sequence[str] = IMAGE_COLUMNS) -> TableHeader | None:
     """Find the separator with which a line names an image and a caption column."""
     for delimiter in DELIMITERS:
-        cells = next(csv.reader([line], delimiter=delimiter), [])
+        try:
+            cells = next(csv.reader([line], delimiter=delimiter), [])
+        except csv.Error:  # a field of more than 131,072 characters, which names no column
+            continue
         header = TableHeader([re.sub(r"[\s-]+", "_", cell.strip().lower()) for cell in cells], delimiter, 0, ())
         image, captions = header.find(image_columns), find_caption_names(header.names)
         if image is not None and captions:

@@ -1,7 +1,6 @@
 """The caption files that are recognised, and how each is read."""
 
 import itertools
-import json
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -10,6 +9,7 @@ from typing import Any
 
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.files import read_json
+from captioning_utils.base.plain_json import parse_json
 from captioning_utils.base.raw_captions import is_missing
 from captioning_utils.base.tables import (
     CAPTION_COLUMNS,
@@ -168,8 +168,8 @@ def _read_json_lines(file: Path) -> list[Any]:
     records = []
     for number, line in enumerate(lines, 1):
         try:
-            records += [json.loads(line)] if line.strip() else []
-        except (ValueError, RecursionError) as error:
+            records += [parse_json(line)] if line.strip() else []
+        except ValueError as error:
             raise InputError(
                 f"{file.name}, line {number} is not valid JSON ({error}); give an object a line"
             ) from error

@@ -7,7 +7,6 @@ first dot, such as `000000007.jpg` and `000000007.json`. `pack_dataset` writes i
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import secrets
@@ -17,6 +16,7 @@ from typing import Any
 from captioning_utils.base.archives import TarMember, check_room, read_tar
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.files import cache_folder
+from captioning_utils.base.plain_json import parse_json
 from captioning_utils.base.types import AnyPath
 from captioning_utils.datasets.layouts import read_split, safe_name
 from captioning_utils.datasets.listing import Listing
@@ -93,8 +93,8 @@ def _read_record(member: TarMember, ending: str, where: str) -> dict[str, Any]:
         raise InputError(f"{where} has {member.size:,} bytes, captions of a photo have {MAX_TEXT:,} at most")
     try:
         text = member.read().decode("utf-8-sig")
-        record = json.loads(text) if ending == ".json" else {"captions": [text]}
-    except (ValueError, RecursionError) as error:
+        record = parse_json(text) if ending == ".json" else {"captions": [text]}
+    except ValueError as error:
         raise InputError(f"{where} is no JSON or text in UTF-8 ({error!s:.120}); pack the dataset again") from error
     if isinstance(record, dict) and "caption" in record:
         record = {"captions": [record["caption"]]} | record

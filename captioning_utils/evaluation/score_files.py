@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from captioning_utils.base.errors import InputError
+from captioning_utils.base.plain_json import parse_json
 from captioning_utils.base.raw_captions import find_boundary_tags, is_missing
 from captioning_utils.base.tables import CAPTION_COLUMNS, IMAGE_COLUMNS, explain_no_text, read_header, read_rows
 from captioning_utils.base.types import AnyPath
@@ -228,14 +229,14 @@ def _parse_json(text: str, path: AnyPath) -> Any:
     """One JSON value, or a list of those on the lines of the text."""
     try:
         try:
-            return json.loads(text, object_pairs_hook=_unique)
+            return parse_json(text, object_pairs_hook=_unique)
         except json.JSONDecodeError as error:
             if error.msg != "Extra data":
                 raise
-            return [json.loads(line, object_pairs_hook=_unique) for line in text.split("\n") if line.strip()]
+            return [parse_json(line, object_pairs_hook=_unique) for line in text.split("\n") if line.strip()]
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(f"{path} is neither JSON nor JSON lines ({error}); {_ADVICE}") from error
 
 
