@@ -371,6 +371,14 @@ def raising(error):
     return main
 
 
+@pytest.mark.parametrize("arguments", [["--model_path", ""], ["--features="], [""]])
+def test_an_empty_value_is_not_taken_for_the_default(capsys, arguments):
+    called = []
+    assert shell.run_command(called.append, ["--image_path", "a.jpg", *arguments]) == shell.REFUSED
+    assert "has an empty value; give one, or leave the option out" in capsys.readouterr().err
+    assert not called
+
+
 def test_stopped_by_the_user(capsys):
     main = raising(KeyboardInterrupt)
     assert shell.run_command(main) == 130

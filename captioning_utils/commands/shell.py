@@ -39,6 +39,7 @@ def run_command(main: Callable[[Sequence[str] | None], int], arguments: Sequence
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
+        _refuse_empty(sys.argv[1:] if arguments is None else arguments)
         return main(arguments)
     except BrokenPipeError:  # who reads the output, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it ends
@@ -56,6 +57,13 @@ def run_command(main: Callable[[Sequence[str] | None], int], arguments: Sequence
         traceback.print_exc()
         print("error: this is a defect of the package; please report it with the lines above", file=sys.stderr)
         return REFUSED
+
+
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """An empty argument, as of a variable that is not set, never means the default."""
+    for before, argument in zip(["the first argument", *arguments], arguments, strict=False):
+        if not argument or re.fullmatch("--[a-z_]+=", argument):
+            raise InputError(f"{argument.rstrip('=') or before} has an empty value; give one, or leave the option out")
 
 
 def in_shell_words(text: str) -> str:
