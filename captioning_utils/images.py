@@ -32,15 +32,25 @@ PHOTO_EXTENSIONS = (
 )
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"  # of a clone; an installed package has none
 MAX_PIXELS = 89_478_485  # Pillow's own warning limit: 256 MiB as RGB. A small file can claim to be far larger.
+MAX_PIXELS_OF = {"JPEG2000": 25_000_000}  # its decoder takes half a second for a million
+MAX_SCANS = 100  # of a JPEG file, thumbnails included; a progressive one has ten
+STRIP_PIXELS = 2**20  # that are converted at once
 _ORIENTATION_TAG = 0x0112
-_ORIENTATIONS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+_Box: TypeAlias = tuple[int, int, int, int]  # left, top, right, bottom
+_Conversion: TypeAlias = Callable[[_Box], Image.Image | NDArray[np.uint8]]
+_TURNS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    "mirror": lambda pixels: pixels[:, ::-1],
+    "flip": lambda pixels: pixels[::-1],
+    "swap": lambda pixels: pixels.swapaxes(0, 1),
+}
+_ORIENTATIONS = {  # of the camera -> the turns that lead from the upright photo to the one in the file
+    2: ("mirror",),
+    3: ("mirror", "flip"),
+    4: ("flip",),
+    5: ("swap",),
+    6: ("mirror", "swap"),
+    7: ("mirror", "flip", "swap"),
+    8: ("flip", "swap"),
 }
 
 
@@ -264,26 +274,61 @@ def _array_to_image(array: NDArray[Any]) -> Image.Image:
 
 
 def _to_rgb(image: Image.Image, name: object, notes: list[str] | None) -> NDArray[np.uint8]:
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise InputError(f"{name} has {width}×{height} pixels; the limit is {MAX_PIXELS}; make it smaller first")
-    orientation = _orientation(image)
+    _check_pixels(image, name)
+    _check_scans(image, name)
     image.load()
+    _check_pixels(image, name)  # an icon has the size of the picture in it, which only loading tells
+    width, height = image.size
+    rows = max(1, STRIP_PIXELS // width)
+    boxes = [(0, top, width, min(top + rows, height)) for top in range(0, height, rows)]
+    convert = _find_conversion(image, boxes, name, notes)
+    turns = _ORIENTATIONS.get(_orientation(image), ())  # after loading, which turns a TIFF as it says
+    upright = np.empty((width, height, 3) if "swap" in turns else (height, width, 3), np.uint8)
+    # The photo as it lies in the file is a view of the upright one, and filled a strip at a time: in the file's mode,
+    # in RGB, and with what is in between, a large photo would be in memory several times.
+    as_stored = upright
+    for turn in turns:
+        as_stored = _TURNS[turn](as_stored)
+    for box in boxes:
+        as_stored[box[1] : box[3]] = np.asarray(convert(box))
+    return upright
+
+
+def _check_pixels(image: Image.Image, name: object) -> None:
+    width, height = image.size
+    limit = min(MAX_PIXELS, MAX_PIXELS_OF.get(image.format or "", MAX_PIXELS))
+    if width * height > limit:
+        raise InputError(f"{name} has {width}×{height} pixels; the limit is {limit}; make it smaller first")
+
+
+def _check_scans(image: Image.Image, name: object) -> None:
+    """Refuse a JPEG file that draws over the whole photo again and again: a small one could do so for an hour."""
+    file = getattr(image, "fp", None)
+    if image.format not in ("JPEG", "MPO") or file is None:
+        return
+    place, scans, last = file.tell(), 0, b""
+    file.seek(0)
+    while chunk := file.read(2**20):
+        scans += (last + chunk).count(b"\xff\xda")
+        last = chunk[-1:]
+    file.seek(place)
+    if scans > MAX_SCANS:
+        raise InputError(f"{name} is drawn in {scans} scans; the limit is {MAX_SCANS}; save it anew")
+
+
+def _find_conversion(image: Image.Image, boxes: list[_Box], name: object, notes: list[str] | None) -> _Conversion:
+    """What makes RGB of a part of the photo; `boxes` are all parts."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        values = np.asarray(image)
-        samples = find_range(image, values)
+        deep = image if image.mode in ("I", "F", "I;16") else Image.fromarray(np.asarray(image).astype(np.uint16))
+        samples = find_range(image, (np.asarray(deep.crop(box)) for box in boxes))
         if samples.assumed and notes is not None:
             notes.append(
                 f"{name} does not say its range; {samples.low:g} was taken as black, {samples.high:g} as white"
             )
-        image = Image.fromarray(samples.scale(values))
-    elif image.has_transparency_data:
-        image = _on_white(image)
-    if image.mode != "RGB":  # a conversion is a copy, also where nothing changes, and photos can be large
-        image = image.convert("RGB")
-    if orientation in _ORIENTATIONS:
-        image = image.transpose(_ORIENTATIONS[orientation])
-    return np.array(image)
+        return lambda box: samples.scale(np.asarray(deep.crop(box)))[:, :, None]
+    if image.has_transparency_data:
+        return lambda box: _on_white(image.crop(box)).convert("RGB")
+    return lambda box: image.crop(box).convert("RGB")
 
 
 def _orientation(image: Image.Image) -> Any:

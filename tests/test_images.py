@@ -1,5 +1,6 @@
 import io
 import struct
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -34,8 +35,9 @@ def test_jpeg_and_webp_come_back_nearly(tmp_path):
         assert np.abs(load_image(tmp_path / name)[centres].astype(int) - QUARTERS[centres]).max() < 16
 
 
+@pytest.mark.parametrize("ending", ["png", "tif"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_camera_rotation_is_undone(tmp_path, orientation):
+def test_camera_rotation_is_undone(tmp_path, orientation, ending):
     # What a camera stores for each orientation tag, written as array operations, independently of Pillow.
     stored = {
         1: lambda a: a,
@@ -49,8 +51,8 @@ def test_camera_rotation_is_undone(tmp_path, orientation):
     }[orientation](QUARTERS[:, :12])
     exif = Image.Exif()
     exif[0x0112] = orientation
-    Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / "a.png", exif=exif)
-    assert np.array_equal(load_image(tmp_path / "a.png"), QUARTERS[:, :12])
+    Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / f"a.{ending}", exif=exif)
+    assert np.array_equal(load_image(tmp_path / f"a.{ending}"), QUARTERS[:, :12])
 
 
 def test_damaged_camera_notes_do_not_spoil_the_photo(tmp_path):
@@ -203,6 +205,57 @@ def test_hostile_files_are_refused_in_one_line(tmp_path):
             load_image(tmp_path / name)
         assert "\n" not in str(caught.value)
         assert name in str(caught.value)
+
+
+def test_a_photo_is_in_memory_once_besides_its_decoder(tmp_path, monkeypatch):
+    """What Pillow keeps is outside; it has the photo in the file's mode, and at first had it in RGB and RGBA, too."""
+    monkeypatch.setattr(images, "STRIP_PIXELS", 2**16)
+    for mode in ("1", "RGBA", "P", "I;16", "F"):
+        Image.new(mode, (2000, 1500), 1).save(tmp_path / "a.tif")
+        tracemalloc.start()
+        assert load_image(tmp_path / "a.tif").shape == (1500, 2000, 3)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert found < 1.3 * 3 * 1500 * 2000, mode
+
+
+def test_strips_are_no_seams(monkeypatch):
+    generator = np.random.default_rng(0)
+    colours = Image.fromarray(generator.integers(0, 256, (41, 30, 4), np.uint8))
+    photos = [colours.convert(mode) for mode in ("RGBA", "RGB", "CMYK", "L", "1", "LA", "YCbCr")]
+    photos += [Image.fromarray(generator.integers(0, 4000, (41, 30)).astype(kind)) for kind in ("uint16", "float32")]
+    whole = [load_image(photo) for photo in photos]
+    monkeypatch.setattr(images, "STRIP_PIXELS", 100)
+    for photo, expected in zip(photos, whole, strict=True):
+        assert np.array_equal(load_image(photo), expected)
+
+
+def test_a_jpeg_of_endless_scans_is_refused(tmp_path):
+    Image.effect_noise((64, 64), 90).save(tmp_path / "a.jpg", progressive=True)
+    whole = (tmp_path / "a.jpg").read_bytes()
+    assert load_image(tmp_path / "a.jpg").shape == (64, 64, 3)
+    last = whole[whole.rindex(b"\xff\xda") : -2]
+    (tmp_path / "a.jpg").write_bytes(whole[:-2] + 200 * last + whole[-2:])
+    with pytest.raises(InputError, match=r"a\.jpg is drawn in 2\d\d scans; the limit is 100"):
+        load_image(tmp_path / "a.jpg")
+
+
+@pytest.mark.filterwarnings("ignore:Image was not the expected size")
+def test_an_icon_with_a_large_picture_in_it_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "MAX_PIXELS", 90_000)
+    picture = io.BytesIO()
+    Image.new("RGB", (400, 300)).save(picture, "PNG")
+    header = struct.pack("<HHHBBBBHHII", 0, 1, 1, 16, 16, 0, 0, 1, 24, len(picture.getvalue()), 22)
+    (tmp_path / "a.ico").write_bytes(header + picture.getvalue())
+    with pytest.raises(InputError, match=r"a\.ico has 400×300 pixels; the limit is 90000"):
+        load_image(tmp_path / "a.ico")
+
+
+def test_large_photos_of_slow_formats_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setitem(images.MAX_PIXELS_OF, "JPEG2000", 1000)
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.jp2")
+    with pytest.raises(InputError, match=r"a\.jp2 has 40×30 pixels; the limit is 1000"):
+        load_image(tmp_path / "a.jp2")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """From samples of many bits or with a point to the 8 bits of a photo."""
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,37 +25,41 @@ class SampleRange(NamedTuple):
         return np.clip(np.rint(parts), 0, 255).astype(np.uint8)
 
 
-def find_range(image: Image.Image, values: NDArray[Any]) -> SampleRange:
+def find_range(image: Image.Image, parts: Iterable[NDArray[Any]]) -> SampleRange:
     """The range of a grey picture of Pillow's mode I, I;16 or F: what its file states, else the least usual one.
 
     Args:
         image: `PIL.Image.Image`, for its TIFF tags.
-        values: its samples, integers or float.
+        parts: its samples, integers or float, in any number of arrays.
 
     Returns:
         `SampleRange`.
 
     Example:
         >>> values = np.array([[0, 4000]], np.uint16)
-        >>> find_range(Image.fromarray(values), values)
+        >>> find_range(Image.fromarray(values), [values])
         SampleRange(low=0.0, high=4095.0, assumed=True)
     """
     tags = getattr(image, "tag_v2", {})
-    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
-    least, most = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    extremes, is_float = [], False
+    for values in parts:
+        is_float = values.dtype.kind == "f"
+        finite = values[np.isfinite(values)] if is_float else values
+        extremes += [float(finite.min()), float(finite.max())] if finite.size else []
+    least, most = (min(extremes), max(extremes)) if extremes else (0.0, 0.0)
     stated = [next((_number(tags.get(tag)) for tag in pair if tag in tags), None) for pair in (_MINIMA, _MAXIMA)]
     low, high = stated[0] or 0.0, stated[1]
     if high is not None and low < high and low <= least and most <= high:
         return SampleRange(low, high, False)
     bits = _number(tags.get(_BITS))
-    if bits is not None and 8 < bits < 16 and values.dtype.kind in "iu" and most < 2**bits:
+    if bits is not None and 8 < bits < 16 and not is_float and most < 2**bits:
         return SampleRange(0.0, 2.0**bits - 1, False)
-    if values.dtype.kind == "f" and least >= -1 and most <= 1:
+    if is_float and least >= -1 and most <= 1:
         return SampleRange(-1.0 if least < 0 else 0.0, 1.0, least < 0)
     if least < 0:
         return SampleRange(least, max(most, least + 1), True)
     high = float(next((usual for usual in _USUAL if most <= usual), most))
-    return SampleRange(0.0, high, values.dtype.kind == "f" or high != _USUAL[-1])
+    return SampleRange(0.0, high, is_float or high != _USUAL[-1])
 
 
 def _number(value: Any) -> float | None:
