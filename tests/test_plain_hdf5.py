@@ -139,20 +139,36 @@ def test_a_file_cut_anywhere_is_refused(storage):
         assert read_or_refuse(storage) is None
 
 
-def test_a_byte_changed_anywhere_ends_in_a_refusal_or_a_file_of_the_same_size(storage):
-    whole = storage.read_bytes()
+def test_a_byte_changed_anywhere_ends_in_a_refusal_or_in_the_same_content(storage):
+    whole, (documents, arrays) = storage.read_bytes(), read_storage(storage, "demo", 1)
     generator = random.Random(0)
     used = [place for place in range(len(whole)) if whole[place] or place % 16 == 0]
+    refused = 0
     tracemalloc.start()
     for place in generator.sample(used, 800):
         content = bytearray(whole)
         content[place] = generator.choice([0, 1, 127, 128, 255, content[place] ^ 1 << generator.randrange(8)])
         storage.write_bytes(content)
         found = read_or_refuse(storage)
-        assert found is None or sum(array.nbytes for array in found[1].values()) <= len(whole)
+        refused += found is None
+        assert found is None or (found[0] == documents and found[1].keys() == arrays.keys())
+        assert found is None or all(np.array_equal(found[1][name], array) for name, array in arrays.items())
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 10**6
+    assert refused > 200
+
+
+def test_a_changed_number_is_noticed_and_files_from_before_have_no_digest(storage):
+    _, arrays = read_storage(storage, "demo", 1)
+    with h5py.File(storage, "r+") as file:
+        file["arrays/005 kernel"][1, 2] += 1
+    with pytest.raises(InputError, match="its content was changed after it was written"):
+        read_storage(storage, "demo", 1)
+    with h5py.File(storage, "r+") as file:
+        del file.attrs["digest"]
+    changed = read_storage(storage, "demo", 1)[1]["005 kernel"]
+    assert (changed - arrays["005 kernel"]).sum() == 1
 
 
 def test_messages_are_one_line_with_the_file(storage):

@@ -7,6 +7,7 @@ from a stranger can do no more than be refused.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,15 +40,25 @@ def write_storage(
         >>> documents["words"], arrays["layer/bias"].shape
         (['a', 'dog'], (3,))
     """
+    texts = {name: json.dumps(value, ensure_ascii=False).encode("utf-8") for name, value in documents.items()}
+    # Documents are arrays of bytes, not attributes: HDF5 attributes end at 64 KB, a large vocabulary does not.
+    parts = {("documents", *name.split("/")): np.frombuffer(text, "uint8") for name, text in texts.items()}
+    parts |= {("arrays", *name.split("/")): np.asarray(array) for name, array in arrays.items()}
     with atomic_write(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["kind"] = kind
         file.attrs["format_version"] = format_version
-        for name, value in documents.items():
-            text = json.dumps(value, ensure_ascii=False).encode("utf-8")
-            # A dataset, not an attribute: HDF5 attributes end at 64 KB, a large vocabulary does not.
-            file.create_dataset(f"documents/{name}", data=np.frombuffer(text, "uint8"))
-        for name, array in arrays.items():
-            file.create_dataset(f"arrays/{name}", data=np.asarray(array))
+        file.attrs["digest"] = _digest(parts)
+        for place, array in parts.items():
+            file.create_dataset("/".join(place), data=array)
+
+
+def _digest(arrays: Mapping[tuple[str, ...], NDArray[Any]]) -> str:
+    """SHA-256 of all names, shapes and numbers of a file, so that a changed bit is seen."""
+    digest = hashlib.sha256()
+    for place, array in sorted(arrays.items()):
+        digest.update(f"{'/'.join(place)} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def read_storage(path: AnyPath, kind: str, format_version: int) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -63,6 +74,8 @@ def read_storage(path: AnyPath, kind: str, format_version: int) -> tuple[dict[st
     """
     file = _read(path)
     _check_header(path, file.attributes, kind, format_version)
+    if file.attributes.get("digest", found := _digest(file.arrays)) != found:  # files from before have none
+        raise InputError(f"{path} is damaged: its content was changed after it was written; copy or download it again")
     documents = {place[1:]: _parse(path, place, data) for place, data in file.arrays.items() if place[0] == "documents"}
     # copies, so that the file's content does not stay in memory as long as one of them
     arrays = {"/".join(place[1:]): array.copy() for place, array in file.arrays.items() if place[0] == "arrays"}
