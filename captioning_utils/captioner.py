@@ -7,7 +7,7 @@ import functools
 import hashlib
 import json
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
@@ -19,12 +19,14 @@ from captioning_utils.base.quantization import dequantize, quantize, quantize_ex
 from captioning_utils.base.storage import assign_variables, collect_variables, read_storage, write_storage
 from captioning_utils.base.training_summary import check_training_summary
 from captioning_utils.base.types import AnyPath, Fingerprinted
+from captioning_utils.base.word_pairs import LARGEST_VOCABULARY, pack_pairs, unpack_pairs
 from captioning_utils.decoders import build_config, build_decoder, decoder_name
-from captioning_utils.decoders.base import CaptionDecoder, DecoderConfig
+from captioning_utils.decoders.base import CaptionDecoder
+from captioning_utils.decoders.next_words import IMPOSSIBLE
 from captioning_utils.encoders.encoder import ImageEncoder, build_encoder
 from captioning_utils.encoders.encoder_id import EncoderId
 from captioning_utils.encoders.learned_blocks import replace_blocks
-from captioning_utils.generation import IMPOSSIBLE, CaptionGenerator
+from captioning_utils.generation import CaptionGenerator
 from captioning_utils.images import ImageSource, load_image
 from captioning_utils.settings import PHOTOS_AT_ONCE, GenerationConfig, settings_of_part
 from captioning_utils.text import TextCleaning, Vocabulary
@@ -60,9 +62,12 @@ class Captioner:
     training: dict[str, Any] = dataclasses.field(default_factory=dict)  # data, settings, seed, losses: for model cards
     # the blocks of the encoder that learned, else empty
     encoder_weights: dict[str, NDArray[Any]] = dataclasses.field(default_factory=dict)
+    # int32 (num_pairs, 2), which token follows which in the train captions; None where that is not known
+    pairs: NDArray[np.int32] | None = None
 
     def __post_init__(self) -> None:
-        self._generator = CaptionGenerator(self.decoder)
+        self.pairs = self.pairs if len(self.vocabulary) <= LARGEST_VOCABULARY else None
+        self._generator = CaptionGenerator(self.decoder, pairs=self.pairs)
         self._image_encoder: ImageEncoder | None = None
 
     @property
@@ -71,6 +76,7 @@ class Captioner:
         digest = hashlib.sha256(json.dumps(self._documents()["captioner"], sort_keys=True).encode())
         for array in collect_variables(self.decoder.weights).values():
             digest.update(np.ascontiguousarray(array, "float32").tobytes())
+        digest.update(b"" if self.pairs is None else self.pairs.tobytes())
         return digest.hexdigest()[:12]
 
     @property
@@ -210,6 +216,8 @@ class Captioner:
         arrays = quantize(collect_variables(self.decoder.weights), DTYPE_BITS[dtype])
         blocks = quantize_exactly(self.encoder_weights)
         arrays |= {f"{ENCODER_PART}{name}": array for name, array in blocks.items()}
+        if self.pairs is not None:
+            arrays["pairs"] = pack_pairs(self.pairs, len(self.vocabulary))
         write_storage(path, FILE_KIND, FORMAT_VERSION, self._documents(), arrays)
 
     def generation_settings(self, settings: dict[str, Any]) -> GenerationConfig:
@@ -296,12 +304,14 @@ def load_captioner(name: AnyPath | None = None) -> Captioner:
     documents, arrays = read_storage(path, FILE_KIND, FORMAT_VERSION)
     names = [name for name in arrays if name.startswith(ENCODER_PART)]
     blocks = {name.removeprefix(ENCODER_PART): arrays.pop(name) for name in names}
+    packed = arrays.pop("pairs", None)
     try:
         arrays = dequantize(arrays)
         parts = documents["captioner"]
         vocabulary = Vocabulary.from_dict(parts["vocabulary"])
         config = parts["decoder_config"]
-        _check_sizes(build_config(parts["decoder"], **config), vocabulary, arrays)
+        stored = sum(array.size for array in arrays.values())
+        build_config(parts["decoder"], **config).check_file(len(vocabulary), stored)
         decoder = build_decoder(parts["decoder"], **config)
         captioner = Captioner(
             decoder,
@@ -311,6 +321,7 @@ def load_captioner(name: AnyPath | None = None) -> Captioner:
             GenerationConfig(**parts["generation"]),
             check_training_summary(documents["training"]),
             encoder_weights=dequantize(blocks),
+            pairs=None if packed is None else unpack_pairs(packed, len(vocabulary)),
         )
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
@@ -318,15 +329,6 @@ def load_captioner(name: AnyPath | None = None) -> Captioner:
         raise InputError(f"{path}: the captioner's description is incomplete or damaged ({error!r:.200})") from error
     assign_variables(path, decoder.weights, arrays)
     return captioner
-
-
-def _check_sizes(config: DecoderConfig, vocabulary: Vocabulary, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Refuse a description that does not fit the file, before memory for its decoder is asked for."""
-    if config.vocabulary_size != len(vocabulary):
-        raise InputError(f"{len(vocabulary)} words for a decoder of {config.vocabulary_size}; the file is damaged")
-    stored, wanted = sum(array.size for array in arrays.values()), config.count_parameters()
-    if stored != wanted:
-        raise InputError(f"it holds {stored} numbers, its decoder has {wanted}; the file is damaged")
 
 
 @functools.lru_cache(maxsize=4)

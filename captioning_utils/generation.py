@@ -6,6 +6,7 @@ however long the sentence already is. What it knows of the photo stays outside t
 """
 
 import dataclasses
+import functools
 from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
 
@@ -17,14 +18,21 @@ from numpy.typing import NDArray
 from captioning_utils.base.backend import in_standard_settings
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.types import Tensor
+from captioning_utils.base.word_pairs import build_table
 from captioning_utils.decoders.base import CaptionDecoder, State
+from captioning_utils.decoders.next_words import (
+    END_ID,
+    IMPOSSIBLE,
+    PAD_ID,
+    START_ID,
+    find_followers,
+    forbid_tokens,
+    keep_followers,
+    sample_words,
+)
 from captioning_utils.metrics.cider import similarity_d, vectorize_ngrams
 from captioning_utils.settings import GenerationConfig
-from captioning_utils.text import Vocabulary
 
-PAD_ID, START_ID = Vocabulary.pad_id, Vocabulary.start_id
-END_ID, UNKNOWN_ID = Vocabulary.end_id, Vocabulary.unknown_id
-IMPOSSIBLE = -1e9  # a log-probability that no sum of real ones reaches, and finite: no NaN from 0 × inf
 BATCH_SIZE = 32  # photos per compiled call; the last batch is filled up, so that one shape is compiled
 MAX_COMPILED = 8  # settings that stay compiled, some 6 MB each; a web page would collect hundreds
 
@@ -51,12 +59,15 @@ class _Loop(NamedTuple):
 class _Generator(keras.Model):
     """A decoder and a configuration as one model, because `predict_on_batch` compiles a model on every backend."""
 
-    def __init__(self, decoder: CaptionDecoder, config: GenerationConfig, beams: int) -> None:
+    def __init__(
+        self, decoder: CaptionDecoder, config: GenerationConfig, beams: int, seen: keras.Variable | None
+    ) -> None:
         super().__init__(name="caption_generator")
         self.decoder = decoder
         self.config = config
         self.beams = beams
-        self.built = True  # it has no variables of its own
+        self.seen = seen  # the table of the pairs of words that are allowed; None allows all
+        self.built = True  # all its variables are there
 
     def call(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         features, *draws = inputs
@@ -90,8 +101,12 @@ class _Generator(keras.Model):
         logits, (_, words) = self.decoder.step(ops.reshape(last, (-1,)), State(photo, loop.words))  # (rows, vocabulary)
         history = ops.reshape(loop.tokens, (-1, length))  # (rows, max_length)
         logits = forbid_tokens(ops.cast(logits, "float32"), history, loop.position, self.config.block_repeats)
-        logits = ops.reshape(logits, (batch, beams, -1))  # (batch, beams, vocabulary)
-        beam, word, log_prob = self._choose(loop, logits, draws)  # each (batch, beams)
+        log_probs = ops.log_softmax(logits)
+        if self.seen is not None:
+            followers = find_followers(self.seen, ops.reshape(last, (-1,)), logits.shape[1])
+            log_probs = keep_followers(log_probs, followers, loop.position)
+        log_probs = ops.reshape(log_probs, (batch, beams, -1))  # (batch, beams, vocabulary)
+        beam, word, log_prob = self._choose(loop, log_probs, draws)  # each (batch, beams)
         finished = ops.take_along_axis(loop.finished, beam, axis=1)
         word = ops.where(finished, PAD_ID, word)
         tokens = ops.take_along_axis(loop.tokens, beam[:, :, None], axis=1)
@@ -121,10 +136,10 @@ class _Search(_Generator):
         first = ops.arange(shape[1]) == 0
         return ops.broadcast_to(ops.where(first, 0.0, IMPOSSIBLE), shape)
 
-    def _choose(self, loop: _Loop, logits: Tensor, draws: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        vocabulary = logits.shape[-1]
+    def _choose(self, loop: _Loop, log_probs: Tensor, draws: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        vocabulary = log_probs.shape[-1]
         only_pad = ops.where(ops.arange(vocabulary) == PAD_ID, 0.0, IMPOSSIBLE)
-        step = ops.where(loop.finished[:, :, None], only_pad, ops.log_softmax(logits))
+        step = ops.where(loop.finished[:, :, None], only_pad, log_probs)
         total = loop.log_probs[:, :, None] + step  # (batch, beams, vocabulary)
         lengths = loop.lengths + ops.cast(~loop.finished, "float32")
         (length_penalty,) = draws  # (batch,)
@@ -140,95 +155,13 @@ class _Sampler(_Generator):
     def _first_log_probs(self, shape: tuple[int, int]) -> Tensor:
         return ops.zeros(shape, "float32")
 
-    def _choose(self, loop: _Loop, logits: Tensor, draws: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    def _choose(self, loop: _Loop, log_probs: Tensor, draws: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         uniforms, temperature, top_p = draws  # (batch, beams, max_length), (batch,), (batch,)
         uniform = ops.take(uniforms, loop.position, axis=2)  # (batch, beams)
-        word = sample_words(logits / temperature[:, None, None], uniform, top_p[:, None, None])
-        chosen = ops.take_along_axis(ops.log_softmax(logits), word[:, :, None], axis=2)[:, :, 0]
+        word = sample_words(log_probs / temperature[:, None, None], uniform, top_p[:, None, None])
+        chosen = ops.take_along_axis(log_probs, word[:, :, None], axis=2)[:, :, 0]
         beam = ops.broadcast_to(ops.arange(word.shape[1], dtype="int32"), word.shape)
         return beam, word, ops.where(loop.finished, loop.log_probs, loop.log_probs + chosen)
-
-
-def forbid_tokens(logits: Tensor, history: Tensor, position: Tensor, block_repeats: int) -> Tensor:
-    """Mask tokens that may not come next.
-
-    Never: padding, the start token, the unknown token, and the end token as the first word. With `block_repeats=n`
-    also every word that would complete a run of `n` words that the sentence holds already.
-
-    Args:
-        logits: float32 `(rows, vocabulary_size)`.
-        history: int32 `(rows, max_length)`, the words so far, 0 behind them.
-        position: int32 scalar, the number of words so far.
-        block_repeats: int, 0 (off) or 2 and more.
-
-    Returns:
-        float32 `(rows, vocabulary_size)`, with -1e9 where a token is forbidden.
-
-    Example:
-        >>> logits = ops.zeros((1, 7))
-        >>> history = ops.convert_to_tensor([[4, 5, 6, 4, 5, 0]])
-        >>> (ops.convert_to_numpy(forbid_tokens(logits, history, 5, 3))[0] < 0).nonzero()[0].tolist()
-        [0, 1, 3, 6]
-
-    References:
-        Blocking repeated n-grams: Paulus et al. 2017, section 2.5 (arXiv:1705.04304).
-    """
-    tokens = ops.arange(logits.shape[-1])
-    never = (tokens == PAD_ID) | (tokens == START_ID) | (tokens == UNKNOWN_ID)
-    never = never | ((tokens == END_ID) & (position == 0))
-    logits = ops.where(never, IMPOSSIBLE, logits)
-    if not block_repeats or history.shape[1] < block_repeats:
-        return logits
-    rows, length = history.shape
-    starts = length - block_repeats + 1
-    repeats = ops.arange(starts) + block_repeats <= position  # (starts,), runs that lie in the words so far
-    for offset in range(block_repeats - 1):
-        recent = ops.take(history, ops.maximum(position - block_repeats + 1 + offset, 0), axis=1)  # (rows,)
-        repeats = repeats & (history[:, offset : offset + starts] == recent[:, None])  # (rows, starts)
-    completing = ops.where(repeats, history[:, block_repeats - 1 :], PAD_ID)  # padding is forbidden anyway
-    row = ops.broadcast_to(ops.arange(rows)[:, None], (rows, starts))
-    indices = ops.stack([ops.reshape(row, (-1,)), ops.reshape(completing, (-1,))], axis=1)
-    return ops.scatter_update(logits, indices, ops.full((rows * starts,), IMPOSSIBLE, "float32"))
-
-
-def sample_words(logits: Tensor, uniform: Tensor, top_p: Tensor) -> Tensor:
-    """Draw a word from the smallest set of likeliest words that has probability `top_p` (nucleus sampling).
-
-    Args:
-        logits: float32 `(..., vocabulary_size)`, already divided by the temperature.
-        uniform: float32 `(...)` in [0, 1), one random number a draw; the draw is a function of it.
-        top_p: float in (0, 1], or a tensor of them that broadcasts; 1 draws from the whole distribution.
-
-    Returns:
-        int32 `(...)`, token ids.
-
-    Example:
-        >>> logits = ops.log(ops.convert_to_tensor([[0.2, 0.5, 0.3]]))
-        >>> [int(sample_words(logits, ops.convert_to_tensor([u]), 1.0)[0]) for u in (0.1, 0.6, 0.9)]
-        [0, 1, 2]
-        >>> int(sample_words(logits, ops.convert_to_tensor([0.1]), 0.7)[0])
-        1
-
-    References:
-        Holtzman et al. 2020, The Curious Case of Neural Text Degeneration (arXiv:1904.09751).
-    """
-    probs, top_p = ops.softmax(logits, axis=-1), ops.convert_to_tensor(top_p, "float32")
-    # Sorting a vocabulary takes longer than a decoder's step, so it is left out where nothing is cut off.
-    probs = ops.cond(ops.all(top_p >= 1.0), lambda: probs, lambda: _keep_nucleus(probs, top_p))
-    cumulative = ops.cumsum(probs, axis=-1)
-    passed = cumulative <= uniform[..., None] * cumulative[..., -1:]
-    drawn = ops.sum(ops.cast(passed, "int32"), axis=-1)
-    words = ops.arange(probs.shape[-1], dtype="int32")
-    last_kept = ops.max(ops.where(probs > 0, words, 0), axis=-1)  # a uniform of almost 1 must not run over
-    return ops.minimum(drawn, last_kept)
-
-
-def _keep_nucleus(probs: Tensor, top_p: Tensor) -> Tensor:
-    """Probabilities with 0 for every word outside the likeliest ones that together have probability `top_p`."""
-    likeliest_first = ops.flip(ops.sort(probs, axis=-1), axis=-1)
-    before = ops.cumsum(likeliest_first, axis=-1) - likeliest_first
-    least = ops.min(ops.where(before < top_p, likeliest_first, 1.0), axis=-1, keepdims=True)
-    return ops.where(probs >= least, probs, 0.0)
 
 
 def rank_captions(
@@ -297,9 +230,12 @@ class CaptionGenerator:
         ((2, 2, 6), (2, 2))
     """
 
-    def __init__(self, decoder: CaptionDecoder, batch_size: int = BATCH_SIZE) -> None:
+    def __init__(
+        self, decoder: CaptionDecoder, batch_size: int = BATCH_SIZE, pairs: NDArray[np.int32] | None = None
+    ) -> None:
         self.decoder = decoder
         self.batch_size = batch_size  # photos per compiled call
+        self.pairs = pairs  # (num_pairs, 2), the tokens that may follow one another; None: all
         self._compiled: dict[tuple[int, bool, GenerationConfig], _Generator] = {}
 
     @in_standard_settings
@@ -327,6 +263,14 @@ class CaptionGenerator:
             parts.append(rank_captions(tokens, log_probs, lengths, finished, config))
         return Generated(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
+    @functools.cached_property
+    def _seen(self) -> keras.Variable | None:
+        """The table of the pairs, once for all compiled programs."""
+        if self.pairs is None:
+            return None
+        table = build_table(self.pairs, self.decoder.config.vocabulary_size)
+        return keras.Variable(table, trainable=False, dtype="uint8", name="seen_pairs")
+
     def _check_length(self, config: GenerationConfig) -> None:
         longest = self.decoder.max_length
         if longest and config.max_length > longest:
@@ -351,7 +295,9 @@ class CaptionGenerator:
         if key not in self._compiled:
             while len(self._compiled) >= MAX_COMPILED:
                 del self._compiled[next(iter(self._compiled))]  # the oldest
-            self._compiled[key] = (_Sampler if sampling else _Search)(self.decoder, fixed, beams)
+            self._compiled[key] = (_Sampler if sampling else _Search)(
+                self.decoder, fixed, beams, self._seen if config.seen_pairs else None
+            )
         numbers = (config.temperature, config.top_p) if sampling else (config.length_penalty,)
         draws = [rng.random((len(batch), beams, config.max_length), "float32")] if sampling else []
         inputs = [batch, *draws, *(np.full(len(batch), number, "float32") for number in numbers)]

@@ -33,6 +33,7 @@ class GenerationConfig(Settings):
     block_repeats: int = setting(
         2, "no run of so many words twice in a sentence; 0 allows repeats", least=2, most=10, also=(0,)
     )
+    seen_pairs: bool = setting(True, "no two words side by side that no train caption has side by side")
     consensus: bool = setting(
         False, "of the sentences found, prefer the one that agrees most with the others to the likeliest"
     )

@@ -1,5 +1,8 @@
 """The search that remembers finds what the quick one finds, and its tree adds up."""
 
+import dataclasses
+import itertools
+
 import numpy as np
 import pytest
 import toys
@@ -39,14 +42,29 @@ def make_captioner(name="attention", caption="a red dog runs on the green grass 
     ids=str,
 )
 def test_the_sentences_are_those_of_the_quick_search(name, settings):
-    captioner = make_captioner(name)
+    compare_searches(make_captioner(name), settings)
+
+
+def test_of_pairs_that_are_seen_too():
+    captioner = make_captioner()
+    size = len(captioner.vocabulary)
+    pairs = np.array([*((1, first) for first in range(4, 9)), *itertools.product(range(4, size, 2), [2, 5, 6, 9])])
+    captioner = dataclasses.replace(captioner, pairs=pairs)  # words of odd numbers lead nowhere
+    for beam_size in (1, 3):
+        compare_searches(captioner, {"beam_size": beam_size})
+    nowhere = dataclasses.replace(captioner, pairs=pairs[:5])
+    compare_searches(nowhere, {"beam_size": 1})
+
+
+def compare_searches(captioner, settings):
+    """The search that remembers and the quick one find the same."""
     for photo in FEATURES:
         tree = grow_beam_tree(captioner, photo, **settings)
         (quick,) = captioner.caption_features(photo[None], num_captions=settings["beam_size"], **settings)
         assert [tree.sentence(leaf).removesuffix(" endseq") for leaf in tree.leaves] == [each.caption for each in quick]
         for leaf, each in zip(tree.leaves, quick, strict=True):
-            assert tree.nodes[leaf].total == pytest.approx(each.log_prob, abs=1e-3)
-            assert tree.nodes[leaf].score == pytest.approx(each.score, abs=1e-3)
+            assert tree.nodes[leaf].total == pytest.approx(each.log_prob, rel=1e-6, abs=1e-3)
+            assert tree.nodes[leaf].score == pytest.approx(each.score, rel=1e-6, abs=1e-3)
 
 
 def test_the_toy_captioners_finish_some_sentences_and_not_others():

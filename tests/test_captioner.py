@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import h5py
@@ -8,6 +9,7 @@ from toys import ENCODER, ToyEncoder, make_captioner
 
 from captioning_utils import InputError
 from captioning_utils.base.quantization import dequantize, quantize
+from captioning_utils.base.word_pairs import collect_pairs
 from captioning_utils.captioner import FORMAT_VERSION, Captioner, load_captioner, predict_alternatives, predict_caption
 from captioning_utils.features import FeatureCache
 from captioning_utils.images import load_image
@@ -200,6 +202,26 @@ def test_damaged_and_hostile_files_are_refused(path, edit, message):
         edit(file)
     with pytest.raises(InputError, match=message):
         load_captioner(path)
+
+
+def test_pairs_of_words_are_kept_in_the_file_and_change_what_is_written(captioner, tmp_path):
+    captions = "a red dog runs on the ball", "the grass"
+    pairs = collect_pairs([captioner.vocabulary.encode(caption) for caption in captions])
+    strict = dataclasses.replace(captioner, pairs=pairs)
+    assert strict.fingerprint != captioner.fingerprint
+    strict.save(tmp_path / "strict.h5", dtype="int8")
+    opened = load_captioner(tmp_path / "strict.h5")
+    np.testing.assert_array_equal(opened.pairs, pairs)
+    for settings in ({}, {"temperature": 2.0, "num_captions": 9}):
+        for best in opened.caption_features(FEATURES, **settings):
+            tokens = [captioner.vocabulary.encode(each.caption)[:-1] for each in best]
+            assert {*map(tuple, collect_pairs(tokens).tolist())} <= {*map(tuple, pairs.tolist())}
+    off = strict.caption_features(FEATURES, seen_pairs=False)
+    assert off == captioner.caption_features(FEATURES) != strict.caption_features(FEATURES)
+    with h5py.File(tmp_path / "strict.h5", "r+") as file:
+        file["arrays/pairs"][0] = 9
+    with pytest.raises(InputError, match=r"strict\.h5: the pairs of words are no rising lists"):
+        load_captioner(tmp_path / "strict.h5")
 
 
 def test_cut_and_other_files_are_refused(path, tmp_path):

@@ -56,6 +56,12 @@ def test_an_ensemble_of_ensembles_is_one_of_all_members(members):
     assert len(combine_captioners([pair, members[2]]).decoder.config.members) == 3
 
 
+def test_pairs_of_words_are_those_of_any_member_and_unknown_ones_stay_unknown(members):
+    first, second = (dataclasses.replace(members[0], pairs=np.array([[1, 4], [4, last]])) for last in (5, 6))
+    assert combine_captioners([first, second]).pairs.tolist() == [[1, 4], [4, 5], [4, 6]]
+    assert combine_captioners([first, members[2]]).pairs is None
+
+
 def test_members_are_copies(members, inputs):
     ensemble = combine_captioners(members)
     before = ops.convert_to_numpy(members[0].decoder(inputs))

@@ -101,6 +101,14 @@ def test_nothing_new_changes_nothing():
     assert same.decoder is not captioner.decoder
 
 
+def test_new_pairs_of_words_come_to_the_old_ones():
+    old = make_captioner()
+    assert grow_captioner(old, old.vocabulary, pairs=np.array([[1, 4]])).pairs is None
+    known = dataclasses.replace(old, pairs=np.array([[1, 4], [4, 5]]))
+    assert grow_captioner(known, old.vocabulary).pairs is known.pairs
+    assert grow_captioner(known, old.vocabulary, pairs=np.array([[1, 5]])).pairs.tolist() == [[1, 4], [1, 5], [4, 5]]
+
+
 def test_rare_new_words_stay_unknown():
     captions = [*NEW_CAPTIONS, "a green dog"]
     assert grow_vocabulary(make_captioner().vocabulary, captions, 2).words[-2:] == ("cat", "green")

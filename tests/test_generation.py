@@ -7,8 +7,9 @@ from keras import ops
 
 from captioning_utils import InputError
 from captioning_utils.decoders import build_decoder
-from captioning_utils.decoders.base import CaptionDecoder, State
-from captioning_utils.generation import MAX_COMPILED, CaptionGenerator, forbid_tokens, measure_agreement, sample_words
+from captioning_utils.decoders.base import CaptionDecoder, DecoderConfig, State
+from captioning_utils.decoders.next_words import forbid_tokens, sample_words
+from captioning_utils.generation import MAX_COMPILED, CaptionGenerator, measure_agreement
 from captioning_utils.settings import GenerationConfig
 
 END = 2
@@ -18,7 +19,7 @@ class TableDecoder(CaptionDecoder):
     """A toy language model: the next token's logits are a row of a table, chosen by the last token and the photo."""
 
     def __init__(self, table):
-        super().__init__(None)
+        super().__init__(DecoderConfig(table.shape[-1], (1,)))
         self.table = ops.convert_to_tensor(table, "float32")  # (photos, vocabulary, vocabulary)
         self.traced = 0  # how often a program was made of it: a compiled one does not come back to Python
         self.built = True
@@ -281,3 +282,68 @@ def test_blocking_agrees_with_a_plain_search():
         runs = {tuple(words[i : i + size]) for i in range(length - size + 1)}
         expected = {word for word in range(4, 8) if (*words[length - size + 1 :], word) in runs}
         assert {word for word in range(4, 8) if logits[0, word] < 0} == expected
+
+
+# ---- only pairs of words that train captions have
+
+
+PAIRS = np.array([(1, 4), (1, 5), (1, 6), (4, 2), (4, 5), (5, 6), (5, 7), (6, 4), (6, 2), (7, 4)])
+
+
+def is_seen(tokens):
+    return {*itertools.pairwise((1, *tokens))} <= {*map(tuple, PAIRS.tolist())}
+
+
+def test_a_wide_beam_of_seen_pairs_finds_what_enumeration_finds_at_its_own_likelihood():
+    table = make_table(vocabulary=8, seed=2)
+    settings = config(beam_size=60, max_length=4, num_captions=5)
+    generated = CaptionGenerator(TableDecoder(table), pairs=PAIRS).generate(photos(0, 1, 2), settings)
+    for photo in range(3):
+        ended = [
+            (log_prob / len(tokens), tokens)
+            for tokens, log_prob in enumerate_sentences(table, photo, 4)
+            if tokens[-1] == END and is_seen(tokens)
+        ]
+        scores, sentences = zip(*sorted(ended, reverse=True)[:5], strict=True)
+        assert tuple(map(sentence_of, generated.token_ids[photo])) == sentences
+        np.testing.assert_allclose(generated.scores[photo], scores, atol=1e-4)
+
+
+def test_greedy_is_the_likeliest_seen_word_each_time_and_can_be_told_not_to_look():
+    table = make_table(vocabulary=8, seed=2)
+    generator = CaptionGenerator(TableDecoder(table), pairs=PAIRS)
+    kept = np.full_like(table, -1e9)
+    first, second = PAIRS.T
+    kept[:, first, second] = table[:, first, second]
+    for words, settings in ((kept, config(beam_size=1)), (table, config(beam_size=1, seen_pairs=False))):
+        generated = generator.generate(photos(0, 1, 2), settings)
+        for photo in range(3):
+            assert sentence_of(generated.token_ids[photo, 0]) == tuple(plain_greedy(words, photo, 5))
+
+
+@pytest.mark.parametrize("repeats", [0, 2])
+@pytest.mark.parametrize("settings", [{"beam_size": 1}, {"beam_size": 3}, {"temperature": 5.0, "num_captions": 40}])
+def test_sentences_hold_seen_pairs_only(settings, repeats):
+    table = make_table(vocabulary=8, photos=3, seed=4)
+    settings = config(max_length=12, block_repeats=repeats, **settings)
+    generated = CaptionGenerator(TableDecoder(table), pairs=PAIRS).generate(photos(0, 1, 2), settings)
+    for row in generated.token_ids.reshape(-1, 12):
+        pairs = set(itertools.pairwise((1, *sentence_of(row))))
+        stuck = {(5, END), (7, END)}  # a sentence that cannot go on ends
+        assert pairs <= {*map(tuple, PAIRS.tolist()), *(stuck if repeats else ())}
+
+
+@pytest.mark.parametrize("settings", [{"beam_size": 1}, {"beam_size": 3}, {"temperature": 1.0}])
+def test_a_sentence_that_cannot_go_on_ends(settings):
+    table = make_table(vocabulary=8, seed=1)
+    table[:, 1, 7] += 20  # what the decoder likes best leads nowhere
+    generator = CaptionGenerator(TableDecoder(table), pairs=np.array([(1, 6), (1, 7), (6, END)]))
+    generated = generator.generate(photos(0), config(**settings))
+    assert sentence_of(generated.token_ids[0, 0]) == (7, END)
+    np.testing.assert_allclose(generated.log_probs[0, 0], score_sentence(table, 0, (7, END)), atol=1e-4)
+
+
+def test_where_no_word_may_begin_any_may():
+    table = make_table(vocabulary=8)
+    generated = CaptionGenerator(TableDecoder(table), pairs=PAIRS[3:]).generate(photos(0), config(beam_size=1))
+    assert generated.token_ids[0, 0, 0] == plain_log_probs(table, 0, 1, True).argmax()

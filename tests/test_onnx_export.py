@@ -1,5 +1,7 @@
 """onnxruntime gives the sentences that Keras gives."""
 
+import dataclasses
+import itertools
 import json
 import subprocess
 import sys
@@ -47,6 +49,9 @@ def make_captioner(name):
     captioner = toys.make_captioner(name, (4, 6), WORDS, encoder.fingerprint, settings, seed=0, **DECODERS[name])
     for variable in captioner.decoder.weights:  # those of the usual size tell hardly one photo from another
         variable.assign(3.0 * variable)
+    size = len(captioner.vocabulary)  # after a word of an even number any may come, after the others few or none
+    pairs = np.array([*itertools.product([1, *range(4, size, 2)], range(2, size)), *((word, 4) for word in (5, 9))])
+    captioner = dataclasses.replace(captioner, pairs=pairs[np.lexsort(pairs.T[::-1])])
     captioner.image_encoder = lambda weights_path=None: encoder
     return captioner
 
@@ -74,11 +79,11 @@ def test_sentences_and_scores_are_the_captioners(exported, beam_size):
     captioner, folder = exported
     features = np.random.default_rng(beam_size).normal(size=(5, 4, 6)).astype("float16")
     runtime = OnnxCaptioner(folder)
-    for block_repeats in (0, 2):
-        runtime.settings["block_repeats"] = block_repeats
-        expected = captioner.caption_features(
-            features, beam_size=beam_size, num_captions=beam_size, block_repeats=block_repeats
-        )
+    followers = runtime.settings["followers"]
+    for block_repeats, seen_pairs in ((0, True), (2, True), (2, False)):
+        runtime.settings |= {"block_repeats": block_repeats, "followers": followers if seen_pairs else None}
+        settings = {"block_repeats": block_repeats, "seen_pairs": seen_pairs}
+        expected = captioner.caption_features(features, beam_size=beam_size, num_captions=beam_size, **settings)
         assert len({best[0].caption for best in expected}) > 1
         for feature, wanted in zip(features, expected, strict=True):
             found = runtime.caption_features(feature[None], beam_size)

@@ -1,3 +1,4 @@
+import itertools
 import json
 
 import h5py
@@ -10,6 +11,7 @@ from toys import COLOURS, ColourFeatures, FailingFeatures, assert_same_weights, 
 from captioning_utils import InputError
 from captioning_utils.captioner import load_captioner
 from captioning_utils.datasets import CaptionDataset
+from captioning_utils.metrics import find_odd_pairs
 from captioning_utils.text import TextCleaning, build_vocabulary
 from captioning_utils.training import NatsPerToken, encode_captions, masked_cross_entropy, train_captioner
 from captioning_utils.training.train import RampedAdam
@@ -152,6 +154,22 @@ def test_the_saved_file_says_how_it_was_trained(dataset, tmp_path):
     table = (tmp_path / "model.h5.csv").read_text().splitlines()
     assert len(table) == 3
     assert "val_nats_per_token" in table[0]
+
+
+@pytest.mark.parametrize("settings", [{}, {"beam_size": 1}, {"temperature": 3.0, "num_captions": 5}])
+def test_whatever_the_photo_words_are_joined_as_in_the_train_captions(dataset, tmp_path, settings):
+    captioner = train(dataset, tmp_path / "model.h5", epochs=1)
+    noise = np.random.default_rng(0).normal(0, 30, (40, 8)).astype("float16")
+    train_captions = [*itertools.chain(*dataset.split_captions("train").values())]
+
+    def find_odd(**more):
+        written = captioner.caption_features(noise, **settings, **more)
+        return [*filter(None, find_odd_pairs([each.caption for best in written for each in best], train_captions))]
+
+    assert find_odd(seen_pairs=False)
+    assert not find_odd()
+    np.testing.assert_array_equal(load_captioner(tmp_path / "model.h5").pairs, captioner.pairs)
+    assert [captioner.vocabulary.start_id, captioner.vocabulary.encode("there")[1]] in captioner.pairs.tolist()
 
 
 def test_photos_without_features_are_left_out(dataset):

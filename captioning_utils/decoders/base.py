@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import keras
 
+from captioning_utils.base.errors import InputError
 from captioning_utils.base.types import Tensor
 
 
@@ -25,9 +26,24 @@ class DecoderConfig:
     feature_shape: tuple[int, ...]  # (feature_dim,) of a pooled encoder or (num_regions, feature_dim) of a grid
 
     def count_parameters(self) -> int:
-        """How many numbers the decoder holds; int. Known before anything is built: a captioner file is refused where
-        it holds another number, so that no file can ask for more memory than it fills itself."""
+        """How many numbers the decoder holds; int. Known before anything is built, for `check_file`."""
         raise NotImplementedError
+
+    def check_file(self, num_words: int, num_stored: int) -> None:
+        """Refuse a captioner file of other sizes, so that no file can ask for more memory than it fills itself.
+
+        Args:
+            num_words: int, of the file's vocabulary.
+            num_stored: int, numbers that the file holds for the decoder.
+
+        Raises:
+            InputError: where either is not what the decoder has.
+        """
+        if self.vocabulary_size != num_words:
+            raise InputError(f"{num_words} words for a decoder of {self.vocabulary_size}; the file is damaged")
+        wanted = self.count_parameters()
+        if num_stored != wanted:
+            raise InputError(f"it holds {num_stored} numbers, its decoder has {wanted}; the file is damaged")
 
 
 class CaptionDecoder(keras.Model):

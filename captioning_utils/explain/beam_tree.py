@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,8 +13,14 @@ from numpy.typing import NDArray
 
 from captioning_utils.base.backend import in_standard_settings
 from captioning_utils.base.errors import InputError
-from captioning_utils.decoders.base import CaptionDecoder, State
-from captioning_utils.generation import END_ID, IMPOSSIBLE, START_ID, forbid_tokens
+from captioning_utils.decoders.base import State
+from captioning_utils.decoders.next_words import (
+    END_ID,
+    IMPOSSIBLE,
+    START_ID,
+    forbid_tokens,
+    keep_followers,
+)
 from captioning_utils.settings import GenerationConfig
 
 if TYPE_CHECKING:
@@ -94,7 +99,7 @@ def grow_beam_tree(captioner: Captioner, features: NDArray[Any], **settings: Any
     nodes = [BeamNode(words[START_ID], -1, 0.0, 0.0, 0.0)]
     beams = [_Beam((), nodes[0], 0, captioner.decoder.initial_state(ops.convert_to_tensor(features[None])))]
     for _ in range(config.max_length):
-        candidates = [candidate for beam in beams for candidate in _extend(beam, captioner.decoder, config, words)]
+        candidates = [candidate for beam in beams for candidate in _extend(beam, captioner, config)]
         beams = sorted(candidates, key=lambda beam: -beam.node.score)[: config.beam_size]
         for rank, beam in enumerate(beams):
             if beam.place < 0:
@@ -118,18 +123,23 @@ def _finished(beam: _Beam) -> bool:
     return beam.token_ids[-1:] == (END_ID,)
 
 
-def _extend(beam: _Beam, decoder: CaptionDecoder, config: GenerationConfig, words: Sequence[str]) -> list[_Beam]:
+def _extend(beam: _Beam, captioner: Captioner, config: GenerationConfig) -> list[_Beam]:
     """The sentence with each of its likeliest next words; a finished one alone."""
     if _finished(beam):
         return [beam]
-    token_ids = (START_ID, *beam.token_ids)
-    logits, state = decoder.step(ops.convert_to_tensor(token_ids[-1:], "int32"), beam.state)  # (1, vocabulary)
-    history = np.zeros((1, config.max_length), "int32")
-    history[0, : len(beam.token_ids)] = beam.token_ids
+    token_ids, words = (START_ID, *beam.token_ids), captioner.vocabulary.words
+    logits, state = captioner.decoder.step(ops.convert_to_tensor(token_ids[-1:], "int32"), beam.state)
+    history, position = np.zeros((1, config.max_length), "int32"), len(beam.token_ids)
+    history[0, :position] = beam.token_ids
     logits = forbid_tokens(
-        ops.cast(logits, "float32"), ops.convert_to_tensor(history), len(beam.token_ids), config.block_repeats
-    )
-    log_probs = ops.convert_to_numpy(ops.log_softmax(logits))[0]  # (vocabulary,)
+        ops.cast(logits, "float32"), ops.convert_to_tensor(history), position, config.block_repeats
+    )  # (1, vocabulary)
+    log_probs = ops.log_softmax(logits)
+    if config.seen_pairs and captioner.pairs is not None:
+        first, second = captioner.pairs.T
+        followers = np.isin(np.arange(len(words)), second[first == token_ids[-1]])
+        log_probs = keep_followers(log_probs, ops.convert_to_tensor(followers[None]), position)
+    log_probs = ops.convert_to_numpy(log_probs)[0]  # (vocabulary,)
     likeliest = np.argsort(-log_probs, kind="stable")[: config.beam_size].tolist()
     candidates = []
     for token_id in likeliest:

@@ -67,6 +67,8 @@ class OnnxCaptioner:
             forbid_tokens(logits, tokens[:, :position], self.settings["block_repeats"])
             steps = logits - logits.max(axis=1, keepdims=True)
             steps -= np.log(np.exp(steps).sum(axis=1, keepdims=True))  # log-probabilities
+            if self.settings["followers"]:
+                keep_followers(steps, [self.settings["followers"][token] for token in last], position)
             steps[finished] = np.where(np.arange(steps.shape[1]) == PAD, 0, IMPOSSIBLE)
             totals = log_probs[:, None] + steps  # (beams, vocabulary)
             scores = totals / (lengths + ~finished)[:, None] ** self.settings["length_penalty"]
@@ -129,6 +131,30 @@ def forbid_tokens(logits: NDArray[np.float32], history: NDArray[np.int32], block
         for start in range(position - block_repeats + 1):
             if words[start : start + block_repeats - 1] == recent:
                 logits[row, words[start + block_repeats - 1]] = IMPOSSIBLE
+
+
+def keep_followers(log_probs: NDArray[np.float32], followers: Sequence[Sequence[int]], position: int) -> None:
+    """Mask, in place, the tokens that do not follow the last one in any train caption.
+
+    Where none is left the sentence ends; the first word is then any.
+
+    Args:
+        log_probs: float32 `(beams, vocabulary_size)`, of the tokens that `forbid_tokens` leaves.
+        followers: for each beam the tokens that may follow.
+        position: int, the number of words so far.
+
+    Example:
+        >>> log_probs = np.zeros((2, 7), np.float32)
+        >>> keep_followers(log_probs, [[4, 6], []], position=1)
+        >>> [(row > IMPOSSIBLE).nonzero()[0].tolist() for row in log_probs]
+        [[4, 6], [2]]
+    """
+    for row, allowed in enumerate(followers):
+        if not (log_probs[row, allowed] > IMPOSSIBLE / 2).any():
+            allowed = [END] if position else range(log_probs.shape[1])
+        kept = np.full_like(log_probs[row], IMPOSSIBLE)
+        kept[allowed] = log_probs[row, allowed]
+        log_probs[row] = kept
 
 
 def load_photo(photo: str | Path | BinaryIO, size: tuple[int, int] | list[int]) -> NDArray[np.uint8]:

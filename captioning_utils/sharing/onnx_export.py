@@ -103,11 +103,20 @@ def _settings(captioner: Captioner, encoder: ImageEncoder, state: State) -> dict
         "max_length": generation.max_length,
         "length_penalty": generation.length_penalty,
         "block_repeats": generation.block_repeats,
+        "followers": _list_followers(captioner),
         "longest": captioner.decoder.max_length or 1000,
         "state": sorted(_flatten(state)),  # the order of the graphs' outputs
         "changing_state": sorted(_flatten(State({}, state.words))),
         "words": list(captioner.vocabulary.words),
     }
+
+
+def _list_followers(captioner: Captioner) -> list[list[int]] | None:
+    """For every token those that may follow it, or None where all may."""
+    if captioner.pairs is None or not captioner.generation.seen_pairs:
+        return None
+    first, second = captioner.pairs.T
+    return [second[first == token].tolist() for token in range(len(captioner.vocabulary))]
 
 
 def _flatten(state: State) -> dict[str, Tensor]:

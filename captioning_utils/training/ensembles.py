@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.storage import assign_variables, collect_variables
+from captioning_utils.base.word_pairs import unite_pairs
 from captioning_utils.captioner import Captioner
 from captioning_utils.decoders import build_decoder, decoder_name
 from captioning_utils.decoders.base import CaptionDecoder
@@ -50,7 +51,8 @@ def combine_captioners(captioners: Sequence[Captioner]) -> Captioner:
     for copy, member in zip(decoder.members, members, strict=True):
         assign_variables("a member", copy.weights, collect_variables(member.weights))
     training = {"dataset": first.training.get("dataset"), "members": [each.training for each in captioners]}
-    return dataclasses.replace(first, decoder=decoder, training=training)
+    pairs = unite_pairs(captioner.pairs for captioner in captioners)
+    return dataclasses.replace(first, decoder=decoder, training=training, pairs=pairs)
 
 
 def _members(captioner: Captioner) -> list[CaptionDecoder]:

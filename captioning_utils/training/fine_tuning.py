@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 
 from captioning_utils.base.types import AnyPath
+from captioning_utils.base.word_pairs import collect_pairs
 from captioning_utils.captioner import Captioner
 from captioning_utils.datasets.dataset import CaptionDataset
 from captioning_utils.features import FeatureCache
@@ -48,7 +49,8 @@ def fine_tune_captioner(
     config = config_of(captioner, config)
     keras.utils.set_random_seed(config.seed)
     vocabulary, rows = prepare_captions(dataset, features, config, captioner.cleaning, captioner.vocabulary)
-    grown = grow_captioner(captioner, vocabulary, share=1.0)
+    pairs = collect_pairs(tokens for _, tokens in rows["train"])
+    grown = grow_captioner(captioner, vocabulary, share=1.0, pairs=pairs)
     data = digest_data(features.fingerprint, vocabulary.words, rows, captioner.fingerprint)
     run = Run(f"{model_path}.checkpoint", config, data)
     fit_decoder(grown.decoder, make_batches(features, rows, config), run, log_dir, verbose)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.storage import assign_variables, collect_variables
+from captioning_utils.base.word_pairs import unite_pairs
 from captioning_utils.captioner import Captioner
 from captioning_utils.decoders import build_decoder, decoder_name
 from captioning_utils.settings import TrainingConfig
@@ -49,7 +50,12 @@ def config_of(captioner: Captioner, config: TrainingConfig) -> TrainingConfig:
     return dataclasses.replace(config, decoder=decoder_name(captioner.decoder), decoder_settings=sizes)
 
 
-def grow_captioner(captioner: Captioner, vocabulary: Vocabulary, share: float = UNSEEN) -> Captioner:
+def grow_captioner(
+    captioner: Captioner,
+    vocabulary: Vocabulary,
+    share: float = UNSEEN,
+    pairs: NDArray[np.int32] | None = None,
+) -> Captioner:
     """A captioner of its own for a larger vocabulary, which writes the same sentences as the one it comes from.
 
     Every old number is kept bit by bit. A new word begins as a copy of the unknown token, which is what the captioner
@@ -63,6 +69,7 @@ def grow_captioner(captioner: Captioner, vocabulary: Vocabulary, share: float = 
         captioner: `Captioner`; it stays as it is.
         vocabulary: `Vocabulary` that begins with the captioner's words, as from `grow_vocabulary`.
         share: float above 0, the probability of all new words together as a share of the unknown token's.
+        pairs: int32 `(num_pairs, 2)`, which token follows which in the captions to learn from; None adds none.
 
     Returns:
         `Captioner` with a new decoder.
@@ -92,7 +99,8 @@ def grow_captioner(captioner: Captioner, vocabulary: Vocabulary, share: float = 
         for (name, array), variable in zip(arrays.items(), decoder.weights, strict=True)
     }
     assign_variables("the captioner", decoder.weights, grown)
-    return dataclasses.replace(captioner, decoder=decoder, vocabulary=vocabulary)
+    known = captioner.pairs if pairs is None else unite_pairs([captioner.pairs, pairs])
+    return dataclasses.replace(captioner, decoder=decoder, vocabulary=vocabulary, pairs=known)
 
 
 def _grow_array(array: NDArray[Any], shape: tuple[int, ...], share: float) -> NDArray[Any]:

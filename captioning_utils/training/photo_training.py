@@ -13,6 +13,7 @@ from keras import ops
 from captioning_utils.base.backend import has_accelerator, in_standard_settings
 from captioning_utils.base.quantization import dequantize, quantize
 from captioning_utils.base.types import AnyPath, Tensor
+from captioning_utils.base.word_pairs import collect_pairs
 from captioning_utils.batches import Row
 from captioning_utils.captioner import Captioner
 from captioning_utils.datasets.dataset import CaptionDataset
@@ -119,12 +120,13 @@ def train_on_photos(
     photos = (KeptViews if config.views else LivePhotos)(dataset, learner, config)
     known = start_from.vocabulary if start_from else None
     vocabulary, rows = prepare_captions(dataset, photos, config, cleaning, known)
+    pairs = collect_pairs(tokens for _, tokens in rows["train"])
     if start_from:
-        captioner = grow_captioner(start_from, vocabulary, share=1.0)
+        captioner = grow_captioner(start_from, vocabulary, share=1.0, pairs=pairs)
     else:
         sizes = {"vocabulary_size": len(vocabulary), "feature_shape": encoder.output_shape}
         decoder = build_decoder(config.decoder, **sizes, **config.decoder_settings)
-        captioner = Captioner(decoder, vocabulary, cleaning, encoder.fingerprint, generation)
+        captioner = Captioner(decoder, vocabulary, cleaning, encoder.fingerprint, generation, pairs=pairs)
     batches = photos.make_batches(rows)
     data = digest_data(encoder.fingerprint, vocabulary.words, rows, start_from and start_from.fingerprint)
     run = Run(f"{model_path}.checkpoint", config, data)

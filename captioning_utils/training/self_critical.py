@@ -142,6 +142,7 @@ class SelfCriticalTrainer:
         sided = find_sided(dataset.split_captions("train"))
         self.seen = SeenFeatures(views or [features], list(self.captions["train"]), sided)
         self.model = SightedDecoder(self.seen.eyes, captioner.decoder)
+        # Draws from all pairs of words: one that is never drawn would never be made less likely.
         self.generator = CaptionGenerator(self.model, batch_size=config.batch_size)
         steps = -(-len(self.captions["train"]) // config.batch_size) * config.epochs
         rate = keras.optimizers.schedules.CosineDecay(config.learning_rate, steps, alpha=config.last_rate)

@@ -14,6 +14,7 @@ import keras
 from captioning_utils.base.backend import in_standard_settings
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.types import AnyPath, FeatureSource
+from captioning_utils.base.word_pairs import collect_pairs
 from captioning_utils.batches import LENGTH_STEP, CaptionBatches, Row
 from captioning_utils.captioner import Captioner
 from captioning_utils.datasets.dataset import CaptionDataset
@@ -110,7 +111,8 @@ def train_captioner(
     vocabulary, rows = prepare_captions(dataset, features, config, cleaning)
     sizes = {"vocabulary_size": len(vocabulary), "feature_shape": features.output_shape}
     decoder = build_decoder(config.decoder, **sizes, **config.decoder_settings)
-    captioner = Captioner(decoder, vocabulary, cleaning, features.fingerprint, generation)
+    pairs = collect_pairs(tokens for _, tokens in rows["train"])
+    captioner = Captioner(decoder, vocabulary, cleaning, features.fingerprint, generation, pairs=pairs)
     run = Run(f"{model_path}.checkpoint", config, digest_data(features.fingerprint, vocabulary.words, rows))
     fit_decoder(decoder, make_batches(features, rows, config), run, log_dir, verbose)
     captioner.training = summarize_run(dataset, rows, run)
