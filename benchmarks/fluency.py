@@ -5,7 +5,7 @@
 Sentences for the photos of the given folders and for made pictures of other kinds: drawn scenes, noise, plain colours,
 pages of text, and close-ups cut out of the given photos. A sentence is fluent where no word stands twice in a row and
 every two neighbouring words stand side by side in a train caption, too. People join words in new ways as well: the
-first line has their share.
+first line has their share. Each captioner writes twice: any pairs of words, and only those of its train captions.
 """
 
 import argparse
@@ -19,7 +19,6 @@ from PIL import Image, ImageDraw
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from captioning_utils import load_captioner, load_dataset
-from captioning_utils.bulk import caption_many
 from captioning_utils.captioner import shipped_captioners
 from captioning_utils.images import find_images, load_image
 from captioning_utils.metrics import find_odd_pairs
@@ -71,14 +70,12 @@ def collect_pictures(folders, number):
     }
 
 
-def describe(captioner, pictures):
-    """One sentence a picture."""
-    encoder = captioner.image_encoder()
-
-    def load(part):
-        return part, encoder.encode(np.stack([load_image(image, encoder.image_size) for image in part]))
-
-    return [best.caption for _, (best, *_) in caption_many(captioner, pictures, load, at_once=16, show_progress=False)]
+def encode(encoder, pictures, at_once=16):
+    """The features of all pictures."""
+    parts = [pictures[start : start + at_once] for start in range(0, len(pictures), at_once)]
+    return np.concatenate(
+        [encoder.encode(np.stack([load_image(image, encoder.image_size) for image in part])) for part in parts]
+    )
 
 
 def show(who, kind, sentences, train, examples=5):
@@ -86,7 +83,7 @@ def show(who, kind, sentences, train, examples=5):
     odd = find_odd_pairs(sentences, train)
     doubled = sum(any(left == right for left, right in pairs) for pairs in odd) / len(odd)
     share = sum(not pairs for pairs in odd) / len(odd)
-    print(f"{Path(who).stem}, {kind}: {share:.1%} of {len(odd)} sentences are fluent, {doubled:.1%} double a word")
+    print(f"{who}, {kind}: {share:.1%} of {len(odd)} sentences are fluent, {doubled:.1%} double a word")
     broken = [sentence for sentence, pairs in zip(sentences, odd, strict=True) if pairs]
     print(*(f"    {sentence}\n" for sentence in broken[:examples]), sep="", end="", flush=True)
 
@@ -105,10 +102,15 @@ def main():
     pictures = collect_pictures(options.photos, options.number)
     for name in options.captioners:
         captioner = load_captioner(name)
-        sentences = {kind: describe(captioner, images) for kind, images in pictures.items() if images}
-        for kind, written in sentences.items():
-            show(name, kind, written, train)
-        show(name, "all kinds", list(itertools.chain(*sentences.values())), train, examples=0)
+        kinds = {kind: encode(captioner.image_encoder(), images) for kind, images in pictures.items() if images}
+        for seen, rule in ((False, "any pairs"), (True, "seen pairs")):
+            written = {
+                kind: [best.caption for best, *_ in captioner.caption_features(features, seen_pairs=seen)]
+                for kind, features in kinds.items()
+            }
+            for kind, sentences in written.items():
+                show(f"{Path(name).stem}, {rule}", kind, sentences, train)
+            show(f"{Path(name).stem}, {rule}", "all kinds", list(itertools.chain(*written.values())), train, examples=0)
 
 
 if __name__ == "__main__":
