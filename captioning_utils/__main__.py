@@ -9,6 +9,7 @@ from captioning_utils.commands.deploy import export_main, pull_main, push_main
 from captioning_utils.commands.evaluate import evaluate_main
 from captioning_utils.commands.generate import generate_main
 from captioning_utils.commands.quickstart import quickstart_main
+from captioning_utils.commands.scale import caption_main, features_main
 from captioning_utils.commands.self_critical import self_critical_main
 from captioning_utils.commands.shell import REFUSED, package_program, run_command
 from captioning_utils.commands.train import train_main
@@ -20,6 +21,8 @@ COMMANDS = {
     "pack": (pack_main, "write a dataset as a few large files, to take it elsewhere"),
     "train": (train_main, "train a captioner on a dataset"),
     "generate": (generate_main, "describe photos"),
+    "features": (features_main, "features of very many photos, into tables"),
+    "caption": (caption_main, "describe very many photos, into tables"),
     "self_critical": (self_critical_main, "train a captioner further, on CIDEr-D"),
     "combine": (combine_main, "make one captioner of several"),
     "evaluate": (evaluate_main, "score a captioner, or captions that others wrote"),

@@ -29,7 +29,7 @@ def read_requirements(name):
 def test_requirements_are_the_dependencies_and_what_notebooks_and_tests_need():
     dependencies, extras = PROJECT["project"]["dependencies"], PROJECT["project"]["optional-dependencies"]
     assert read_requirements("requirements.txt") == {*dependencies, *extras["notebooks"]}
-    needed = {each for name in ("app", "export", "hub", "metrics") for each in extras[name]}
+    needed = {each for name in ("app", "export", "hub", "metrics", "scale") for each in extras[name]}
     assert needed <= read_requirements("requirements-dev.txt")
 
 

@@ -20,6 +20,7 @@ from typing import IO, NamedTuple, cast
 from tqdm import tqdm
 
 from captioning_utils.base.errors import InputError
+from captioning_utils.base.types import AnyPath
 from captioning_utils.base.wording import one_line
 
 MAX_UNPACKED = 40 * 10**9  # bytes; the largest dataset archive that is known here, COCO's, unpacks to 19
@@ -130,10 +131,14 @@ class TarMember(NamedTuple):
     read: Callable[[], bytes]  # the content; to be called before the next member is asked for
 
 
-def read_tar(archive: Path) -> Iterator[TarMember]:
+def read_tar(archive: AnyPath, open_file: Callable[[], IO[bytes]] | None = None) -> Iterator[TarMember]:
     """The files of a tar archive, gzipped or not, one after the other; nothing is unpacked.
 
     Links, devices, names that lead out of a folder or come twice, long names, sparse and huge files are refused.
+
+    Args:
+        archive: str or `Path`; with `open_file` only its name, for messages.
+        open_file: function that opens it, where it is no file of this machine.
 
     Example:
         >>> import tempfile
@@ -144,9 +149,7 @@ def read_tar(archive: Path) -> Iterator[TarMember]:
         ['a.txt']
     """
     names: set[str] = set()
-    with open(archive, "rb") as file:
-        is_gzipped = file.read(2) == b"\x1f\x8b"
-    with _told(archive), cast("IO[bytes]", gzip.open(archive) if is_gzipped else open(archive, "rb")) as file:
+    with _told(archive), open_file() if open_file else Path(archive).open("rb") as stored, _unzipped(stored) as file:
         while (header := _read_header(file, archive)) is not None:
             if header.name in names or len(names) == MAX_MEMBERS:
                 raise InputError(f"{archive} holds {header.name!r:.120} twice or too many files; not read")
@@ -158,7 +161,7 @@ def read_tar(archive: Path) -> Iterator[TarMember]:
 
 
 @contextlib.contextmanager
-def _told(archive: Path) -> Iterator[None]:
+def _told(archive: AnyPath) -> Iterator[None]:
     """Turn the ways in which reading a tar archive can fail into an `InputError` that names it."""
     try:
         yield
@@ -167,12 +170,19 @@ def _told(archive: Path) -> Iterator[None]:
         raise InputError(f"{archive} is no readable tar archive ({reason}); it may be damaged, get it again") from error
 
 
-def _read_member(file: IO[bytes], size: int, archive: Path) -> bytes:
+def _unzipped(file: IO[bytes]) -> IO[bytes]:
+    """The file itself, or what is gzipped in it."""
+    is_gzipped = file.read(2) == b"\x1f\x8b"
+    file.seek(0)
+    return cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if is_gzipped else file
+
+
+def _read_member(file: IO[bytes], size: int, archive: AnyPath) -> bytes:
     with _told(archive):
         return _read_exactly(file, size)
 
 
-def _read_header(file: IO[bytes], archive: Path) -> tarfile.TarInfo | None:
+def _read_header(file: IO[bytes], archive: AnyPath) -> tarfile.TarInfo | None:
     """The next file or folder, None at the end of the archive."""
     while (block := _read_exactly(file, tarfile.BLOCKSIZE)).strip(b"\0"):
         header = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")

@@ -108,17 +108,22 @@ def add_data_options(parser: argparse.ArgumentParser, encoder_options: bool = Fa
     )
     add_place_options(group)
     if encoder_options:
-        layers = ", ".join(dict.fromkeys(layer for spec in ENCODERS.values() for layer in spec.layers))
-        for name, how, purpose in (
-            ("encoder", {"choices": list(ENCODERS)}, "what turns photos into features"),
-            ("layer", {}, f"what is taken from the encoder: {layers}"),
-            ("image_size", {"type": int}, "pixels a side of the photos, such as 448 for four times the regions"),
-            ("dtype", {"choices": DTYPES}, "bfloat16 is faster on processors that have it"),
-        ):
-            purpose += f" (default: {ENCODER_OPTIONS[name] or 'the usual size of the encoder'})"
-            group.add_argument(f"--{name}", default=argparse.SUPPRESS, help=purpose, **how)
+        add_encoder_options(group)
     add_weights_option(group)
     group.add_argument("--features", help="feature cache to use or make; a name ending in .pkl is one pickle")
+
+
+def add_encoder_options(parser: argparse._ActionsContainer) -> None:
+    """Add the options that say what turns photos into features; what is not typed is left out."""
+    layers = ", ".join(dict.fromkeys(layer for spec in ENCODERS.values() for layer in spec.layers))
+    for name, how, purpose in (
+        ("encoder", {"choices": list(ENCODERS)}, "what turns photos into features"),
+        ("layer", {}, f"what is taken from the encoder: {layers}"),
+        ("image_size", {"type": int}, "pixels a side of the photos, such as 448 for four times the regions"),
+        ("dtype", {"choices": DTYPES}, "bfloat16 is faster on processors that have it"),
+    ):
+        purpose += f" (default: {ENCODER_OPTIONS[name] or 'the usual size of the encoder'})"
+        parser.add_argument(f"--{name}", default=argparse.SUPPRESS, help=purpose, **how)
 
 
 def add_place_options(parser: argparse._ActionsContainer) -> None:
