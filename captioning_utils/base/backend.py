@@ -37,6 +37,8 @@ def load_backend() -> ModuleType:
         with held_back_stderr():
             import keras
 
+            if os.environ.get("KERAS_DISTRIBUTION_NUM_PROCESSES"):
+                keras.distribution.initialize()  # several processes: has to come before any computation
             keras.distribution.list_devices()  # the first look for a GPU prints too
     except Exception as error:  # its releases differ in what they raise: Keras 3.13 asserts
         file = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "keras.json"

@@ -64,17 +64,20 @@ def _train_on_features(
     """The captioner, trained on cached features, and those features."""
     from captioning_utils.bulk import captioner_features, features_path
     from captioning_utils.features import extract_features
+    from captioning_utils.training.devices import use_devices
     from captioning_utils.training.fine_tuning import fine_tune_captioner
     from captioning_utils.training.train import train_captioner
 
     if start_from:
         features = captioner_features(start_from, dataset, dataset.image_paths, options.features, options.weights)
-        captioner = fine_tune_captioner(start_from, dataset, features, options.model_path, config, options.log_dir)
+        with use_devices(options.devices):
+            captioner = fine_tune_captioner(start_from, dataset, features, options.model_path, config, options.log_dir)
         return captioner, features
     encoder = _build_encoder(config, options)
     path = options.features or features_path(dataset, encoder.fingerprint, encoder.output_shape)
     features = extract_features(dataset.image_paths, encoder, path)
-    return train_captioner(dataset, features, options.model_path, config, log_dir=options.log_dir), features
+    with use_devices(options.devices):
+        return train_captioner(dataset, features, options.model_path, config, log_dir=options.log_dir), features
 
 
 def _train_on_photos(
@@ -129,7 +132,12 @@ def read_train_options(arguments: Sequence[str] | None) -> tuple[argparse.Namesp
         raise InputError(f"--preset {options.preset} is not for the {chosen['decoder']} decoder; leave one of them out")
     settings = chosen_settings(TrainingConfig, chosen)
     settings |= {name: preset[name] for name in ("decoder_settings",) if name in preset}
-    if options.features and any(map(settings.get, ("encoder_blocks", "augment", "views"))):
+    on_photos = any(map(settings.get, ("encoder_blocks", "augment", "views")))
+    if on_photos and options.devices != "one":
+        raise InputError(
+            "an encoder that learns needs one device; leave out --devices, or --encoder_blocks and --augment"
+        )
+    if on_photos and options.features:
         raise InputError("--features are of photos as they are; leave it out, or --encoder_blocks and --augment")
     return argparse.Namespace(**chosen, settings=settings), start_from
 
@@ -162,6 +170,9 @@ def build_train_parser() -> argparse.ArgumentParser:
     add_data_options(parser, encoder_options=True)
     group = parser.add_argument_group("training")
     add_settings(group, TrainingConfig)
+    group.add_argument(
+        "--devices", choices=("one", "all"), default="one", help="train on one device, or on all GPUs at once"
+    )
     group.add_argument("--log_dir", help="folder for TensorBoard's event files")
     return parser
 

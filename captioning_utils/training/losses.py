@@ -85,6 +85,9 @@ class WeightedCrossEntropy(keras.losses.Loss):
     With an advantage as the weight, its gradient is the policy gradient (Williams 1992); with a positive constant it is
     that of cross-entropy. So both are one batch and one loss.
 
+    Args:
+        label_smoothing: as for `masked_cross_entropy`.
+
     Example:
         >>> import numpy as np
         >>> loss = WeightedCrossEntropy()
@@ -96,9 +99,10 @@ class WeightedCrossEntropy(keras.losses.Loss):
         Rennie et al. 2017, Self-critical Sequence Training for Image Captioning (arXiv:1612.00563).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, label_smoothing: float = 0.0) -> None:
         super().__init__(reduction="sum")
+        self._label_smoothing = label_smoothing
 
     def call(self, target_tokens: Tensor, logits: Tensor) -> Tensor:
         """Int `(batch, sequence_length)` targets and their logits → nats `(batch, sequence_length)`."""
-        return token_cross_entropy(target_tokens, logits)
+        return token_cross_entropy(target_tokens, logits, self._label_smoothing)

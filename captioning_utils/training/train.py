@@ -23,8 +23,9 @@ from captioning_utils.decoders.base import CaptionDecoder
 from captioning_utils.features import FeatureCache
 from captioning_utils.settings import GenerationConfig, TrainingConfig
 from captioning_utils.text import TextCleaning, Vocabulary, build_vocabulary, clean_caption
+from captioning_utils.training.devices import SharedBatches, find_share, shared_optimizer
 from captioning_utils.training.growing import grow_vocabulary
-from captioning_utils.training.losses import NatsPerToken, masked_cross_entropy
+from captioning_utils.training.losses import NatsPerToken, WeightedCrossEntropy, masked_cross_entropy
 from captioning_utils.training.run import Run, RunCallback, digest_data
 
 
@@ -197,9 +198,14 @@ def fit_decoder(
     """Fit a decoder with Adam until the validation loss stops falling; afterwards it has the best weights."""
     config = run.config
     _check_length(decoder, config)
+    loss: Any = functools.partial(masked_cross_entropy, label_smoothing=config.label_smoothing)
+    share = find_share()
+    if share.devices > 1:
+        batches = {split: SharedBatches(each, share) for split, each in batches.items()}
+        loss, optimizer_class = WeightedCrossEntropy(config.label_smoothing), shared_optimizer(optimizer_class)
     decoder.compile(
         optimizer=build_optimizer(config, build_schedule(config, len(batches["train"])), optimizer_class),
-        loss=lambda targets, logits: masked_cross_entropy(targets, logits, config.label_smoothing),
+        loss=loss,
         metrics=[NatsPerToken()],
     )
     run.attach(decoder)
