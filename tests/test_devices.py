@@ -29,7 +29,7 @@ def start(folder, devices, **environment):
     settings = {name: str(value) for name, value in environment.items()}
     return subprocess.Popen(
         [sys.executable, str(PROGRAM), str(folder), devices],
-        env=os.environ | {"KERAS_BACKEND": keras.backend.backend()} | settings,
+        env=os.environ | {"KERAS_BACKEND": keras.backend.backend(), "PYTHONPATH": str(PROGRAM.parents[1])} | settings,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -142,7 +142,9 @@ def test_a_killed_process_ends_the_run_which_then_goes_on(tmp_path, victim):
     _, errors = processes[1 - victim].communicate(timeout=300)
     processes[victim].communicate()
     assert processes[1 - victim].returncode != 0
-    assert "another process of this run stopped" in errors, errors[-3000:]
+    # Where the first process dies, whom all others talk to, JAX itself ends them.
+    message = "another process of this run stopped" if victim else "another task died"
+    assert message in errors, errors[-3000:]
     resumed = [result_of(process) for process in start_two(tmp_path / "two")]
     one = result_of(start(tmp_path / "one", "one"))
     assert_same_training(one, resumed[0])

@@ -14,6 +14,7 @@ import numpy as np
 
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.types import Tensor
+from captioning_utils.base.wording import one_line
 from captioning_utils.text import Vocabulary
 
 
@@ -39,7 +40,7 @@ def use_devices(devices: str = "all") -> Iterator[Share]:
         `Share`.
 
     Raises:
-        InputError: for another word.
+        InputError: for another word, or where another process ends in the middle.
 
     Example:
         >>> with use_devices("one") as share:
@@ -56,8 +57,18 @@ def use_devices(devices: str = "all") -> Iterator[Share]:
         with tf.distribute.MirroredStrategy().scope():
             yield find_share()
     else:
-        with keras.distribution.DataParallel(auto_shard_dataset=False).scope():
-            yield find_share()
+        import jax
+
+        try:
+            with keras.distribution.DataParallel(auto_shard_dataset=False).scope():
+                yield find_share()
+        except jax.errors.JaxRuntimeError as error:
+            if jax.process_count() == 1:
+                raise
+            raise InputError(
+                f"another process of this run stopped ({one_line(error):.120}); start all of them again, which go on "
+                "from the last checkpoint"
+            ) from error
 
 
 def find_share() -> Share:
