@@ -27,8 +27,6 @@ ROWS_A_PART = 256  # of a Parquet file, at least; a run that is killed loses at 
 # Of a processor, for each of Ray's readers, workers and writers: the encoder's own threads fill the processors. So the
 # pool of two nodes still fits on one core when the other node is gone; with whole processors it would wait for ever.
 CPUS = 0.25
-# It sends nothing home, and waits on a busy machine until its parts have started.
-RAY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "180"}
 MOST_BLOCKS = 10_000  # Ray's bookkeeping grows with them
 
 
@@ -113,8 +111,7 @@ def _write_part(out: str, tables: list[pyarrow.Table]) -> int:
 
 def _run_on_ray(pieces: list[Piece], out: str, worker: Worker, rows_a_part: int) -> Iterator[int]:
     """Readers, a pool of workers and writers, which Ray feeds, holds back, and starts again where a node is lost."""
-    for name, value in RAY.items():
-        os.environ.setdefault(name, value)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
 
     ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
@@ -148,7 +145,6 @@ def _run_on_ray(pieces: list[Piece], out: str, worker: Worker, rows_a_part: int)
         compute=ray.data.ActorPoolStrategy(min_size=1, max_size=most, initial_size=most),
         num_cpus=CPUS,
         num_gpus=1 if gpus else None,
-        scheduling_strategy="SPREAD",
     )
     rows = rows.map_batches(write, batch_format="pyarrow", batch_size=rows_a_part, num_cpus=CPUS)
     for row in rows.iter_rows():
