@@ -29,6 +29,7 @@ NOT_RUN = {
     r"python results/reproduce\.py ": "trains six captioners or more; test_reproduce.py makes a small row",
     r"python train\.py .*(--no-bfloat16|--views) ": "trains VGG16's blocks; test_kept_views.py makes a small run",
     r"python tests/fuzz/": "takes as long as it is told to; test_fuzz.py runs it for some seconds",
+    r"\S+( -m \S+)? (caption|features) ": "needs VGG16 and photos; test_scaling.py runs them",
     r"python benchmarks/": "takes minutes, and says nothing when it is made small",
 }
 # Options behind those of the page, so that a command takes seconds; a later option replaces an earlier one.

@@ -13,8 +13,10 @@ SMALL = {
     "coco_scale": "--share 0.001 --min_count 2",
     "features": "--images 6 --turns 1",
     "fluency": "--data_path drawn --photos drawn/Images --number 1 --captioners flickr8k_merge",
+    "growth": "--sizes 50 100",
     "generation": "--photos 4 --slow_photos 1 --turns 1",
     "metrics": "--share 0.01",
+    "scale_plan": "--check drawn/Images",
     "training_epoch": "--data_path drawn --feature_dim 8 --hidden_dim 8 --min_count 1 --photos 8 --turns 1",
 }
 pytest.importorskip("resource", reason="two of them read the memory as Linux and macOS tell it")
