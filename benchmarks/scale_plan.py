@@ -121,9 +121,9 @@ def print_plan():
 
 def measure_costs(folder, captioner):
     """`Costs` of the photos of a folder in one process: each stage by itself, after one batch that compiles."""
-    from captioning_utils.scaling.sources import cut_pieces, find_files, read_photos
-    from captioning_utils.scaling.tables import write_rows
-    from captioning_utils.scaling.workers import CaptionWorker, table_of_photos
+    from captioning_utils.commands.scaling.sources import cut_pieces, find_files, read_photos
+    from captioning_utils.commands.scaling.tables import write_rows
+    from captioning_utils.commands.scaling.workers import CaptionWorker, table_of_photos
 
     files = find_files(str(folder))
     started = time.perf_counter()
@@ -151,7 +151,7 @@ def measure_costs(folder, captioner):
 
 def check(folder, captioner):
     """The simulation beside the command, on one machine and some sizes of the same photos."""
-    from captioning_utils.scaling import process_photos
+    from captioning_utils.commands.scaling import process_photos
 
     number, costs, worker = measure_costs(folder, captioner)
     print(f"a photo costs, in ms: read {1e3 * costs.read:.1f}, encode and describe {1e3 * costs.encode:.1f}, ", end="")

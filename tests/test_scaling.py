@@ -14,8 +14,8 @@ from toys import run
 
 from captioning_utils import InputError
 from captioning_utils.commands.scale import caption_main
-from captioning_utils.scaling import CaptionWorker, FeatureWorker, process_photos, read_progress
-from captioning_utils.scaling.workers import put_results, read_pixels
+from captioning_utils.commands.scaling import CaptionWorker, FeatureWorker, process_photos, read_progress
+from captioning_utils.commands.scaling.workers import put_results, read_pixels
 from captioning_utils.scenes import draw_scene, generate_scene
 
 pyarrow = pytest.importorskip("pyarrow", reason="comes with the extra [scale]")

@@ -11,10 +11,10 @@ from captioning_utils.commands.options import (
     add_weights_option,
     chosen_settings,
 )
+from captioning_utils.commands.scaling.engines import ENGINES, ROWS_A_PART, process_photos
+from captioning_utils.commands.scaling.extra import require_extra
+from captioning_utils.commands.scaling.workers import CaptionWorker, FeatureWorker, Worker
 from captioning_utils.commands.shell import OK, PARTLY, REFUSED, build_parser, when_stopped
-from captioning_utils.scaling.engines import ENGINES, ROWS_A_PART, process_photos
-from captioning_utils.scaling.extra import require_extra
-from captioning_utils.scaling.workers import CaptionWorker, FeatureWorker, Worker
 from captioning_utils.settings import GenerationConfig
 
 ABOUT = (

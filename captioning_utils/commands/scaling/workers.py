@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from captioning_utils.base.backend import load_backend
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.types import AnyPath
-from captioning_utils.scaling.sources import Photo
+from captioning_utils.commands.scaling.sources import Photo
 
 if TYPE_CHECKING:
     import pyarrow

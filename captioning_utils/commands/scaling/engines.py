@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from captioning_utils.base.errors import InputError
-from captioning_utils.scaling.extra import require_extra
-from captioning_utils.scaling.sources import Photo, Piece, cut_pieces, find_files, read_photos
-from captioning_utils.scaling.tables import Progress, open_out, read_progress, write_rows
-from captioning_utils.scaling.workers import Worker, table_of_photos
+from captioning_utils.commands.scaling.extra import require_extra
+from captioning_utils.commands.scaling.sources import Photo, Piece, cut_pieces, find_files, read_photos
+from captioning_utils.commands.scaling.tables import Progress, open_out, read_progress, write_rows
+from captioning_utils.commands.scaling.workers import Worker, table_of_photos
 from captioning_utils.settings import PHOTOS_AT_ONCE
 
 if TYPE_CHECKING:
