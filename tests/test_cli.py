@@ -16,7 +16,7 @@ from captioning_utils import bulk
 from captioning_utils.__main__ import main as package_main
 from captioning_utils.base.checks import options_of
 from captioning_utils.bulk import features_path
-from captioning_utils.captioner import ScoredCaption
+from captioning_utils.captioner import ScoredCaption, load_captioner
 from captioning_utils.commands import shell
 from captioning_utils.commands.deploy import export_main, pull_main, push_main
 from captioning_utils.commands.evaluate import build_evaluate_parser, evaluate_main
@@ -58,6 +58,15 @@ def test_the_options_that_similar_projects_have_are_there():
         "--image_path a.jpg b.jpg --model_path m.h5 --max_length 9 --beam_size 4 --temperature 0.5".split()
     )
     assert (generate.image_path, generate.beam_size, generate.temperature) == (["a.jpg", "b.jpg"], 4, 0.5)
+
+
+def test_fast_names_a_shipped_captioner_that_looks_once(capsys):
+    parser = build_generate_parser()
+    captioner = load_captioner(parser.parse_args(["--image_path", "a.jpg", "--fast"]).model_path)
+    assert (captioner.encoder_id.layer, captioner.encoder_id.image_size) == ("grid", (224, 224))
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--image_path", "a.jpg", "--fast", "--model_path", "b.h5"])
+    assert "not allowed with" in capsys.readouterr().err
 
 
 def test_generate_prints_a_sentence_a_photo_and_names_those_it_cannot_read(photos, vgg16_weights, capsys):
