@@ -1,3 +1,4 @@
+import functools
 import itertools
 import json
 
@@ -6,14 +7,27 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from toys import COLOURS, ColourFeatures, FailingFeatures, assert_same_weights, fine_tune, make_balls, small, train
+from toys import (
+    COLOURS,
+    SIZES,
+    ColourFeatures,
+    FailingFeatures,
+    RowFeatures,
+    assert_same_weights,
+    fine_tune,
+    make_balls,
+    small,
+    train,
+)
 
 from captioning_utils import InputError
 from captioning_utils.captioner import load_captioner
 from captioning_utils.datasets import CaptionDataset
+from captioning_utils.decoders.plain import PLAIN_DECODERS
 from captioning_utils.metrics import find_odd_pairs
 from captioning_utils.text import TextCleaning, build_vocabulary
 from captioning_utils.training import NatsPerToken, encode_captions, masked_cross_entropy, train_captioner
+from captioning_utils.training.run import Run
 from captioning_utils.training.train import RampedAdam
 
 
@@ -50,6 +64,27 @@ def test_a_killed_and_resumed_run_equals_one_that_never_stopped(dataset, tmp_pat
     assert_same_weights(straight, resumed)
     losses = [[epoch["loss"] for epoch in captioner.training["history"]] for captioner in (straight, resumed)]
     assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize(
+    "name", ["merge", *(pytest.param(name, marks=pytest.mark.slow) for name in PLAIN_DECODERS if name != "merge")]
+)
+def test_the_third_epoch_compiles_nothing(dataset, tmp_path, monkeypatch, name):
+    kind, _ = PLAIN_DECODERS[name]
+    call, note = kind.call, Run.note
+    traced, after = [], []  # lengths of captions whose program was made; how many there were after each epoch
+
+    @functools.wraps(call)
+    def traced_call(self, inputs, **kwargs):  # a compiled program does not come back to Python
+        traced.append(inputs[1].shape)
+        return call(self, inputs, **kwargs)
+
+    monkeypatch.setattr(kind, "call", traced_call)
+    monkeypatch.setattr(Run, "note", lambda run, logs: (after.append(len(traced)), note(run, logs))[1])
+    features = RowFeatures(np.random.default_rng(0).random((60, 4, 8)).astype("float16"))
+    config = small(decoder=name, decoder_settings=SIZES[name], epochs=3, patience=3)
+    train_captioner(dataset, features, tmp_path / "model.h5", config, verbose=0)
+    assert 0 < after[0] <= after[1] == after[2] == len(traced)
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.5])
