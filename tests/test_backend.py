@@ -1,5 +1,6 @@
 """Keras as other people have set it up: in keras.json, or in their program."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -82,3 +83,14 @@ def test_settings_under_which_keras_does_not_start_are_told_in_one_line(tmp_path
     assert done.stderr.startswith("error: Keras does not start (")
     assert "keras.json" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.slow  # starts JAX in a process of its own
+@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="needs JAX")
+def test_jax_keeps_what_it_compiled_between_processes(tmp_path):
+    show = "import jax; print(jax.config.jax_compilation_cache_dir)"
+    code = f"from captioning_utils import load_backend; load_backend(); {show}"
+    environment = os.environ | {"KERAS_BACKEND": "jax", "XDG_CACHE_HOME": str(tmp_path)}
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert result.stdout.strip() == str(tmp_path / "captioning_utils" / "jax"), result.stderr

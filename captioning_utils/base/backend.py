@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import ParamSpec, TypeVar
 
 from captioning_utils.base.errors import InputError
+from captioning_utils.base.files import cache_folder
 from captioning_utils.base.wording import one_line
 
 _Arguments = ParamSpec("_Arguments")
@@ -33,6 +34,7 @@ def load_backend() -> ModuleType:
         'keras'
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_folder() / "jax"))  # TensorFlow keeps no programs
     try:
         with held_back_stderr():
             import keras
