@@ -34,3 +34,11 @@ def test_the_first_use_of_a_name_that_needs_keras_is_silent():
 def test_the_package_and_what_needs_no_keras_stay_without_it(statement):
     absent = {"keras", "tensorflow"} | ({"nltk"} if "text" in statement else set())
     assert run(f"import sys\n{statement}\nprint({absent} & set(sys.modules))").stdout == "set()\n"
+
+
+def test_no_command_needs_keras_to_explain_itself():
+    ask = "for name in COMMANDS:\n    with contextlib.suppress(SystemExit):\n        main([name, '--help'])"
+    code = f"import contextlib, sys\nfrom captioning_utils.__main__ import COMMANDS, main\n{ask}\n"
+    shown = run(code + "print({'keras', 'tensorflow', 'matplotlib'} & set(sys.modules))").stdout
+    assert shown.count("exit codes") > 10
+    assert shown.endswith("set()\n")
