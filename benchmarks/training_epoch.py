@@ -1,131 +1,147 @@
 """How much faster is a training epoch over whole captions than over the classic generator's prefix rows?
 
-    python benchmarks/training_epoch.py --data_path ../shared/flickr8k
+    python benchmarks/training_epoch.py --data_path data/flickr8k
 
-Both sides train the same merge model (same layer sizes, vocabulary, optimizer) on the same photos, 32 a step:
+Both sides train the same merge model (same layers, sizes, vocabulary, optimizer) on the same captions, 32 photos or 160
+captions a step, as `train.py` does it; the features are averaged to 512 numbers, and random: their values do not change
+the work. The tutorials' side is in `classic.py`. With the same weights both have the same loss, which is checked first.
 
-- classic: the tutorials' generator. Every prefix of every caption is a row, padded on the left to the longest
-  caption with `pad_sequences`, with its photo's features repeated and the next word one-hot by `to_categorical`.
-- whole captions: this project's `CaptionBatches`. A caption is a row.
-
-The sizes are the defaults of `train.py`, over features averaged to 512 numbers; `--hidden_dim`, `--feature_dim` and
-`--min_count` try others. The two take turns, a whole epoch here and a share of one there, so that a drift of the
-machine's speed hits both. The features are random numbers: their values do not change the work.
+The third side is the bound: the matrix products of the model, forwards and backwards, and nothing else.
 """
 
-import argparse
 import sys
-import time
+import tempfile
 from pathlib import Path
 
+import classic
 import keras
 import numpy as np
+from keras import ops
+from measure import build_parser, claim, finish, ratios, seconds_of, take_turns
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from captioning_utils.batches import CaptionBatches
 from captioning_utils.datasets import load_dataset
 from captioning_utils.decoders import build_decoder
+from captioning_utils.scenes import draw_dataset
 from captioning_utils.text import TextCleaning, build_vocabulary, clean_caption
 from captioning_utils.training import encode_captions, masked_cross_entropy
 
-PHOTOS_PER_STEP = 32
+FEATURE_DIM = 512
+EPOCHS = 5  # of whole captions in one call of `fit`, whose start would count too much otherwise
 
 
-class RandomFeatures:
-    """Stands for a feature cache: the same random numbers for every photo."""
-
-    def __init__(self, feature_dim):
-        self.row = np.random.default_rng(0).random(feature_dim).astype("float16")
+class RandomFeatures(dict):
+    """Stands for a feature cache."""
 
     def get(self, image_ids):
-        return np.repeat(self.row[None], len(image_ids), axis=0)
+        return np.stack([self[image_id] for image_id in image_ids])
 
 
-def classic_batches(rows_by_photo, features, longest, vocabulary_size):
-    """The tutorials' generator: yields ((features, prefixes), one-hot next words) for 32 photos at a time."""
-    photos = list(rows_by_photo)
-    for start in range(0, len(photos), PHOTOS_PER_STEP):
-        images, prefixes, targets = [], [], []
-        for image_id in photos[start : start + PHOTOS_PER_STEP]:
-            feature = features.get([image_id])[0]
-            for ids in rows_by_photo[image_id]:
-                for end in range(1, len(ids)):
-                    images.append(feature)
-                    prefixes.append(keras.utils.pad_sequences([ids[:end]], maxlen=longest)[0])
-                    targets.append(keras.utils.to_categorical([ids[end]], num_classes=vocabulary_size)[0])
-        yield (np.array(images), np.array(prefixes)), np.array(targets)
+def encode(data_path, photos):
+    """(number of train photos, Vocabulary, length of the longest caption, {image_id: captions} of some photos)."""
+    dataset, cleaning = load_dataset(data_path), TextCleaning()
+    train = dataset.require_split("train")
+    vocabulary = build_vocabulary((clean_caption(c, cleaning) for i in train for c in dataset.captions[i]), 5)
+    rows = encode_captions(dataset, "train", vocabulary, cleaning, 40, dataset.image_paths)
+    captions = {image_id: [] for image_id in np.random.default_rng(0).permutation(train)[:photos].tolist()}
+    for image_id, ids in rows:
+        if image_id in captions:
+            captions[image_id].append(ids)
+    return len(train), vocabulary, max(len(ids) for _, ids in rows) - 1, captions
 
 
-def build_classic(feature_dim, vocabulary_size, longest, config):
-    """The tutorials' functional merge model, with the layer sizes of this project's decoder."""
-    image = keras.Input((feature_dim,))
-    words = keras.Input((longest,))
-    image_vector = keras.layers.LayerNormalization()(image)
-    image_vector = keras.layers.Dropout(config.dropout)(image_vector)
-    image_vector = keras.layers.Dense(config.hidden_dim, activation="relu")(image_vector)
-    embedded = keras.layers.Embedding(vocabulary_size, config.embedding_dim, mask_zero=True)(words)
-    word_vector = keras.layers.LSTM(config.hidden_dim)(keras.layers.Dropout(config.dropout)(embedded))
-    merged = keras.layers.add([image_vector, word_vector])
-    merged = keras.layers.Dense(config.hidden_dim, activation="relu")(merged)
-    model = keras.Model([image, words], keras.layers.Dense(vocabulary_size, activation="softmax")(merged))
-    model.compile(optimizer=keras.optimizers.Adam(1e-3), loss="categorical_crossentropy")
-    return model
+def matrix_products(config, positions):
+    """A function that computes all matrix products of a step of a `MergeDecoder`; the step's size is its own."""
+    width, words = config.hidden_dim, config.vocabulary_size
+    shapes = [(config.embedding_dim, 4 * width), (width, 4 * width), (width, width), (width, words)]
+    inputs = [ops.convert_to_tensor(np.ones((positions, rows), "float32")) for rows, _ in shapes]
+    weights = [ops.convert_to_tensor(np.ones(shape, "float32")) for shape in shapes]
+
+    def compute():
+        for values, matrix in zip(inputs, weights, strict=True):
+            outputs = ops.matmul(values, matrix)
+            ops.matmul(outputs, ops.transpose(matrix))
+            ops.matmul(ops.transpose(values), outputs)
+
+    return compute
 
 
-def time_epoch(model, batches, steps):
-    """Seconds that `model.fit` needs to make and train on some batches."""
-    started = time.perf_counter()
-    model.fit(batches, steps_per_epoch=steps, epochs=1, shuffle=False, verbose=0)
-    return time.perf_counter() - started
+def check_equal_loss(decoder, model, whole, prefixes):
+    """The loss of the same captions by both ways, with the same weights: nats a token."""
+    classic.copy_weights(decoder, model)
+    rows = [(model.predict(inputs, verbose=0) * targets).sum(axis=1) for inputs, targets in prefixes]
+    slow = -np.log(np.concatenate(rows)).mean()
+    batches = [whole[index] for index in range(len(whole))]
+    words = [(targets != 0).sum() for _, targets in batches]
+    losses = [float(masked_cross_entropy(targets, decoder(inputs))) for inputs, targets in batches]
+    fast = np.average(losses, weights=words)
+    if not np.isclose(slow, fast, rtol=1e-4):
+        raise SystemExit(f"the losses differ: {slow} and {fast}")
+    return float(fast)
+
+
+def run(options, data_path):
+    num_train, vocabulary, longest, captions = encode(data_path, options.photos)
+    rng = np.random.default_rng(0)
+    features = RandomFeatures({image_id: rng.random(FEATURE_DIM).astype("float32") for image_id in captions})
+    decoder = build_decoder("merge", vocabulary_size=len(vocabulary), feature_shape=(FEATURE_DIM,))
+    decoder.compile(optimizer=keras.optimizers.Adam(1e-3), loss=masked_cross_entropy)
+    model = classic.build_model(FEATURE_DIM, len(vocabulary), longest, decoder.config)
+    rows = [(image_id, ids) for image_id, several in captions.items() for ids in several]
+    whole = CaptionBatches(features, rows, 160, shuffle=True)
+
+    def prefixes(photos=None):
+        part = dict(list(captions.items())[:photos])
+        return classic.generate_batches(part, features, longest, len(vocabulary))
+
+    first = [(image_id, ids) for image_id in list(captions)[:8] for ids in captions[image_id]]
+    loss = check_equal_loss(decoder, model, CaptionBatches(features, first, 160), prefixes(8))
+    positions = round(sum(len(ids) - 1 for _, ids in rows) / len(whole))
+    products = matrix_products(decoder.config, positions)
+    steps = -(-len(captions) // classic.PHOTOS_PER_STEP)
+    sides = {
+        "classic": lambda: model.fit(prefixes(), steps_per_epoch=steps, verbose=0),
+        "whole": lambda: decoder.fit(whole, epochs=EPOCHS, shuffle=False, verbose=0),
+        "input": lambda: [whole[index] for index in range(len(whole))],
+        "products": lambda: [products() for _ in range(len(whole))],
+    }
+    model.fit(prefixes(32), steps_per_epoch=1, verbose=0)  # compiles
+    seconds_of(sides["whole"])
+    found = take_turns(sides, options.rounds)
+    found["whole"] = [seconds / EPOCHS for seconds in found["whole"]]
+    medians = {name: float(np.median(seconds)) * num_train / len(captions) for name, seconds in found.items()}
+    sizes = f"{len(captions):,} of {num_train:,} photos, {len(rows):,} captions, {len(vocabulary):,} words"
+    speed = claim(
+        "a training epoch at equal loss",
+        ratios(found["classic"], found["whole"]),
+        f"whole captions: {medians['whole']:.0f} s",
+        f"a row a prefix: {medians['classic']:.0f} s",
+        at_least=30,
+    )
+    share = claim(
+        "of it, matrix products of the same size",
+        ratios(found["products"], found["whole"]),
+        f"whole captions: {medians['whole']:.0f} s",
+        f"products alone: {medians['products']:.0f} s, batches alone: {medians['input']:.1f} s",
+    )
+    return finish(options, [speed, share], [f"{sizes}; loss of both {loss:.4f} nats a token before training"])
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data_path", required=True)
-    parser.add_argument("--feature_dim", type=int, default=512)
-    parser.add_argument("--hidden_dim", type=int, default=512, help="width of the LSTM")
-    parser.add_argument("--min_count", type=int, default=5, help="rarer words are unknown")
-    parser.add_argument("--photos", type=int, default=640, help="photos per turn of the classic side")
-    parser.add_argument("--turns", type=int, default=3)
+    parser = build_parser(__doc__, rounds=3)
+    parser.add_argument("--data_path", help="Flickr8k; drawn scenes with --small")
+    parser.add_argument("--photos", type=int, default=320, help="photos a turn; seconds are those of all train photos")
     options = parser.parse_args()
-    dataset, cleaning = load_dataset(options.data_path), TextCleaning()
-    train = dataset.require_split("train")
-    vocabulary = build_vocabulary(
-        (clean_caption(c, cleaning) for i in train for c in dataset.captions[i]), options.min_count
-    )
-    rows = encode_captions(dataset, "train", vocabulary, cleaning, 40, dataset.image_paths)
-    longest = max(len(ids) for _, ids in rows) - 1
-    photos = list(np.random.default_rng(0).permutation(train)[: options.photos])
-    by_photo = {image_id: [] for image_id in photos}
-    for image_id, ids in rows:
-        if image_id in by_photo:
-            by_photo[image_id].append(ids)
-    features = RandomFeatures(options.feature_dim)
-    sizes = {"feature_shape": (options.feature_dim,), "hidden_dim": options.hidden_dim}
-    decoder = build_decoder("merge", vocabulary_size=len(vocabulary), **sizes)
-    decoder.compile(optimizer=keras.optimizers.Adam(1e-3), loss=masked_cross_entropy)
-    classic = build_classic(options.feature_dim, len(vocabulary), longest, decoder.config)
-    whole = CaptionBatches(features, rows, PHOTOS_PER_STEP * 5, shuffle=True)
-
-    def classic_turn():
-        batches = classic_batches(by_photo, features, longest, len(vocabulary))
-        return time_epoch(classic, batches, -(-len(photos) // PHOTOS_PER_STEP))
-
-    def whole_turn():
-        return time_epoch(decoder, whole, None)
-
-    classic_turn()  # the first turn of each compiles
-    whole_turn()
-    scale = len(train) / len(photos)
-    print(f"{len(train):,} photos, {len(rows):,} captions, {len(vocabulary):,} words, LSTM {options.hidden_dim}")
-    ratios = []
-    for turn in range(options.turns):
-        slow, fast = classic_turn() * scale, whole_turn()
-        ratios.append(slow / fast)
-        print(f"turn {turn + 1}: classic {slow:.0f} s an epoch, whole captions {fast:.1f} s, ratio {ratios[-1]:.1f}")
-    print(f"median ratio {np.median(ratios):.1f} (of {len(ratios)} turns; classic projected from {len(photos)} photos)")
+    if options.data_path:
+        return run(options, options.data_path)
+    if not options.small:
+        parser.error("give --data_path, or --small")
+    options.photos, options.rounds = 32, 1
+    with tempfile.TemporaryDirectory() as folder:
+        return run(options, draw_dataset(Path(folder) / "drawn", 40))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""What the benchmarks share: both sides in turn, the ratio of each round, and a JSON file that the pages are made from.
+
+The clock is the processor time (user and system) of all threads, so that other programs on the machine hardly count.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+CLOCK = "processor time, user and system, all threads"
+PACKAGES = ("keras", "tensorflow", "numpy")
+
+
+def build_parser(doc, rounds):
+    """A parser with the options that every benchmark has."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("--small", action="store_true", help="a size for a test of a minute")
+    parser.add_argument("--rounds", type=int, default=rounds, help="turns of each side")
+    parser.add_argument("--out", help="write the figures as JSON")
+    parser.add_argument("--check", action="store_true", help="exit with 1 where a figure misses twice its target")
+    return parser
+
+
+def seconds_of(function):
+    """Processor seconds of a call in this process."""
+    started = time.process_time()
+    function()
+    return time.process_time() - started
+
+
+def seconds_of_command(command, **options):
+    """Processor seconds of a process, from its start to its end; it must succeed."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def take_turns(sides, rounds, clock=seconds_of):
+    """Measure every side once a round: dict of name to function (or command) → dict of name to list of seconds."""
+    found = {name: [] for name in sides}
+    for _ in range(rounds):
+        for name, side in sides.items():
+            found[name].append(clock(side))
+    return found
+
+
+def ratios(slow, fast):
+    """The ratio of each round."""
+    return [one / other for one, other in zip(slow, fast, strict=True)]
+
+
+def claim(what, values, here, other, unit="times", at_least=None, at_most=None):
+    """One line of the table: the median of the rounds, and the lowest and highest of them."""
+    figure = {"median": statistics.median(values), "low": min(values), "high": max(values), "rounds": len(values)}
+    target = {"at_least": at_least} if at_least else {"at_most": at_most} if at_most else {}
+    return {"what": what, "figure": figure, "unit": unit, "target": target, "here": here, "other": other}
+
+
+def is_near_target(one):
+    """Whether a figure is better than half its target: what a small size on a busy machine must reach."""
+    median, target = one["figure"]["median"], one["target"]
+    return median >= target.get("at_least", 0) / 2 and median <= 2 * target.get("at_most", float("inf"))
+
+
+def finish(options, claims, notes=()):
+    """Print the figures, write them with what they were measured on; returns the exit code."""
+    for one in claims:
+        figure = "{median:.3g} ({low:.3g} to {high:.3g}) ".format(**one["figure"]) + one["unit"]
+        target = " ".join(f"{name.replace('_', ' ')} {value}" for name, value in one["target"].items())
+        print(f"{one['what']}: {figure}{target and f', target {target}'}; {one['here']}; {one['other']}", flush=True)
+    print(*notes, sep="\n")
+    if options.out:
+        settings = {name: value for name, value in vars(options).items() if name not in ("out", "check", "data_path")}
+        document = {"script": Path(sys.argv[0]).name, "settings": settings, "clock": CLOCK}
+        document |= {"machine": describe_machine(), "claims": claims, "notes": list(notes)}
+        Path(options.out).write_text(json.dumps(document, indent=1, default=str) + "\n", encoding="utf-8")
+    return 0 if not options.check or all(map(is_near_target, claims)) else 1
+
+
+def describe_machine():
+    """Processor, cores and versions; how busy the machine was."""
+    facts = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.partition(":")[2].strip() for line in facts if line.startswith("model name")]
+    flags = next((line for line in facts if line.startswith("flags")), "").split()
+    return {
+        "processor": names[0] if names else platform.processor(),
+        "extensions": [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in flags],
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1),
+        "python": platform.python_version(),
+        "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
+        **{name: version(name) for name in PACKAGES},
+    }
