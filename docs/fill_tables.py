@@ -4,7 +4,8 @@
 
 replaces what stands between `<!-- table: FOLDER -->` and `<!-- end of table -->` by the scores in that folder, or
 after `<!-- table: FOLDER (ROW, ROW) -->` by those of the rows named; and between `<!-- settings: CONFIG -->` and
-`<!-- end of table -->` by the fields of that configuration, such as TrainingConfig. A test holds them equal.
+`<!-- end of table -->` by the fields of that configuration, such as TrainingConfig; and after `<!-- speed: FOLDER -->`
+by what the scripts in benchmarks/ measured. A test holds them equal.
 """
 
 import re
@@ -22,7 +23,7 @@ from captioning_utils.settings import GenerationConfig, SelfCriticalConfig, Trai
 COLUMNS = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "meteor", "rouge_l", "cider_d")
 WITH_INTERVAL = ("bleu_4", "cider_d")
 CONFIGS = {config.__name__: config for config in (GenerationConfig, TrainingConfig, SelfCriticalConfig)}
-TABLE = re.compile(r"(<!-- (table|settings): (\S+)(?: \((.*?)\))? -->\n).*?(<!-- end of table -->)", re.DOTALL)
+TABLE = re.compile(r"(<!-- (table|settings|speed): (\S+)(?: \((.*?)\))? -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 
 def build_results_table(folder, names=()):
@@ -84,6 +85,37 @@ def build_settings_table(name):
     return _markdown(lines)
 
 
+def build_speed_table(folder):
+    """A Markdown table of the figures of all benchmarks in a folder: the median of the rounds, in brackets their range.
+
+    Args:
+        folder: `Path` with the JSON files that the benchmarks wrote by `--out`.
+
+    Returns:
+        str, lines that each end in a line break.
+
+    Raises:
+        InputError: where the folder has no such file.
+    """
+    documents = [read_json(path) for path in sorted(Path(folder).glob("*.json"))]
+    if not documents:
+        raise InputError(f"{folder} holds no figures (.json); write some with a benchmark's --out")
+    lines = [
+        ["what", "measured", "target", "here", "the other side", "script", "machine"],
+        ["---", "---:", *["---"] * 5],
+    ]
+    for document in documents:
+        machine = document["machine"]
+        facts = [machine["processor"], f"{machine['cores']} cores", *machine["extensions"][-1:]]
+        where = ", ".join([*facts, f"load {machine['load']}"])
+        for one in document["claims"]:
+            figure = "{median:.3g} ({low:.3g}–{high:.3g})".format(**one["figure"])
+            target = "".join(f"{name.replace('_', ' ')} {value}" for name, value in one["target"].items())
+            measured = f"{figure} {'×' if one['unit'] == 'times' else one['unit']}"
+            lines.append([one["what"], measured, target, one["here"], one["other"], f"`{document['script']}`", where])
+    return _markdown(lines)
+
+
 def _markdown(lines):
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
@@ -129,6 +161,8 @@ def fill_tables(text, root):
         start, kind, name, rows, end = match.groups()
         if kind == "settings":
             return start + build_settings_table(name) + end
+        if kind == "speed":
+            return start + build_speed_table(root / name) + end
         return start + build_results_table(root / name, rows.split(", ") if rows else ()) + end
 
     return TABLE.sub(fill, text)

@@ -9,9 +9,8 @@ from captioning_utils.base.files import write_json
 from captioning_utils.settings import GenerationConfig
 
 SCRIPT = runpy.run_path(str(Path(__file__).parents[1] / "docs" / "fill_tables.py"))
-COLUMNS, build_results_table, build_settings_table, fill_tables = (
-    SCRIPT[name] for name in ("COLUMNS", "build_results_table", "build_settings_table", "fill_tables")
-)
+NAMES = ("COLUMNS", "build_results_table", "build_settings_table", "build_speed_table", "fill_tables")
+COLUMNS, build_results_table, build_settings_table, build_speed_table, fill_tables = map(SCRIPT.get, NAMES)
 
 
 def scores(value):
@@ -74,8 +73,24 @@ def test_every_setting_is_a_row_with_default_what_is_allowed_and_what_it_does():
     assert lines[2].startswith("| `beam_size` | 5 | a whole number from 1 to 1000 | sentences kept in mind while")
 
 
+def test_every_figure_of_the_benchmarks_is_a_row(tmp_path):
+    machine = {"processor": "P", "extensions": ["avx2"], "cores": 2, "load": 0.1}
+    figure = {"median": 31.04, "low": 29.96, "high": 40, "rounds": 3}
+    claim = {"what": "an epoch", "figure": figure, "unit": "times", "here": "1 s", "other": "31 s"}
+    claims = [claim | {"target": {"at_least": 30}}, claim | {"target": {}, "unit": "s"}]
+    write_json(tmp_path / "speed" / "a.json", {"script": "a.py", "machine": machine, "claims": claims})
+    lines = fill_tables("<!-- speed: speed -->\nold\n<!-- end of table -->\n", tmp_path).splitlines()
+    where = "`a.py` | P, 2 cores, avx2, load 0.1 |"
+    assert lines[3:5] == [
+        f"| an epoch | 31 (30–40) × | at least 30 | 1 s | 31 s | {where}",
+        f"| an epoch | 31 (30–40) s |  | 1 s | 31 s | {where}",
+    ]
+
+
 def test_an_unknown_configuration_and_a_folder_without_results_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"no configuration 'Path'; give one of .*TrainingConfig"):
         build_settings_table("Path")
     with pytest.raises(InputError, match="holds no result file"):
         build_results_table(tmp_path)
+    with pytest.raises(InputError, match="holds no figures"):
+        build_speed_table(tmp_path)
