@@ -14,14 +14,13 @@ from pathlib import Path
 import classic
 import numpy as np
 from keras import ops
-from measure import build_parser, claim, finish, ratios, take_turns
+from measure import build_parser, claim, finish, ratios, run_on_dataset, take_turns
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from captioning_utils.datasets import load_dataset
 from captioning_utils.encoders import build_encoder
 from captioning_utils.features import extract_features
-from captioning_utils.scenes import draw_dataset
 
 BATCH = 32
 
@@ -85,16 +84,8 @@ def run(options, data_path):
 
 def main():
     parser = build_parser(__doc__, rounds=3)
-    parser.add_argument("--data_path", help="Flickr8k; drawn scenes with --small")
     parser.add_argument("--photos", type=int, default=256, help="photos a turn")
-    options = parser.parse_args()
-    if options.data_path:
-        return run(options, options.data_path)
-    if not options.small:
-        parser.error("give --data_path, or --small")
-    options.photos, options.rounds = 8, 1
-    with tempfile.TemporaryDirectory() as folder:
-        return run(options, draw_dataset(Path(folder) / "drawn", 12))
+    return run_on_dataset(run, parser, 12, photos=8, rounds=1)
 
 
 if __name__ == "__main__":

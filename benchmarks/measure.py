@@ -11,6 +11,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -27,6 +28,21 @@ def build_parser(doc, rounds):
     parser.add_argument("--out", help="write the figures as JSON")
     parser.add_argument("--check", action="store_true", help="exit with 1 where a figure misses twice its target")
     return parser
+
+
+def run_on_dataset(run, parser, num_scenes, **small):
+    """Call `run(options, data_path)` for the dataset asked for, or for drawn scenes with the `small` options."""
+    from captioning_utils.scenes import draw_dataset
+
+    parser.add_argument("--data_path", help="Flickr8k; scenes are drawn with --small")
+    options = parser.parse_args()
+    if options.data_path:
+        return run(options, options.data_path)
+    if not options.small:
+        parser.error("give --data_path, or --small")
+    vars(options).update(small)
+    with tempfile.TemporaryDirectory() as folder:
+        return run(options, draw_dataset(Path(folder) / "drawn", num_scenes))
 
 
 def seconds_of(function):

@@ -10,21 +10,19 @@ The third side is the bound: the matrix products of the model, forwards and back
 """
 
 import sys
-import tempfile
 from pathlib import Path
 
 import classic
 import keras
 import numpy as np
 from keras import ops
-from measure import build_parser, claim, finish, ratios, seconds_of, take_turns
+from measure import build_parser, claim, finish, ratios, run_on_dataset, seconds_of, take_turns
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from captioning_utils.batches import CaptionBatches
 from captioning_utils.datasets import load_dataset
 from captioning_utils.decoders import build_decoder
-from captioning_utils.scenes import draw_dataset
 from captioning_utils.text import TextCleaning, build_vocabulary, clean_caption
 from captioning_utils.training import encode_captions, masked_cross_entropy
 
@@ -131,16 +129,8 @@ def run(options, data_path):
 
 def main():
     parser = build_parser(__doc__, rounds=3)
-    parser.add_argument("--data_path", help="Flickr8k; drawn scenes with --small")
     parser.add_argument("--photos", type=int, default=320, help="photos a turn; seconds are those of all train photos")
-    options = parser.parse_args()
-    if options.data_path:
-        return run(options, options.data_path)
-    if not options.small:
-        parser.error("give --data_path, or --small")
-    options.photos, options.rounds = 32, 1
-    with tempfile.TemporaryDirectory() as folder:
-        return run(options, draw_dataset(Path(folder) / "drawn", 40))
+    return run_on_dataset(run, parser, 40, photos=32, rounds=1)
 
 
 if __name__ == "__main__":

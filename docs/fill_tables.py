@@ -86,7 +86,7 @@ def build_settings_table(name):
 
 
 def build_speed_table(folder):
-    """A Markdown table of the figures of all benchmarks in a folder: the median of the rounds, in brackets their range.
+    """A Markdown table of what all benchmarks measured: the median of the rounds, in brackets their range and number.
 
     Args:
         folder: `Path` with the JSON files that the benchmarks wrote by `--out`.
@@ -109,7 +109,7 @@ def build_speed_table(folder):
         facts = [machine["processor"], f"{machine['cores']} cores", *machine["extensions"][-1:]]
         where = ", ".join([*facts, f"load {machine['load']}"])
         for one in document["claims"]:
-            figure = "{median:.3g} ({low:.3g}–{high:.3g})".format(**one["figure"])
+            figure = "{median:.3g} ({low:.3g}–{high:.3g}; {rounds})".format(**one["figure"])
             target = "".join(f"{name.replace('_', ' ')} {value}" for name, value in one["target"].items())
             measured = f"{figure} {'×' if one['unit'] == 'times' else one['unit']}"
             lines.append([one["what"], measured, target, one["here"], one["other"], f"`{document['script']}`", where])

@@ -82,8 +82,8 @@ def test_every_figure_of_the_benchmarks_is_a_row(tmp_path):
     lines = fill_tables("<!-- speed: speed -->\nold\n<!-- end of table -->\n", tmp_path).splitlines()
     where = "`a.py` | P, 2 cores, avx2, load 0.1 |"
     assert lines[3:5] == [
-        f"| an epoch | 31 (30–40) × | at least 30 | 1 s | 31 s | {where}",
-        f"| an epoch | 31 (30–40) s |  | 1 s | 31 s | {where}",
+        f"| an epoch | 31 (30–40; 3) × | at least 30 | 1 s | 31 s | {where}",
+        f"| an epoch | 31 (30–40; 3) s |  | 1 s | 31 s | {where}",
     ]
 
 
