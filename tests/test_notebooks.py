@@ -72,6 +72,7 @@ def test_together_they_save_what_the_pages_name(run, clone):
     saved = {path.name for path in (clone / "runs/notebooks/drawn_smoke").iterdir()}
     assert saved >= {"text.json", "features.pkl", "image_caption_model.h5", "evaluation.json", "captions.csv"}
     assert saved >= {"attention_model.h5", "transformer_model.h5", "self_critical_model.h5", "ensemble_model.h5"}
+    assert saved >= {"learned_eyes_model.h5"}
     assert saved >= {"my_photos", "own_my_photos"}
 
 
@@ -119,7 +120,7 @@ def test_the_course_writes_the_essential_lines_itself():
     assert len(names) <= MOST_NAMES, sorted(names)
 
 
-@pytest.mark.parametrize("number", [6, 8])
+@pytest.mark.parametrize("number", [6, 8, 9])
 def test_an_elective_is_short(number):
     notebook = nbformat.read(COMMITTED[number - 1], as_version=4)
     words = sum(len(cell.source.split()) for cell in notebook.cells if cell.cell_type == "markdown")
@@ -166,7 +167,7 @@ def test_links_between_files_lead_somewhere(committed):
 
 def test_index_names_every_notebook():
     index = (NOTEBOOKS / "README.md").read_text(encoding="utf-8")
-    assert len(COMMITTED) >= 8
+    assert len(COMMITTED) >= 9
     assert [path.name for path in COMMITTED if f"({path.name})" not in index] == []
 
 
