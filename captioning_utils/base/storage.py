@@ -7,9 +7,11 @@ from a stranger can do no more than be refused.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +46,7 @@ def write_storage(
     # Documents are arrays of bytes, not attributes: HDF5 attributes end at 64 KB, a large vocabulary does not.
     parts = {("documents", *name.split("/")): np.frombuffer(text, "uint8") for name, text in texts.items()}
     parts |= {("arrays", *name.split("/")): np.asarray(array) for name, array in arrays.items()}
-    with atomic_write(path) as temporary, h5py.File(temporary, "w") as file:
+    with write_hdf5(path) as file:
         file.attrs["kind"] = kind
         file.attrs["format_version"] = format_version
         file.attrs["digest"] = _digest(parts)
@@ -59,6 +61,28 @@ def _digest(arrays: Mapping[tuple[str, ...], NDArray[Any]]) -> str:
         digest.update(f"{'/'.join(place)} {array.dtype.str} {array.shape}\n".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def write_hdf5(path: AnyPath) -> Iterator[h5py.File]:
+    """Give an HDF5 file in memory to fill, and write it to `path`, whole or not at all.
+
+    HDF5 itself never writes to a disk: where one is full, it ends the process.
+
+    Example:
+        >>> import tempfile, pathlib
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "a.h5"
+        >>> with write_hdf5(path) as file:
+        ...     file["bias"] = np.zeros(3, "float32")
+        >>> path.read_bytes()[1:4]
+        b'HDF'
+    """
+    with h5py.File(secrets.token_hex(8), "w", driver="core", backing_store=False) as file:
+        yield file
+        file.flush()
+        content = file.id.get_file_image()
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def read_storage(path: AnyPath, kind: str, format_version: int) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

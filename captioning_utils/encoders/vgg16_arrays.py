@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from captioning_utils.base.errors import InputError
-from captioning_utils.base.files import atomic_write, read_json
+from captioning_utils.base.files import read_json
+from captioning_utils.base.storage import write_hdf5
 from captioning_utils.base.transfer import check_digest
 from captioning_utils.base.types import AnyPath
 from captioning_utils.base.wording import one_line
@@ -126,7 +127,7 @@ def check_convolutions(path: Path, algorithm: str, digest: str) -> Path:
 
 def write_arrays(arrays: LayerArrays, path: AnyPath) -> None:
     """Write VGG16's arrays in the layout of Keras's `.weights.h5`."""
-    with atomic_write(path) as temporary, h5py.File(temporary, "w") as file:
+    with write_hdf5(path) as file:
         for number, (layer, pair) in enumerate(arrays.items()):
             group = file.create_group(f"layers/conv2d{f'_{number}' if number else ''}/vars")
             group.attrs["name"] = layer
