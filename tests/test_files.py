@@ -1,10 +1,28 @@
 import os
+import subprocess
 import sys
 
 import pytest
 
 from captioning_utils import InputError
-from captioning_utils.base.files import atomic_write, join_parts, read_json, write_json, write_parts, write_text
+from captioning_utils.base.files import (
+    atomic_write,
+    check_writable,
+    is_temporary,
+    join_parts,
+    read_json,
+    write_json,
+    write_parts,
+    write_text,
+)
+
+KILLED = """
+import os, signal, sys
+from captioning_utils.base.files import atomic_write
+with atomic_write(sys.argv[1]) as temporary:
+    temporary.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such permissions")
@@ -29,6 +47,41 @@ def test_a_failure_leaves_the_file_as_it_was_and_nothing_beside_it(tmp_path):
     with pytest.raises(RuntimeError, match="stop"):
         stop_half_way()
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.txt", "before")]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such locks")
+@pytest.mark.parametrize("name", ["a.txt", "a" * 255])
+def test_what_a_killed_process_left_is_removed_by_the_next_write_of_the_same_file(tmp_path, name):
+    write_text(tmp_path / name, "before")
+    write_text(tmp_path / "other.txt", "another file")
+    for _ in range(3):
+        subprocess.run([sys.executable, "-c", KILLED, tmp_path / name], check=False)
+    (left,) = [path for path in tmp_path.iterdir() if is_temporary(path)]
+    assert left.read_text() == "half"
+    assert (tmp_path / name).read_text() == "before"
+    write_text(tmp_path / "other.txt", "another file")
+    assert left.exists()
+    write_text(tmp_path / name, "after")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {name: "after", "other.txt": "another file"}
+
+
+def test_two_who_write_the_same_file_at_once_do_not_disturb_each_other(tmp_path):
+    path = tmp_path / "a.txt"
+    with atomic_write(path) as first, atomic_write(path) as second:
+        first.write_text("first")
+        second.write_text("second")
+        assert first != second
+        assert not path.exists()
+    assert path.read_text() == "first"  # the last to finish
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its paths end earlier")
+def test_a_name_that_is_too_long_is_refused_before_the_work(tmp_path):
+    check_writable(tmp_path / "new" / ("a" * 255))
+    for path in (tmp_path / ("a" * 256), tmp_path / "new" / ("a" * 256), tmp_path / ("a" * 256) / "model.h5"):
+        with pytest.raises(InputError, match="File name too long"):
+            check_writable(path)
 
 
 def test_a_file_name_that_is_no_utf_8_does_not_lose_the_work(tmp_path):

@@ -3,9 +3,7 @@
 import contextlib
 import functools
 import gzip
-import os
 import re
-import secrets
 import shutil
 import stat
 import sys
@@ -20,6 +18,7 @@ from typing import IO, NamedTuple, cast
 from tqdm import tqdm
 
 from captioning_utils.base.errors import InputError
+from captioning_utils.base.files import atomic_write
 from captioning_utils.base.types import AnyPath
 from captioning_utils.base.wording import one_line
 
@@ -113,14 +112,8 @@ def _unpack(source: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> Non
     """One file, whole or not at all. Not flushed one by one: for 118,287 photos that would take an hour."""
     if path.is_file() and path.stat().st_size == member.file_size:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{secrets.token_hex(8)}")
-    try:
-        with source.open(member) as content, open(temporary, "wb") as file:
-            shutil.copyfileobj(content, file)  # zipfile reads no more than the size it announced, and checks the CRC
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with source.open(member) as content, atomic_write(path, flush=False) as temporary, open(temporary, "wb") as file:
+        shutil.copyfileobj(content, file)  # zipfile reads no more than the size it announced, and checks the CRC
 
 
 class TarMember(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -17,12 +18,27 @@ from captioning_utils.base.errors import InputError
 from captioning_utils.base.plain_json import parse_json
 from captioning_utils.base.types import AnyPath
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 MAX_PART = 16_000_000  # bytes
+MAX_NAME = 255  # bytes of a file's name, on nearly every file system
+SLOTS = 4  # processes that write one file at the same time, each with a temporary name that others can find
+_TEMPORARY = re.compile(r"\..*\.[0-9a-f]{8}")
 
 
 @contextlib.contextmanager
-def atomic_write(path: AnyPath) -> Iterator[Path]:
+def atomic_write(path: AnyPath, flush: bool = True) -> Iterator[Path]:
     """Give a temporary path to write to; put it in the place of `path` only once all is on disk.
+
+    The temporary file is locked while it is written. A killed process leaves its own behind, without the lock: whoever
+    writes `path` next removes it. Where there are no locks (Windows, some network disks) it stays.
+
+    Args:
+        path: str or `Path`; folders above it are made.
+        flush: bool, False for many small files that can be made again: they need not be on disk before the next one.
 
     Example:
         >>> import tempfile
@@ -34,15 +50,81 @@ def atomic_write(path: AnyPath) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    temporary.touch(0o666, exist_ok=False)  # as open() would make it: tempfile's files are for their owner alone
+    temporary, descriptor = _open_temporary(path)
     try:
         yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
+        if flush:
+            os.fsync(descriptor)
+        if fcntl is None:
+            os.close(descriptor)  # Windows does not rename an open file
         os.replace(temporary, path)
     finally:
+        if fcntl is not None:
+            os.close(descriptor)
         temporary.unlink(missing_ok=True)
+
+
+def _open_temporary(path: Path) -> tuple[Path, int]:
+    """A new temporary file beside `path`, locked, and its descriptor; removes those that killed processes left."""
+    names = [_temporary_name(path.name, f"{slot:08x}") for slot in range(SLOTS)]
+    if fcntl is not None:
+        for name in names:
+            _remove_unlocked(path.with_name(name))
+    for name in (*names, *(_temporary_name(path.name, secrets.token_hex(4)) for _ in names)):
+        temporary = path.with_name(name)
+        with contextlib.suppress(FileExistsError):
+            # As open() would make it: tempfile's files are for their owner alone.
+            descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+            if fcntl is None or _lock(descriptor, temporary):
+                return temporary, descriptor
+            os.close(descriptor)
+    raise FileExistsError(errno.EEXIST, "all temporary names are taken", str(path))
+
+
+def _temporary_name(name: str, mark: str) -> str:
+    """`.NAME.<8 hexadecimal digits>`; of a name so long that this would be too long, a hash."""
+    found = f".{name}.{mark}"
+    return found if len(os.fsencode(found)) <= MAX_NAME else f".{_hash(os.fsencode(name))}.{mark}"
+
+
+def _lock(descriptor: int, path: Path) -> bool:
+    """Lock a new file; False where another process took it for a killed one's and removed it before."""
+    with contextlib.suppress(OSError):  # a file system without locks: nobody removes it then
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return _is_at(path, descriptor)
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _remove_unlocked(path: Path) -> None:
+    """Remove a temporary file unless a process holds its lock."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:  # most often there is none
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if _is_at(path, descriptor):
+            path.unlink()
+    except OSError:  # another process writes it, or it is another user's
+        return
+    finally:
+        os.close(descriptor)
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a path is one of those that `atomic_write` gives.
+
+    Example:
+        >>> is_temporary(Path("data/.index.json.00000000")), is_temporary(Path("index.json"))
+        (True, False)
+    """
+    return _TEMPORARY.fullmatch(path.name) is not None
 
 
 def write_text(path: AnyPath, text: str) -> None:
@@ -148,12 +230,12 @@ def _hash(content: bytes) -> str:
 def check_writable(path: AnyPath) -> None:
     """Raise `InputError` if `path` cannot be written; nothing is made, not even its folder."""
     path = Path(path)
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; give the name of a file")
     try:
+        if path.is_dir():
+            raise InputError(f"{path} is a folder; give the name of a file")
         existing = next(folder for folder in (path.parent, *path.parent.parents) if folder.exists())
-        with tempfile.TemporaryFile(dir=existing):
-            pass
+        with tempfile.TemporaryFile(dir=existing), contextlib.suppress(FileNotFoundError):
+            os.lstat(existing / path.name)  # names that are too long
     except OSError as error:
         raise InputError(f"cannot write to {path.parent} ({error.strerror}); give another place") from error
 

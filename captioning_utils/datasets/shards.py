@@ -7,15 +7,13 @@ first dot, such as `000000007.jpg` and `000000007.json`. `pack_dataset` writes i
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import secrets
 from pathlib import Path
 from typing import Any
 
 from captioning_utils.base.archives import TarMember, check_room, read_tar
 from captioning_utils.base.errors import InputError
-from captioning_utils.base.files import cache_folder
+from captioning_utils.base.files import atomic_write, cache_folder
 from captioning_utils.base.plain_json import parse_json
 from captioning_utils.base.types import AnyPath
 from captioning_utils.datasets.layouts import read_split, safe_name
@@ -129,11 +127,6 @@ def _unpack_photo(member: TarMember, path: Path) -> Path:
     """One photo as a file, whole or not at all; one that is there already with the right size is left."""
     if path.is_file() and path.stat().st_size == member.size:
         return path
-    content = member.read()
-    temporary = path.with_name(f".{secrets.token_hex(8)}")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_write(path, flush=False) as temporary:
+        temporary.write_bytes(member.read())
     return path
