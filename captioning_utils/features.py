@@ -1,5 +1,6 @@
 """The feature cache: each photo goes through the encoder once, and a run that was killed goes on where it stopped."""
 
+import contextlib
 import itertools
 import pickle
 import shutil
@@ -164,8 +165,10 @@ def extract_features(
     if index["skipped"] != skipped_before:
         write_json(folder / INDEX, index)
     report_skipped(index["skipped"], image_paths)
-    if is_pickle and folder.is_dir():
+    if is_pickle and (folder / INDEX).is_file():
         _move_into_pickle(cache, folder, cache_path)
+    if is_pickle:
+        _remove_folder(folder)
     return load_features(cache_path)
 
 
@@ -351,5 +354,13 @@ def _move_into_pickle(cache: FeatureCache | None, folder: Path, path: Path) -> N
     }
     with atomic_write(path) as temporary, open(temporary, "wb") as file:
         pickle.dump(contents, file, protocol=4)
-    del partial, source  # closes the memory maps, which Windows does not remove while they are open
-    shutil.rmtree(folder)
+
+
+def _remove_folder(folder: Path) -> None:
+    """Remove the shards of a complete pickle, or what a stop left of them; what cannot be removed waits for the next.
+
+    The index first: shards without it are nobody's, an index without its shards would be damaged.
+    """
+    with contextlib.suppress(OSError):
+        (folder / INDEX).unlink(missing_ok=True)
+        shutil.rmtree(folder)

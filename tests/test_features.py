@@ -1,3 +1,4 @@
+import contextlib
 import os
 import pickle
 import tracemalloc
@@ -76,6 +77,29 @@ def test_unreadable_photos_are_listed_and_tried_again(photos, cache_path, capsys
     assert encoder.batches == [1]
     assert cache.get(["07.png"]).ravel()[:3].tolist() == [7, 14, 21]
     assert list(load_features(cache_path).skipped) == ["08.png"]
+
+
+@pytest.mark.parametrize(
+    ("removed", "error"), [(1, KeyboardInterrupt), (4, KeyboardInterrupt), (0, PermissionError), (3, PermissionError)]
+)
+def test_a_stop_while_the_partial_folder_is_removed_costs_nothing(photos, tmp_path, monkeypatch, removed, error):
+    def stop(folder):
+        for path in sorted(folder.iterdir(), reverse=True)[:removed]:
+            path.unlink()
+        raise error
+
+    path = tmp_path / "caches" / "features.pkl"
+    monkeypatch.setattr(features, "IMAGES_PER_SHARD", 12)
+    whole = extract_features(photos, ToyEncoder(), tmp_path / "undisturbed.pkl")
+    monkeypatch.setattr(features.shutil, "rmtree", stop)
+    with contextlib.suppress(KeyboardInterrupt):
+        assert extract_features(photos, ToyEncoder(), path, batch_size=4).image_ids == whole.image_ids
+    monkeypatch.undo()  # shards are larger now, too
+    encoder = ToyEncoder()
+    assert extract_features(photos, encoder, path).image_ids == whole.image_ids
+    assert encoder.batches == []
+    assert path.read_bytes() == (tmp_path / "undisturbed.pkl").read_bytes()
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_complete_cache_and_one_of_another_encoder_are_left_alone(photos, cache_path):
