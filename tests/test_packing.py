@@ -1,3 +1,4 @@
+import contextlib
 import gzip
 import io
 import json
@@ -100,6 +101,26 @@ def test_goes_on_after_the_last_whole_archive(folder, tmp_path, monkeypatch):
     assert opened[4:] == ["2.png", "3.png", "4.png"]
     for path in whole.iterdir():
         assert (stopped / path.name).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("written", [0, 1])
+def test_goes_on_after_a_stop_around_the_first_archive(folder, tmp_path, monkeypatch, written):
+    left, write = [written], packing.write_json
+
+    def stop(path, value):
+        left[0] -= 1
+        if left[0] >= 0:
+            return write(path, value)
+        path.parent.mkdir(exist_ok=True)
+        path.with_name(f".{path.name}.00000000").write_text("ha")  # what a killed process leaves
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(packing, "write_json", stop)
+    with contextlib.suppress(KeyboardInterrupt):
+        packing.pack_dataset(load_dataset(folder), tmp_path / "out")
+    monkeypatch.undo()
+    packing.pack_dataset(load_dataset(folder), tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["packing.json", "squares-000000.tar"]
 
 
 def test_photos_that_cannot_be_read_are_left_out_and_told(folder, tmp_path, capsys):

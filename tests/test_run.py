@@ -7,6 +7,7 @@ import pytest
 from captioning_utils import InputError
 from captioning_utils.decoders import build_decoder
 from captioning_utils.settings import TrainingConfig
+from captioning_utils.training import run as training_run
 from captioning_utils.training.run import Run
 
 
@@ -37,6 +38,26 @@ def test_a_new_run_goes_on_from_the_checkpoint(path):
     assert path.with_suffix(".csv").read_text() == "epoch,loss,reward\n0,4.0,\n1,3.0,1.0\n2,3.5,2.0\n"
     second.note({"loss": 3.1, "reward": 2.0})
     assert second.finished(), "patience counts the epochs before the stop, too"
+
+
+@pytest.mark.parametrize("last", ["write_storage", "write_text"])
+def test_the_table_of_losses_is_complete_after_a_stop_beside_the_checkpoint(path, monkeypatch, last):
+    first = make_run(path, epochs=2)
+    first.note({"loss": 3.0})
+    write = getattr(training_run, last)
+
+    def stop(*arguments):
+        write(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training_run, last, stop)
+    with pytest.raises(KeyboardInterrupt):
+        first.note({"loss": 2.0})
+    monkeypatch.undo()
+    second = make_run(path, epochs=2)
+    while not second.finished():
+        second.note({"loss": 2.0})
+    assert path.with_suffix(".csv").read_text() == "epoch,loss\n1,3.0\n2,2.0\n"
 
 
 def test_the_weights_of_the_start_are_the_best_until_an_epoch_is_better(path):

@@ -16,7 +16,7 @@ from PIL import Image, features
 from tqdm import tqdm
 
 from captioning_utils.base.errors import InputError
-from captioning_utils.base.files import atomic_write, read_json, write_json
+from captioning_utils.base.files import atomic_write, check_writable, is_temporary, read_json, write_json
 from captioning_utils.base.parallel import map_ahead
 from captioning_utils.base.types import AnyPath
 from captioning_utils.base.wording import one_line
@@ -95,6 +95,7 @@ def pack_dataset(
     folder = Path(folder)
     _check(size, photo_format, quality, photos_per_shard)
     settings = {"size": size, "format": photo_format, "quality": quality, "photos_per_shard": photos_per_shard}
+    check_writable(folder / INDEX)
     index = _open_index(folder, {"data": _digest(dataset), **settings, "compress": compress})
     encode = functools.partial(encode_photo, size=size, photo_format=photo_format, quality=quality)
     image_ids = sorted(dataset.image_paths)
@@ -131,8 +132,10 @@ def _digest(dataset: CaptionDataset) -> str:
 
 def _open_index(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """What was packed so far: the settings, and by archive which photos were left out."""
-    if not folder.is_dir() or not any(folder.iterdir()):
-        return {"settings": settings, "shards": {}}
+    if not folder.is_dir() or all(is_temporary(path) for path in folder.iterdir()):
+        index = {"settings": settings, "shards": {}}
+        write_json(folder / INDEX, index)  # before the first archive: a folder that holds one only is somebody else's
+        return index
     if not (folder / INDEX).is_file():
         raise InputError(f"{folder} is not empty and holds no packed dataset; give a new folder")
     index = read_json(folder / INDEX)

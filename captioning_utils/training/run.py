@@ -129,12 +129,13 @@ class Run(Generic[Settings]):
         assign_variables(self.path, self._weights(), self.best)
 
     def save(self) -> None:
-        """Write the checkpoint and the history."""
+        """Write the history and the checkpoint."""
         state = {name: getattr(self, name) for name in STATE} | {"settings": self._settings()}
         arrays = {f"now/{name}": array for name, array in collect_variables(self._variables()).items()}
         arrays |= {f"best/{name}": array for name, array in self.best.items()}
-        write_storage(self.path, CHECKPOINT_KIND, CHECKPOINT_VERSION, {"state": state}, arrays)
+        # The history first: after a stop between the two its last epoch is done, and written, once more.
         write_text(self.path.with_suffix(".csv"), to_csv(self.history))
+        write_storage(self.path, CHECKPOINT_KIND, CHECKPOINT_VERSION, {"state": state}, arrays)
 
     def load(self) -> None:
         """Take up the state of the checkpoint; `InputError` where it is of other settings or data, or damaged."""
