@@ -94,6 +94,14 @@ def test_goes_on_after_a_stop(tmp_path, server):
     assert files_in(tmp_path / "coco") == COMPLETE
 
 
+def test_an_archive_that_a_stop_left_is_removed(tmp_path, server):
+    base_url, archives, folder = server
+    dataset = download_coco(tmp_path / "coco", base_url, archives)
+    (tmp_path / "coco" / "val2017.zip").write_bytes((folder / "zips/val2017.zip").read_bytes())
+    assert download_coco(tmp_path / "coco", base_url, archives) == dataset
+    assert files_in(tmp_path / "coco") == COMPLETE
+
+
 def test_another_content_of_the_same_size_is_not_kept(tmp_path, server):
     base_url, archives, folder = server
     content = bytearray((folder / "zips/val2017.zip").read_bytes())

@@ -198,6 +198,7 @@ def download_coco(
         if not _is_unpacked(archive, folder):
             raise InputError(f"{path} did not hold what it should; delete it and give the same command again")
         _remove([path])
+    _remove([path for archive in archives if (path := folder / Path(archive.path).name).exists()])  # after a stop
     return load_dataset(folder)
 
 
