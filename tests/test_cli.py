@@ -251,6 +251,8 @@ def no_extraction(monkeypatch):
         (None, ["--seed", "-1"], "seed is -1"),
         (None, ["--model_path", "tiny/captions.csv/model.h5"], "cannot write to tiny/captions.csv"),
         (None, ["--model_path", "tiny"], "tiny is a folder"),
+        (None, ["--model_path", "m" * 250], "File name too long"),
+        (None, ["--log_dir", "tiny/captions.csv"], "cannot write to tiny/captions.csv"),
         (",val", [], "the val split of tiny is empty (train 8, val 0, test 4); training needs"),
         (
             "image,caption,split\n0.png,A square,train\n1.png,...,val\n",
@@ -396,11 +398,25 @@ def test_stopped_by_the_user(capsys):
     assert capsys.readouterr().err == "stopped; the same command goes on from here\n"
 
 
-def test_a_defect_does_not_end_as_if_the_work_were_done(capsys):
-    assert shell.run_command(raising(ValueError("wrong"))) == shell.REFUSED
-    errors = capsys.readouterr().err
-    assert "ValueError: wrong" in errors  # is not dressed up as bad input
-    assert errors.endswith("this is a defect of the package; please report it with the lines above\n")
+def test_a_defect_is_one_line_a_log_and_an_exit_code_of_its_own(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert shell.run_command(raising(ValueError("wrong\nfrom the start"))) == shell.DEFECT == 3
+    message = "error: a defect of the package (ValueError: wrong from the start); please report it with "
+    (log,) = (tmp_path / "captioning_utils" / "logs").iterdir()
+    assert capsys.readouterr().err == f"{message}{log}\n"
+    assert "Traceback (most recent call last)" in log.read_text()
+    assert log.read_text().endswith("ValueError: wrong\nfrom the start\n")
+    log.unlink()
+    log.parent.rmdir()
+    log.parent.write_text("a file where a folder should be")
+    monkeypatch.setattr("tempfile.tempdir", str(log.parent))
+    assert shell.run_command(raising(ValueError("wrong"))) == shell.DEFECT
+    assert capsys.readouterr().err.startswith(
+        "error: a defect of the package (ValueError: wrong) in test_cli.py, line "
+    )
+
+
+def test_too_little_memory_is_no_defect(capsys):
     assert shell.run_command(raising(MemoryError())) == shell.REFUSED
     assert capsys.readouterr().err.startswith("error: not enough memory")
 

@@ -5,7 +5,7 @@ class InputError(ValueError):
     """A file, a setting or an argument that cannot be used.
 
     The message says what was received, what is allowed and what to do. The commands print it in one line
-    and leave with exit code 2; a traceback therefore always means a defect of this package.
+    and leave with exit code 2; any other exception is a defect of this package, exit code 3.
 
     Example:
         >>> raise InputError("beam_size is 0; give 1 or more")

@@ -5,31 +5,39 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import platform
 import re
+import shlex
 import sys
+import tempfile
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from captioning_utils import __version__
 from captioning_utils.base.errors import InputError
+from captioning_utils.base.files import cache_folder, write_text
 from captioning_utils.base.wording import one_line
 
-OK, PARTLY, REFUSED = 0, 1, 2
+OK, PARTLY, REFUSED, DEFECT = 0, 1, 2, 3
 EXIT_CODES = (
     "exit codes: 0 done; 1 done, but something is worth a look, such as photos that could not be read;\n"
-    "2 nothing done, or of no use; the message says why"
+    "2 nothing done, or of no use; the message says why; 3 a defect of the package; the message names a log"
 )
 
 
 def run_command(main: Callable[[Sequence[str] | None], int], arguments: Sequence[str] | None = None) -> int:
     """Call a command's main function and turn what is the input's fault into one line and exit code 2.
 
+    Whatever else it raises becomes one line too, with the place of a log that holds the traceback, and exit code 3.
+
     Args:
         main: function of a list of str (or None for `sys.argv`) that returns an exit code.
         arguments: list of str, or None.
 
     Returns:
-        int, the exit code: 0, 1, 2, or 130 when the user stopped it.
+        int, the exit code: 0, 1, 2, 3, or 130 when the user stopped it.
 
     Example:
         >>> run_command(lambda arguments: OK)
@@ -53,10 +61,35 @@ def run_command(main: Callable[[Sequence[str] | None], int], arguments: Sequence
     except MemoryError:
         print("error: not enough memory; close other programs, or give fewer things at once", file=sys.stderr)
         return REFUSED
-    except Exception:  # Python's own exit code for it, 1, would mean that the work is done
-        traceback.print_exc()
-        print("error: this is a defect of the package; please report it with the lines above", file=sys.stderr)
-        return REFUSED
+    except Exception as error:  # Python's own exit code for it, 1, would mean that the work is done
+        print(f"error: {describe_defect(error)}", file=sys.stderr)
+        return DEFECT
+
+
+def describe_defect(error: Exception) -> str:
+    """One line on an exception that no input should cause; the traceback goes into a log, whose place the line names.
+
+    Args:
+        error: the exception, while it is handled.
+
+    Returns:
+        str. Where no log can be written, the line ends with where it happened.
+    """
+    line = f"a defect of the package ({type(error).__name__}: {one_line(error):.300})"
+    report = "\n".join(
+        [
+            f"captioning_utils {__version__}, Python {sys.version}, {platform.platform()}",
+            f"command: {shlex.join(sys.argv)}",
+            traceback.format_exc(),
+        ]
+    )
+    for folder in (cache_folder() / "logs", Path(tempfile.gettempdir())):
+        path = folder / f"{time.strftime('%Y-%m-%d-%H%M%S')}-{os.getpid()}.log"
+        with contextlib.suppress(OSError):
+            write_text(path, report)
+            return f"{line}; please report it with {path}"
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{line} in {Path(frame.filename).name}, line {frame.lineno}; please report it"
 
 
 def _refuse_empty(arguments: Sequence[str]) -> None:
