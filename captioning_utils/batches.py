@@ -99,6 +99,10 @@ class CaptionBatches(keras.utils.PyDataset):
         self.epoch = epoch
         self._arrange()
 
+    def photos_of(self, index: int) -> list[str]:
+        """The image_ids of a batch of this epoch, each once; list of str."""
+        return list(dict.fromkeys(self.captions[row][0] for row in self._batches[index]))
+
     def _arrange(self) -> None:
         """Cut the captions into batches of similar length, in an order set by (seed, epoch)."""
         if self.shuffle:

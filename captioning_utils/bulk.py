@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from captioning_utils.base.backend import has_accelerator
 from captioning_utils.base.errors import InputError
-from captioning_utils.base.files import path_text, write_json, write_text
+from captioning_utils.base.files import path_text, short_name, write_json, write_text
 from captioning_utils.base.tables import to_csv
 from captioning_utils.base.types import AnyPath
 from captioning_utils.captioner import Captioner, ScoredCaption
@@ -55,7 +55,7 @@ def features_path(dataset: CaptionDataset, fingerprint: str, shape: Sequence[int
     suffix = ".pkl" if num_bytes < LARGEST_PICKLE else ""
     usual = ENCODERS[encoder_id.name].photo_size(encoder_id.layer)
     size = "" if encoder_id.image_size == usual else f"-{encoder_id.image_size[0]}"
-    name = f"{dataset.name}-{place}-{encoder_id.name}-{layer}{size}-{encoder_id.dtype}{tuned}{suffix}"
+    name = f"{short_name(dataset.name)}-{place}-{encoder_id.name}-{layer}{size}-{encoder_id.dtype}{tuned}{suffix}"
     return Path("data/features") / name
 
 

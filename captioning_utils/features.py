@@ -269,7 +269,7 @@ def _extract_shards(
     """Encode photos batch by batch, and put every few batches on disk as one shard."""
     if not photos:
         return
-    check_writable(folder.with_name(INDEX))  # before the work, not after it
+    check_writable(folder / INDEX)  # before the work, not after it
     batches_per_shard = max(1, IMAGES_PER_SHARD // batch_size)
     decoded = map_ahead(lambda photo: _decode(*photo, encoder.image_size), photos, ahead=2 * batch_size)
     identities: dict[str, str] = {}  # of the photos of the next shard

@@ -83,7 +83,7 @@ def test_a_run_ends_when_the_loss_is_no_number_and_keeps_the_last_good_checkpoin
     kept = path.read_bytes()
     run.note({"loss": float("nan")})
     assert run.finished()
-    assert "the loss became nan in epoch 2; training stops" in capsys.readouterr().err
+    assert "warning: loss became nan in epoch 2; training stops" in capsys.readouterr().err
     assert path.read_bytes() == kept
     assert len(run.history) == 1
 

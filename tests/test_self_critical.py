@@ -1,11 +1,14 @@
 import dataclasses
+import json
+import re
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
 from keras import ops
-from toys import ColourFeatures, assert_same_weights, make_balls, train, weights_of
+from toys import ColourFeatures, SpoiledFeatures, assert_same_weights, make_balls, train, weights_of
 
 from captioning_utils.captioner import load_captioner
 from captioning_utils.metrics import Cider
@@ -169,3 +172,17 @@ def test_captions_without_a_word_are_left_out(dataset, start, tmp_path):
     without = dataclasses.replace(dataset, splits=dataset.splits | {"train": [first, *others]})
     runs = [practise(each, start, tmp_path / f"{n}.h5", epochs=1) for n, each in enumerate((spoilt, without))]
     assert_same_weights(*runs)
+
+
+@pytest.mark.slow  # trains
+def test_a_loss_that_is_no_number_is_told_with_step_and_photos_and_the_last_good_epoch_is_kept(
+    dataset, start, tmp_path, capsys
+):
+    spoiled = SpoiledFeatures(1 + 40 + 1 + 18)  # the start's val split, an epoch, its val split, 18 photos
+    captioner = practise(dataset, start, tmp_path / "model.h5", spoiled, min_length_ratio=0.0, batch_size=2)
+    where = re.search(r"the loss became nan in step 1[01] \((.+)\) in epoch 2; training stops", capsys.readouterr().err)
+    assert repr(spoiled.spoiled[0]) in where[1]
+    assert where[0].startswith(captioner.training["self_critical"]["stopped"])
+    assert [epoch["epoch"] for epoch in history_of(captioner)] == [0, 1]
+    assert all(np.isfinite(array).all() for array in weights_of(captioner))
+    assert json.loads(h5py.File(f"{tmp_path / 'model.h5'}.checkpoint")["documents/state"][()].tobytes())["epoch"] == 1

@@ -1,6 +1,7 @@
 import functools
 import itertools
 import json
+import re
 
 import h5py
 import keras
@@ -13,20 +14,30 @@ from toys import (
     ColourFeatures,
     FailingFeatures,
     RowFeatures,
+    SpoiledFeatures,
     assert_same_weights,
     fine_tune,
     make_balls,
     small,
     train,
+    weights_of,
 )
 
 from captioning_utils import InputError
+from captioning_utils.base.wording import name_some
 from captioning_utils.captioner import load_captioner
 from captioning_utils.datasets import CaptionDataset
 from captioning_utils.decoders.plain import PLAIN_DECODERS
 from captioning_utils.metrics import find_odd_pairs
 from captioning_utils.text import TextCleaning, build_vocabulary
-from captioning_utils.training import NatsPerToken, encode_captions, masked_cross_entropy, train_captioner
+from captioning_utils.training import (
+    NatsPerToken,
+    encode_captions,
+    fine_tune_captioner,
+    masked_cross_entropy,
+    train_captioner,
+    train_on_photos,
+)
 from captioning_utils.training.run import Run
 from captioning_utils.training.train import RampedAdam
 
@@ -160,6 +171,22 @@ def test_a_loss_that_is_no_number_is_an_error_and_no_captioner(dataset, tmp_path
     assert "training stops" in capsys.readouterr().err
 
 
+def test_a_loss_that_is_no_number_is_told_with_step_and_photos_and_the_last_good_epoch_is_kept(
+    dataset, tmp_path, capsys
+):
+    path, spoiled = tmp_path / "model.h5", SpoiledFeatures(20)  # 10 batches a train split, 3 a val split
+    captioner = train_captioner(dataset, spoiled, path, small(batch_size=8), verbose=0)
+    where = re.search(r"loss became nan in step (\d+) \((.+)\) in epoch 2; training stops", capsys.readouterr().err)
+    assert 1 <= int(where[1]) <= 10
+    assert name_some(spoiled.spoiled) in where[2]
+    assert captioner.training["best_epoch"] == len(captioner.training["history"]) == 1
+    assert where[0].startswith(captioner.training["stopped"])
+    assert all(np.isfinite(array).all() for array in weights_of(captioner))
+    resumed = train(dataset, path)  # the disk is whole again
+    assert_same_weights(resumed, train(dataset, tmp_path / "straight.h5"))
+    assert "stopped" not in resumed.training
+
+
 def test_lengths_that_vary_in_a_later_epoch_only(tmp_path):
     names = [f"{number}.jpg" for number in range(80)]
     captions = {name: ["one two three four five six seven eight nine"] for name in names}
@@ -258,3 +285,16 @@ def test_the_average_of_the_weights_soon_forgets_the_start(run_eagerly):
     optimizer.finalize_variable_values(model.trainable_variables)
     assert model.layers[0].kernel.numpy().item() == pytest.approx(average, rel=1e-4)
     assert abs(average - kernels[-1]) < abs(average - 1.0)
+
+
+@pytest.mark.parametrize(("name", "log_dir"), [("m" * 250, None), ("model.h5", "file")])
+def test_a_place_that_cannot_be_written_is_refused_before_the_first_step(dataset, tmp_path, name, log_dir):
+    (tmp_path / "file").write_text("")
+    where = log_dir and tmp_path / log_dir
+    with pytest.raises(InputError, match="cannot write to"):
+        train_captioner(dataset, None, tmp_path / name, log_dir=where)
+    with pytest.raises(InputError, match="cannot write to"):
+        fine_tune_captioner(None, dataset, None, tmp_path / name, log_dir=where)
+    with pytest.raises(InputError, match="cannot write to"):
+        train_on_photos(dataset, None, tmp_path / name, small(), log_dir=where)
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]

@@ -151,6 +151,21 @@ class FailingFeatures:
         return self.features.get(image_ids)
 
 
+class SpoiledFeatures(ColourFeatures):
+    """Features of which some are not a number from some batch on; `spoiled` are the photos of that batch."""
+
+    def __init__(self, batches):
+        self.batches_left, self.spoiled = batches, []
+
+    def get(self, image_ids):
+        self.batches_left -= 1
+        features = super().get(image_ids)
+        if self.batches_left < 0:
+            self.spoiled = self.spoiled or list(dict.fromkeys(image_ids))
+            features[0] = np.nan
+        return features
+
+
 def assert_same_weights(*captioners):
     for first, second in zip(*map(weights_of, captioners), strict=True):
         np.testing.assert_array_equal(first, second)

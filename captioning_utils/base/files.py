@@ -52,16 +52,17 @@ def atomic_write(path: AnyPath, flush: bool = True) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary, descriptor = _open_temporary(path)
     try:
-        yield temporary
-        if flush:
-            os.fsync(descriptor)
-        if fcntl is None:
-            os.close(descriptor)  # Windows does not rename an open file
-        os.replace(temporary, path)
-    finally:
-        if fcntl is not None:
-            os.close(descriptor)
-        temporary.unlink(missing_ok=True)
+        with os.fdopen(descriptor, "rb") as held:
+            yield temporary
+            if flush:
+                os.fsync(descriptor)
+            if fcntl is None:
+                held.close()  # Windows does not rename an open file
+            os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):  # else the next write of this file removes it
+            temporary.unlink(missing_ok=True)
+        raise
 
 
 def _open_temporary(path: Path) -> tuple[Path, int]:
@@ -82,9 +83,10 @@ def _open_temporary(path: Path) -> tuple[Path, int]:
 
 
 def _temporary_name(name: str, mark: str) -> str:
-    """`.NAME.<8 hexadecimal digits>`; of a name so long that this would be too long, a hash."""
-    found = f".{name}.{mark}"
-    return found if len(os.fsencode(found)) <= MAX_NAME else f".{_hash(os.fsencode(name))}.{mark}"
+    """`.NAME.<8 hexadecimal digits>`, with a hash of a name for which this would be too long."""
+    found, length = f".{name}.{mark}", len(os.fsencode(name))
+    is_short = len(os.fsencode(found)) <= MAX_NAME or length > MAX_NAME  # which is refused now, not after the work
+    return found if is_short else f".{_hash(os.fsencode(name))}.{mark}"
 
 
 def _lock(descriptor: int, path: Path) -> bool:
@@ -238,6 +240,17 @@ def check_writable(path: AnyPath) -> None:
             os.lstat(existing / path.name)  # names that are too long
     except OSError as error:
         raise InputError(f"cannot write to {path.parent} ({error.strerror}); give another place") from error
+
+
+def short_name(name: str, most: int = 64) -> str:
+    """A name as part of a file's name: of a long one only the beginning, and a hash.
+
+    Example:
+        >>> short_name("flickr8k"), len(short_name("flickr8k" * 30))
+        ('flickr8k', 64)
+    """
+    content = os.fsencode(name)
+    return name if len(content) <= most else f"{content[: most - 17].decode('utf-8', 'ignore')}-{_hash(content)}"
 
 
 def cache_folder() -> Path:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from captioning_utils.base.backend import load_backend
 from captioning_utils.base.errors import InputError
-from captioning_utils.base.files import check_writable, write_json
+from captioning_utils.base.files import check_writable, short_name, write_json
 from captioning_utils.base.types import AnyPath
 from captioning_utils.commands.options import add_data_options, add_generation_options, chosen_settings, open_dataset
 from captioning_utils.commands.shell import OK, PARTLY, build_parser
@@ -189,4 +189,4 @@ def _evaluation_folder(evaluation: Evaluation) -> Path:
         parts += [Path(line.name).name, line.settings.get("captioner", {}).get("fingerprint", "")[:6]]
     others = len(evaluation.captioners) - 2
     parts += [f"and-{others}-more"] if others > 0 else []
-    return RUNS / "-".join(filter(None, parts))
+    return RUNS / "-".join(map(short_name, filter(None, parts)))

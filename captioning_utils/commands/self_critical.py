@@ -4,9 +4,8 @@ import argparse
 from collections.abc import Sequence
 
 from captioning_utils.base.backend import load_backend
-from captioning_utils.base.files import check_writable
 from captioning_utils.commands.options import add_data_options, add_settings, chosen_settings, open_dataset
-from captioning_utils.commands.shell import OK, build_parser, when_stopped
+from captioning_utils.commands.shell import OK, PARTLY, build_parser, when_stopped
 from captioning_utils.commands.train import show_samples
 from captioning_utils.datasets.splits import SPLITS
 from captioning_utils.settings import SelfCriticalConfig
@@ -19,10 +18,11 @@ def self_critical_main(arguments: Sequence[str] | None = None) -> int:
     load_backend()
     from captioning_utils.bulk import captioner_features, extract_views
     from captioning_utils.captioner import load_captioner
+    from captioning_utils.training.run import check_places
     from captioning_utils.training.self_critical import train_self_critical
 
     config = SelfCriticalConfig(**chosen_settings(SelfCriticalConfig, vars(options)))
-    check_writable(options.model_path)
+    check_places(options.model_path)
     captioner = load_captioner(options.start_from)
     dataset = open_dataset(options)
     print(dataset.summary())
@@ -37,7 +37,7 @@ def self_critical_main(arguments: Sequence[str] | None = None) -> int:
         f"{options.model_path}: CIDEr-D {100 * end:.1f} on the val split after epoch {best}, {100 * start:.1f} before"
     )
     show_samples(trained, dataset, features)
-    return OK
+    return PARTLY if "stopped" in trained.training["self_critical"] else OK
 
 
 def build_self_critical_parser() -> argparse.ArgumentParser:

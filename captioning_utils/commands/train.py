@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from captioning_utils.base.backend import load_backend
 from captioning_utils.base.errors import InputError
-from captioning_utils.base.files import check_writable
 from captioning_utils.commands.options import (
     ENCODER_OPTIONS,
     add_data_options,
@@ -35,13 +34,15 @@ SAMPLES = 200  # photos of the val split that training describes at its end
 def train_main(arguments: Sequence[str] | None = None) -> int:
     """`train.py`: features, vocabulary, training, one captioner file. Returns the exit code."""
     options, start_from = read_train_options(arguments)
+    from captioning_utils.training.run import check_places
+
     config = TrainingConfig(**options.settings)
     dataset = open_dataset(options)
     print(dataset.summary())
     for split in ("train", "val"):
         dataset.require_split(split, "training needs photos in train and in val: add some, or a split column")
         dataset.require_words(split)  # before the features, which take minutes
-    check_writable(options.model_path)
+    check_places(options.model_path, options.log_dir)
     on_photos = config.encoder_blocks or config.augment or config.views
     train = _train_on_photos if on_photos else _train_on_features
     captioner, features = train(start_from, dataset, config, options)
@@ -55,7 +56,8 @@ def train_main(arguments: Sequence[str] | None = None) -> int:
     if summary["val_nats_per_token"] > 2 * math.log(len(captioner.vocabulary)):
         print("warning: worse than guessing words at random; lower --learning_rate", file=sys.stderr)
         return REFUSED
-    return PARTLY if any(image_id in features.skipped for image_id in dataset.image_paths) else OK
+    left_out = any(image_id in features.skipped for image_id in dataset.image_paths)
+    return PARTLY if left_out or "stopped" in summary else OK
 
 
 def _train_on_features(

@@ -20,7 +20,7 @@ from keras import ops
 
 from captioning_utils.base.backend import in_standard_settings
 from captioning_utils.base.errors import InputError
-from captioning_utils.base.files import atomic_write, write_json, write_text
+from captioning_utils.base.files import atomic_write, check_writable, write_json, write_text
 from captioning_utils.base.types import AnyPath, Tensor
 from captioning_utils.decoders.base import CaptionDecoder, State
 from captioning_utils.encoders.encoder import ImageEncoder
@@ -57,8 +57,10 @@ def export_captioner(captioner: Captioner, folder: AnyPath, weights_path: AnyPat
     """
     check_export_is_possible(captioner)
     folder = Path(folder)
-    encoder = _float32_encoder(captioner, weights_path)
     paths = [folder / name for name in ("encoder.onnx", "start.onnx", "step.onnx", "captioner.json", "caption.py")]
+    for path in paths:
+        check_writable(path)
+    encoder = _float32_encoder(captioner, weights_path)
     state = captioner.decoder.initial_state(ops.zeros((1, *encoder.output_shape), "float16"))
     _write_graph(paths[0], *encoder_graph(encoder))
     _write_graph(paths[1], *start_graph(captioner.decoder))

@@ -11,7 +11,7 @@ from captioning_utils.datasets.dataset import CaptionDataset
 from captioning_utils.features import FeatureCache
 from captioning_utils.settings import FINE_TUNING_RATE, TrainingConfig
 from captioning_utils.training.growing import config_of, describe_start, grow_captioner
-from captioning_utils.training.run import Run, digest_data
+from captioning_utils.training.run import Run, check_places, checkpoint_path, digest_data
 from captioning_utils.training.train import fit_decoder, make_batches, prepare_captions, summarize_run
 
 
@@ -45,6 +45,7 @@ def fine_tune_captioner(
         InputError: as `train_captioner`, and for features of another encoder or `decoder_settings` that the
             captioner does not have.
     """
+    check_places(model_path, log_dir)
     captioner.check_features(features)
     config = config_of(captioner, config)
     keras.utils.set_random_seed(config.seed)
@@ -52,7 +53,7 @@ def fine_tune_captioner(
     pairs = collect_pairs(tokens for _, tokens in rows["train"])
     grown = grow_captioner(captioner, vocabulary, share=1.0, pairs=pairs)
     data = digest_data(features.fingerprint, vocabulary.words, rows, captioner.fingerprint)
-    run = Run(f"{model_path}.checkpoint", config, data)
+    run = Run(checkpoint_path(model_path), config, data)
     fit_decoder(grown.decoder, make_batches(features, rows, config), run, log_dir, verbose)
     grown.training = summarize_run(dataset, rows, run) | {"started_from": describe_start(captioner, vocabulary)}
     grown.save(model_path)

@@ -157,8 +157,7 @@ class PhotoBatches(keras.utils.PyDataset):
         return -(-len(self.image_ids) // self.photos_each)
 
     def __getitem__(self, index: int) -> PhotoBatch:
-        start = index * self.photos_each
-        image_ids = [self.image_ids[place] for place in self._order[start : start + self.photos_each]]
+        image_ids = self.photos_of(index)
         rng = np.random.default_rng((self.seed, self.epoch, index))
         tokens = np.full((self.photos_each, self.captions_each, self.length + 1), Vocabulary.pad_id, np.int32)
         for photo, image_id in enumerate(image_ids):
@@ -178,6 +177,11 @@ class PhotoBatches(keras.utils.PyDataset):
         number = len(self.image_ids)
         rng = np.random.default_rng((self.seed, epoch))
         self._order = rng.permutation(number) if self.shuffle else np.arange(number)
+
+    def photos_of(self, index: int) -> list[str]:
+        """The image_ids of a batch of this epoch; list of str."""
+        start = index * self.photos_each
+        return [self.image_ids[place] for place in self._order[start : start + self.photos_each]]
 
     def see(self, image_ids: Sequence[str], rng: np.random.Generator) -> Any:
         """What the model's eyes take of some photos."""

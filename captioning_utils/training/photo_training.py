@@ -25,7 +25,7 @@ from captioning_utils.text import TextCleaning
 from captioning_utils.training.growing import config_of, describe_start, grow_captioner
 from captioning_utils.training.kept_views import KeptViews
 from captioning_utils.training.photo_batches import PhotoBatches, find_sided, load_photos
-from captioning_utils.training.run import Run, digest_data
+from captioning_utils.training.run import Run, check_places, checkpoint_path, digest_data
 from captioning_utils.training.sighted import LiveEyes, SightedDecoder, fits_on_device
 from captioning_utils.training.train import RampedAdam, fit_decoder, prepare_captions, summarize_run
 
@@ -112,6 +112,7 @@ def train_on_photos(
         Vinyals et al. 2016, Show and Tell: Lessons learned from the 2015 MSCOCO challenge (arXiv:1609.06647), on
         fine-tuning the encoder late.
     """
+    check_places(model_path, log_dir)
     if start_from:
         start_from.check_features(encoder)
         config, cleaning = config_of(start_from, config), start_from.cleaning
@@ -129,7 +130,7 @@ def train_on_photos(
         captioner = Captioner(decoder, vocabulary, cleaning, encoder.fingerprint, generation, pairs=pairs)
     batches = photos.make_batches(rows)
     data = digest_data(encoder.fingerprint, vocabulary.words, rows, start_from and start_from.fingerprint)
-    run = Run(f"{model_path}.checkpoint", config, data)
+    run = Run(checkpoint_path(model_path), config, data)
     adam = functools.partial(
         TwoRateAdam,
         slow=photos.eyes.trainable_variables,

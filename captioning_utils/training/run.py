@@ -8,7 +8,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -16,10 +16,11 @@ import keras
 from numpy.typing import NDArray
 
 from captioning_utils.base.errors import InputError
-from captioning_utils.base.files import write_text
+from captioning_utils.base.files import check_writable, write_text
 from captioning_utils.base.storage import assign_variables, collect_variables, read_storage, write_storage
 from captioning_utils.base.tables import to_csv
 from captioning_utils.base.types import AnyPath
+from captioning_utils.base.wording import name_some
 from captioning_utils.decoders.base import CaptionDecoder
 from captioning_utils.settings import SelfCriticalConfig, TrainingConfig
 
@@ -39,6 +40,32 @@ def digest_data(*parts: Any) -> str:
         False
     """
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def check_places(model_path: AnyPath, log_dir: AnyPath | None = None) -> None:
+    """Refuse a captioner's place, and the places beside it, that training could not write to; before the work.
+
+    Args:
+        model_path: str or `Path` of the captioner.
+        log_dir: folder for TensorBoard's event files, or None.
+
+    Raises:
+        InputError: where one of them cannot be written.
+
+    Example:
+        >>> check_places("a" * 250)
+        Traceback (most recent call last):
+        captioning_utils.InputError: cannot write to . (File name too long); give another place
+    """
+    for path in (Path(model_path), checkpoint_path(model_path), checkpoint_path(model_path).with_suffix(".csv")):
+        check_writable(path)
+    if log_dir:
+        check_writable(Path(log_dir) / "events")
+
+
+def checkpoint_path(model_path: AnyPath) -> Path:
+    """Where the checkpoint of a captioner stands: beside it."""
+    return Path(f"{model_path}.checkpoint")
 
 
 class Run(Generic[Settings]):
@@ -72,7 +99,7 @@ class Run(Generic[Settings]):
         self.history: list[dict[str, Any]] = []  # one dict an epoch: epoch, loss, val_loss, …
         self.best_epoch = 0
         self.best_loss = math.inf
-        self.last_loss = 0.0
+        self.trouble = ""  # why the run cannot go on: which loss is no number, and where it became that
         self.seconds = 0.0  # since the start, without the time between a stop and going on
 
     def attach(self, decoder: CaptionDecoder) -> None:
@@ -90,22 +117,30 @@ class Run(Generic[Settings]):
 
     def note(self, logs: Mapping[str, float]) -> None:
         """Note the losses of one more epoch; keep its weights if they are the best, and write the checkpoint."""
+        if not math.isfinite(logs[self.monitor]):
+            self.stop(f"{self.monitor} became {logs[self.monitor]}")
+            return
         self.epoch += 1
         now = time.monotonic()
         self.seconds, self._since = self.seconds + now - self._since, now
-        if not math.isfinite(logs[self.monitor]):  # nothing to keep: the checkpoint stays at the last good epoch
-            self.last_loss = float(logs[self.monitor])
-            print(f"warning: the loss became {self.last_loss} in epoch {self.epoch}; training stops", file=sys.stderr)
-            return
         self._add(logs)
         if self.epoch % self.config.save_every == 0 or self.finished():
             self.save()
 
+    def stop(self, trouble: str) -> None:
+        """End the run in the middle of an epoch; the checkpoint stays at the last good one.
+
+        Args:
+            trouble: str, such as "the loss became nan".
+        """
+        self.trouble = f"{trouble} in epoch {self.epoch + 1}"
+        print(f"warning: {self.trouble}; training stops", file=sys.stderr)
+
     def _add(self, logs: Mapping[str, float]) -> None:
         self.history.append({"epoch": self.epoch} | {name: float(value) for name, value in logs.items()})
-        self.last_loss = self.history[-1][self.monitor]
-        if self.last_loss < self.best_loss:
-            self.best_loss, self.best_epoch = self.last_loss, self.epoch
+        loss = self.history[-1][self.monitor]
+        if loss < self.best_loss:
+            self.best_loss, self.best_epoch = loss, self.epoch
             self.best = self._collect_validated()
 
     def _collect_validated(self) -> dict[str, NDArray[Any]]:
@@ -121,8 +156,7 @@ class Run(Generic[Settings]):
     def finished(self) -> bool:
         """True when all epochs are done, the loss has stopped falling, or it is no number any more."""
         waited = self.epoch - self.best_epoch
-        done = self.epoch >= self.config.epochs or waited >= self.config.patience
-        return done or not math.isfinite(self.last_loss)
+        return self.epoch >= self.config.epochs or waited >= self.config.patience or bool(self.trouble)
 
     def restore_best(self) -> None:
         """Give the decoder the weights of its best epoch."""
@@ -186,19 +220,62 @@ def _part(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
+def describe_step(loss: float, step: int, photos_of: Callable[[int], Sequence[str]]) -> str:
+    """Where a loss is no number any more, for `Run.stop`.
+
+    The step before is named as well: it may be the one that spoiled the weights.
+
+    Args:
+        loss: float.
+        step: int, from 0.
+        photos_of: function of a step to the image_ids of its photos.
+
+    Example:
+        >>> describe_step(math.nan, 11, lambda step: [f"{step}a.jpg", f"{step}b.jpg"])
+        "the loss became nan in step 12 (photos '11a.jpg', '11b.jpg'; in the step before '10a.jpg', '10b.jpg')"
+    """
+    before = f"; in the step before {name_some(photos_of(step - 1))}" if step else ""
+    return f"the loss became {loss} in step {step + 1} (photos {name_some(photos_of(step))}{before})"
+
+
 class RunCallback(keras.callbacks.Callback):
-    """Notes each epoch of Keras's `fit` in a `Run`, and stops `fit` when the run is finished.
+    """Notes each epoch of Keras's `fit` in a `Run`, and stops `fit` when the run is finished or a loss is no number.
 
     Keras's own callbacks would not do. `BackupAndRestore` stores weights, optimizer and the number of the epoch. After
     a stop the dropout's random state is lost, `EarlyStopping` has forgotten its count and the best weights, and
-    `CSVLogger` keeps lines of epochs that are repeated.
+    `CSVLogger` keeps lines of epochs that are repeated. `TerminateOnNaN` does not say which photos it met.
+
+    Args:
+        run: `Run`.
+        batches: what `fit` trains on, with `start` and `photos_of` as `CaptionBatches` has them.
     """
 
-    def __init__(self, run: Run[Any]) -> None:
+    async_safe = True  # a step does not wait for the look at the last one's loss
+
+    def __init__(self, run: Run[Any], batches: Any) -> None:
         super().__init__()
-        self.run = run
+        self.run, self.batches = run, batches
+        self._bad_losses: dict[int, float] = {}  # by step
+        self._epoch = 0  # that of the batches, of which Keras may have looked at one or another before
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Keras's hook."""
+        self._epoch = self.batches.epoch
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Keras's hook; the loss is the mean since the epoch began."""
+        if not math.isfinite(logs["loss"]):
+            self._bad_losses[batch] = logs["loss"]
+            self.model.stop_training = True
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Keras's hook."""
-        self.run.note(logs)
+        if not self._bad_losses and not math.isfinite(logs[self.run.monitor]):
+            self._bad_losses[len(self.batches) - 1] = logs[self.run.monitor]  # the last step spoiled the weights
+        if self._bad_losses:
+            step = min(self._bad_losses)
+            self.batches.start(self._epoch)
+            self.run.stop(describe_step(self._bad_losses[step], step, self.batches.photos_of))
+        else:
+            self.run.note(logs)
         self.model.stop_training = self.run.finished()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,7 +32,7 @@ from captioning_utils.text import Vocabulary, clean_caption
 from captioning_utils.training.growing import grow_captioner
 from captioning_utils.training.losses import WeightedCrossEntropy
 from captioning_utils.training.photo_batches import find_sided
-from captioning_utils.training.run import Run, digest_data
+from captioning_utils.training.run import Run, check_places, checkpoint_path, describe_step, digest_data
 from captioning_utils.training.sighted import SeenFeatures, SightedDecoder
 
 PAD_ID, START_ID = Vocabulary.pad_id, Vocabulary.start_id
@@ -91,22 +92,26 @@ def train_self_critical(
     Raises:
         InputError: for features of another encoder, an empty split, or a checkpoint of other settings or data.
     """
+    check_places(model_path)
     captioner.check_features(features)
     keras.utils.set_random_seed(config.seed)
     learner = grow_captioner(captioner, captioner.vocabulary)  # a copy, so that its dropout draws from this seed
     trainer = SelfCriticalTrainer(learner, dataset, features, config, views, verbose)
     data = digest_data(captioner.fingerprint, features.fingerprint, trainer.captions, [v.fingerprint for v in views])
-    run = Run(f"{model_path}.checkpoint", config, data, monitor="val_loss")
+    run = Run(checkpoint_path(model_path), config, data, monitor="val_loss")
     run.attach(trainer.model)
     if not run.history:
         run.note_start(trainer.validate())
     while not run.finished():
-        run.note(trainer.train_epoch(run.epoch) | trainer.validate())
-        if verbose:
+        try:
+            run.note(trainer.train_epoch(run.epoch) | trainer.validate())
+        except FloatingPointError as error:
+            run.stop(str(error))
+        if verbose and not run.trouble:
             print(" - ".join(f"{name}: {value:.4g}" for name, value in run.history[-1].items()), flush=True)
     run.restore_best()
     summary = {"started_from": captioner.fingerprint, "history": run.history, "best_epoch": run.best_epoch}
-    summary |= {"seconds": round(run.seconds)}
+    summary |= {"seconds": round(run.seconds)} | ({"stopped": run.trouble} if run.trouble else {})
     learner.training = captioner.training | {"self_critical": dataclasses.asdict(config) | summary}
     if config.choose_length:
         learner.generation = trainer.choose_length_penalty()
@@ -159,14 +164,17 @@ class SelfCriticalTrainer:
         rng = np.random.default_rng((self.config.seed, epoch))
         order = rng.permutation(list(self.captions["train"]))
         starts = range(0, len(order), self.config.batch_size)
-        rewards = [
-            self.train_step(order[start : start + self.config.batch_size].tolist(), rng)
-            for start in tqdm(starts, desc=f"epoch {epoch + 1}", disable=not self.verbose, unit="step")
-        ]
+        parts = [order[start : start + self.config.batch_size].tolist() for start in starts]
+        rewards = []
+        for step, image_ids in enumerate(tqdm(parts, f"epoch {epoch + 1}", disable=not self.verbose, unit="step")):
+            reward, loss = self.train_step(image_ids, rng)
+            if not math.isfinite(loss):
+                raise FloatingPointError(describe_step(loss, step, parts.__getitem__))
+            rewards.append(reward)
         return {"reward": float(np.mean(rewards))}
 
-    def train_step(self, image_ids: list[str], rng: np.random.Generator) -> float:
-        """One step on some photos; the mean reward of what was drawn, float 0–10."""
+    def train_step(self, image_ids: list[str], rng: np.random.Generator) -> tuple[float, float]:
+        """One step on some photos: (mean reward of what was drawn, 0–10; loss)."""
         real = len(image_ids)
         # Filled up, so that one program is compiled.
         seen = self.seen.draw(image_ids + image_ids[:1] * (self.config.batch_size - real), rng)
@@ -185,8 +193,8 @@ class SelfCriticalTrainer:
         weights = np.zeros(targets.shape, np.float32)
         weights[:real, :-1] = _spread(advantages[..., None], targets[:real, :-1])
         weights[:real, -1] = _spread(self.config.cross_entropy, targets[:real, -1])
-        self.model.train_on_batch((seen, inputs), targets, sample_weight=weights)
-        return float(rewards.mean())
+        loss = self.model.train_on_batch((seen, inputs), targets, sample_weight=weights)
+        return float(rewards.mean()), float(loss)
 
     def sample(self, seen: NDArray[Any], rng: np.random.Generator) -> NDArray[np.int32]:
         """Sentences drawn for what the eyes take, `(photos, ...)`: token ids `(photos, samples, max_length)`."""

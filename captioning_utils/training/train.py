@@ -26,7 +26,7 @@ from captioning_utils.text import TextCleaning, Vocabulary, build_vocabulary, cl
 from captioning_utils.training.devices import SharedBatches, find_share, shared_optimizer
 from captioning_utils.training.growing import grow_vocabulary
 from captioning_utils.training.losses import NatsPerToken, WeightedCrossEntropy, masked_cross_entropy
-from captioning_utils.training.run import Run, RunCallback, digest_data
+from captioning_utils.training.run import Run, RunCallback, check_places, checkpoint_path, digest_data
 
 
 class RampedAdam(keras.optimizers.Adam):
@@ -108,13 +108,14 @@ def train_captioner(
     Raises:
         InputError: for an empty split, a checkpoint of other settings or data, or a loss that is no number.
     """
+    check_places(model_path, log_dir)
     keras.utils.set_random_seed(config.seed)
     vocabulary, rows = prepare_captions(dataset, features, config, cleaning)
     sizes = {"vocabulary_size": len(vocabulary), "feature_shape": features.output_shape}
     decoder = build_decoder(config.decoder, **sizes, **config.decoder_settings)
     pairs = collect_pairs(tokens for _, tokens in rows["train"])
     captioner = Captioner(decoder, vocabulary, cleaning, features.fingerprint, generation, pairs=pairs)
-    run = Run(f"{model_path}.checkpoint", config, digest_data(features.fingerprint, vocabulary.words, rows))
+    run = Run(checkpoint_path(model_path), config, digest_data(features.fingerprint, vocabulary.words, rows))
     fit_decoder(decoder, make_batches(features, rows, config), run, log_dir, verbose)
     captioner.training = summarize_run(dataset, rows, run)
     captioner.save(model_path)
@@ -182,6 +183,7 @@ def summarize_run(
         "best_epoch": run.best_epoch,
         "val_nats_per_token": run.best_loss,
         "seconds": round(run.seconds, 1),
+        **({"stopped": run.trouble} if run.trouble else {}),
         "keras": f"{keras.__version__} on {keras.backend.backend()}",
     }
 
@@ -199,7 +201,7 @@ def fit_decoder(
     config = run.config
     _check_length(decoder, config)
     loss: Any = functools.partial(masked_cross_entropy, label_smoothing=config.label_smoothing)
-    share = find_share()
+    callbacks, share = _build_callbacks(run, batches["train"], log_dir), find_share()
     if share.devices > 1:
         batches = {split: SharedBatches(each, share) for split, each in batches.items()}
         loss, optimizer_class = WeightedCrossEntropy(config.label_smoothing), shared_optimizer(optimizer_class)
@@ -220,20 +222,20 @@ def fit_decoder(
             validation_data=batches["val"],
             epochs=config.epochs,
             initial_epoch=run.epoch,
-            callbacks=_build_callbacks(run, log_dir),
+            callbacks=callbacks,
             shuffle=False,  # the batches shuffle themselves; Keras would draw from a random state of its own
             verbose=verbose,
         )
     if not run.best_epoch:
-        raise InputError(f"the loss became {run.last_loss} in epoch {run.epoch}; lower the learning rate")
+        raise InputError(f"{run.trouble}; lower the learning rate, or look at these photos' features")
     run.restore_best()
     if run.best_loss >= start_loss:
         print("no epoch was better than the start: keep what you had, or lower the learning rate", file=sys.stderr)
 
 
-def _build_callbacks(run: Run[TrainingConfig], log_dir: AnyPath | None) -> list[keras.callbacks.Callback]:
+def _build_callbacks(run: Run[TrainingConfig], batches: Any, log_dir: AnyPath | None) -> list[keras.callbacks.Callback]:
     """What `fit` does besides fitting."""
-    callbacks = [RunCallback(run)]
+    callbacks: list[keras.callbacks.Callback] = [RunCallback(run, batches)]
     if run.config.ema:
         callbacks.append(keras.callbacks.SwapEMAWeights())  # validation sees the averages
     if log_dir:
