@@ -162,8 +162,8 @@ def extract_features(
     if not (index["shards"] or cache):
         first, reason = next(iter(index["skipped"].items()))
         raise InputError(f"none of {len(image_paths)} photos can be read, first {first!r}: {reason}")
-    if index["skipped"] != skipped_before:
-        write_json(folder / INDEX, index)
+    if index["skipped"] != skipped_before and index != _start_index(folder, encoder, None):
+        write_json(folder / INDEX, index)  # unless the last shard did; a rerun after a kill would not write it again
     report_skipped(index["skipped"], image_paths)
     if is_pickle and (folder / INDEX).is_file():
         _move_into_pickle(cache, folder, cache_path)
