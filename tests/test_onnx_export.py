@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 
-import keras
 import numpy as np
 import onnxruntime
 import pytest
@@ -16,7 +15,6 @@ from PIL import Image
 
 from captioning_utils import InputError
 from captioning_utils.captioner import load_captioner
-from captioning_utils.encoders import ImageEncoder
 from captioning_utils.images import load_image
 from captioning_utils.scenes import draw_scene, generate_scene
 from captioning_utils.settings import GenerationConfig
@@ -35,17 +33,9 @@ DECODERS = {
 WORDS = [" ".join(f"word{number}" for number in range(20))]
 
 
-def make_encoder():
-    """A network of a few numbers under a known encoder's name, so that the export is quick."""
-    inputs = keras.Input((224, 224, 3), dtype="uint8")
-    pooled = keras.layers.AveragePooling2D(75)(keras.ops.cast(inputs, "float32") - np.float32([103, 116, 123]))
-    grid = keras.layers.Conv2D(6, 1, kernel_initializer="glorot_normal")(pooled / 50.0)
-    return ImageEncoder("vgg16", "grid", "float32", keras.Model(inputs, keras.layers.Reshape((4, 6))(grid)))
-
-
 def make_captioner(name):
     """A small captioner of random weights with its encoder."""
-    encoder, settings = make_encoder(), GenerationConfig(beam_size=3, max_length=9)
+    encoder, settings = toys.make_encoder(), GenerationConfig(beam_size=3, max_length=9)
     captioner = toys.make_captioner(name, (4, 6), WORDS, encoder.fingerprint, settings, seed=0, **DECODERS[name])
     for variable in captioner.decoder.weights:  # those of the usual size tell hardly one photo from another
         variable.assign(3.0 * variable)

@@ -1,0 +1,70 @@
+"""What a file holds, without the seconds that the work took and without the numbers that tf2onnx gives constants."""
+
+import hashlib
+import io
+import json
+from pathlib import Path
+
+import h5py
+
+HDF5 = b"\x89HDF\r\n\x1a\n"
+
+
+def digest(path):
+    """16 hexadecimal digits of a file's bytes; of a captioner, checkpoint or ONNX graph, of what it holds."""
+    content = path.read_bytes()
+    if content.startswith(HDF5):
+        parts = _read_hdf5(content)
+    elif ".onnx" in path.name and content:
+        parts = _read_onnx(content)
+    else:
+        return hashlib.sha256(content).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def _read_onnx(content):
+    """Nodes and constants, these by their content: tf2onnx numbers them in an order of its own each time."""
+    import onnx
+
+    try:
+        graph = onnx.load_from_string(content).graph
+    except Exception:  # half a file
+        return content.hex()
+    constants = {}
+    for each in graph.initializer:
+        array = onnx.numpy_helper.to_array(each)
+        constants[each.name] = f"{array.dtype} {array.shape} {hashlib.sha256(array.tobytes()).hexdigest()}"
+    nodes = [
+        [node.op_type, [constants.get(name, name) for name in node.input], list(node.output), str(node.attribute)]
+        for node in graph.node
+    ]
+    return [nodes, sorted(constants.values()), str(graph.input), str(graph.output)]
+
+
+def _read_hdf5(content):
+    """Attributes, documents without their seconds, and arrays."""
+    parts = []
+    with h5py.File(io.BytesIO(content)) as file:  # by its name it would meet the lock of who writes it
+        parts += sorted((name, str(value)) for name, value in file.attrs.items() if name != "digest")  # of seconds, too
+
+        def visit(name, item):
+            if isinstance(item, h5py.Dataset):
+                is_document = name.startswith("documents/")
+                value = _timeless(json.loads(item[()].tobytes())) if is_document else item[()].tobytes().hex()
+                parts.append((name, str(item.dtype), item.shape, value))
+
+        file.visititems(visit)
+    return parts
+
+
+def _timeless(value):
+    """A document without `seconds`, the one thing that may differ from run to run."""
+    if isinstance(value, dict):
+        return {key: _timeless(each) for key, each in value.items() if key != "seconds"}
+    return [_timeless(each) for each in value] if isinstance(value, list) else value
+
+
+def tree(folder):
+    """All that is below a folder, hidden files too: dict of relative path to digest, "folder" for a folder."""
+    paths = sorted(Path(folder).rglob("*"))
+    return {str(path.relative_to(folder)): "folder" if path.is_dir() else digest(path) for path in paths}
