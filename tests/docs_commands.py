@@ -30,6 +30,7 @@ NOT_RUN = {
     r"python train\.py .*(--no-bfloat16|--views) ": "trains VGG16's blocks; test_kept_views.py makes a small run",
     r"python tests/fuzz/": "takes as long as it is told to; test_fuzz.py runs it for some seconds",
     r"\S+( -m \S+)? (caption|features) ": "needs VGG16 and photos; test_scaling.py runs them",
+    r"python tests/faults/run\.py": "takes half an hour; test_faults.py has a share of it",
     r"python benchmarks/": "takes minutes, and says nothing when it is made small",
 }
 # Options behind those of the page, so that a command takes seconds; a later option replaces an earlier one.

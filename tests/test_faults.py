@@ -15,7 +15,7 @@ RUN = Path(__file__).parent / "faults" / "run.py"
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 @pytest.mark.parametrize(
     ("names", "faults", "kills"),
-    [(list(QUICK), 2, 0), (["training", "evaluation"], 3, 0)],
+    [(list(QUICK), 2, 0), (["combining", "evaluation"], 3, 0)],
     ids=["without Keras", "with Keras"],
 )
 def test_nothing_is_lost_half_written_or_left_behind(names, faults, kills):
@@ -24,5 +24,5 @@ def test_nothing_is_lost_half_written_or_left_behind(names, faults, kills):
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
     counts = json.loads(done.stdout.splitlines()[-1])
     assert counts["workloads"] == len(names)
-    assert counts["boundaries"] > 20 * len(names)
+    assert counts["boundaries"] >= 10 * len(names)
     assert counts["faults"] == faults * len(names)

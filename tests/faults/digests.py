@@ -1,4 +1,4 @@
-"""What a file holds, without the seconds that the work took and without the numbers that tf2onnx gives constants."""
+"""What a file holds, without the seconds that the work took and without the names that tf2onnx makes up."""
 
 import hashlib
 import io
@@ -23,22 +23,23 @@ def digest(path):
 
 
 def _read_onnx(content):
-    """Nodes and constants, these by their content: tf2onnx numbers them in an order of its own each time."""
+    """What each output is computed from, down to inputs and constants; tf2onnx names all between anew each time."""
     import onnx
 
     try:
         graph = onnx.load_from_string(content).graph
     except Exception:  # half a file
         return content.hex()
-    constants = {}
+    values = {each.name: f"input {each.name}" for each in graph.input}
     for each in graph.initializer:
         array = onnx.numpy_helper.to_array(each)
-        constants[each.name] = f"{array.dtype} {array.shape} {hashlib.sha256(array.tobytes()).hexdigest()}"
-    nodes = [
-        [node.op_type, [constants.get(name, name) for name in node.input], list(node.output), str(node.attribute)]
-        for node in graph.node
-    ]
-    return [nodes, sorted(constants.values()), str(graph.input), str(graph.output)]
+        values[each.name] = f"{array.dtype} {array.shape} {hashlib.sha256(array.tobytes()).hexdigest()}"
+    for node in graph.node:  # each after those that it reads
+        inputs = [values.get(name, "") for name in node.input]
+        for place, name in enumerate(node.output):
+            made = json.dumps([node.op_type, place, str(node.attribute), inputs])
+            values[name] = hashlib.sha256(made.encode()).hexdigest()
+    return [[each.name, values[each.name]] for each in graph.output]
 
 
 def _read_hdf5(content):

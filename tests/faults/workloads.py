@@ -155,6 +155,7 @@ QUICK = {
 def import_keras():
     """Import what is slow, once for all forks. No tensor is made: TensorFlow's threads would be lost in a fork."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = "1"  # sums in one order
     with held_back_stderr():
         import keras  # noqa: F401
         import onnx  # noqa: F401
