@@ -57,11 +57,9 @@ class Captioner:
     vocabulary: Vocabulary
     cleaning: TextCleaning
     encoder: str  # the fingerprint of the encoder whose features the decoder reads
-    # the default settings of its sentences
-    generation: GenerationConfig = dataclasses.field(default_factory=GenerationConfig)
+    generation: GenerationConfig = dataclasses.field(default_factory=GenerationConfig)  # of its sentences, by default
     training: dict[str, Any] = dataclasses.field(default_factory=dict)  # data, settings, seed, losses: for model cards
-    # the blocks of the encoder that learned, else empty
-    encoder_weights: dict[str, NDArray[Any]] = dataclasses.field(default_factory=dict)
+    encoder_weights: dict[str, NDArray[Any]] = dataclasses.field(default_factory=dict)  # of its blocks that learned
     # int32 (num_pairs, 2), which token follows which in the train captions; None where that is not known
     pairs: NDArray[np.int32] | None = None
 
@@ -73,7 +71,10 @@ class Captioner:
     @property
     def fingerprint(self) -> str:
         """12 hexadecimal digits that change with any weight, word or setting; str."""
-        digest = hashlib.sha256(json.dumps(self._documents()["captioner"], sort_keys=True).encode())
+        described = self._documents()["captioner"]
+        if self.pairs is None:  # the rule has no effect: as of captioners from before it
+            described["generation"].pop("seen_pairs")
+        digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
         for array in collect_variables(self.decoder.weights).values():
             digest.update(np.ascontiguousarray(array, "float32").tobytes())
         digest.update(b"" if self.pairs is None else self.pairs.tobytes())

@@ -176,7 +176,7 @@ def test_a_loss_that_is_no_number_is_told_with_step_and_photos_and_the_last_good
 ):
     path, spoiled = tmp_path / "model.h5", SpoiledFeatures(20)  # 10 batches a train split, 3 a val split
     captioner = train_captioner(dataset, spoiled, path, small(batch_size=8), verbose=0)
-    where = re.search(r"loss became nan in step (\d+) \((.+)\) in epoch 2; training stops", capsys.readouterr().err)
+    where = re.search(r"the loss became nan in step (\d+) \((.+)\) in epoch 2; training stops", capsys.readouterr().err)
     assert 1 <= int(where[1]) <= 10
     assert name_some(spoiled.spoiled) in where[2]
     assert captioner.training["best_epoch"] == len(captioner.training["history"]) == 1

@@ -170,7 +170,9 @@ def _checked_scores(captioner: Captioner, results: Mapping[str, Any] | None) -> 
 def _scores(captioner: Captioner, results: Mapping[str, Any] | None) -> str:
     if results is None:
         return "None are stated here. `evaluate.py` computes them.\n"
-    found = [each for each in results.get("captioners", [results]) if _fingerprint(each) == captioner.fingerprint]
+    before = dataclasses.replace(captioner, pairs=None).fingerprint  # scored before it kept to pairs of words
+    known = (captioner.fingerprint, before)
+    found = [each for each in results.get("captioners", [results]) if _fingerprint(each) in known]
     if not found:
         stated = ", ".join(str(_fingerprint(each)) for each in results.get("captioners", [results]))
         raise InputError(
@@ -184,6 +186,8 @@ def _scores(captioner: Captioner, results: Mapping[str, Any] | None) -> str:
         f"{where}; times 100. Protocol `{document['protocol']}`: {protocol.description}. In brackets the 95 % interval "
         "over photos.\n\n"
     )
+    if _fingerprint(document) == before != captioner.fingerprint:
+        heading += "Scored with `seen_pairs` off: any word might follow any other.\n\n"
     scores = {METRIC_LABELS[name]: _score(score) for name, score in document["scores"].items()}
     return heading + _table(scores)
 
