@@ -37,15 +37,21 @@ def read_public_names(page=LIST):
 def build_reference(folder):
     """Write the pages into a folder; returns the path of the first one."""
     names = read_public_names()
+    members = {module_name: list(public) for module_name, public in names.items()}
+    for module_name in names:
+        while module_name != PACKAGE:  # a package shows its modules
+            parent, _, child = module_name.rpartition(".")
+            members.setdefault(parent, []).append(child)
+            module_name = parent
     with contextlib.ExitStack() as meanwhile:
-        for module_name, public in names.items():
-            module = importlib.import_module(module_name)
+        for module_name in names:
+            importlib.import_module(module_name)
+        for module_name, public in members.items():
+            module = sys.modules[module_name]
             for name in public:
                 setattr(module, name, getattr(module, name))  # the package imports its names when they are first used
-            if module_name == PACKAGE:
-                public = [*public, *(other.removeprefix(f"{PACKAGE}.") for other in names if other != PACKAGE)]
             # pdoc shows what __all__ names and no more.
-            meanwhile.enter_context(mock.patch.object(module, "__all__", public, create=True))
+            meanwhile.enter_context(mock.patch.object(module, "__all__", list(dict.fromkeys(public)), create=True))
         pdoc.render.configure(docformat="google")
         pdoc.pdoc(PACKAGE, output_directory=Path(folder))
     return Path(folder) / "index.html"

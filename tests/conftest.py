@@ -7,6 +7,8 @@ import threading
 import h5py
 import pytest
 
+collect_ignore = ["train_on_devices.py"]  # a program, which tests start
+
 
 @pytest.fixture(scope="session")
 def vgg16_weights():

@@ -174,14 +174,9 @@ def test_the_reference_has_every_public_name_and_no_warning(tmp_path):
 
 
 OF_OTHERS = {
-    "--memory",
-    "--cpus",
-    "--check",
-    "--no-browser",
-    "--show",
-    "--seeds",
-    "--folder",
-}  # of docker, ruff, Jupyter, results
+    *("--memory", "--cpus", "--check", "--no-browser"),  # of docker, ruff, Jupyter
+    *("--show", "--seeds", "--folder", "--only"),  # of results/reproduce.py and tests/faults/run.py
+}
 
 
 def test_every_option_that_a_page_names_exists():
