@@ -263,24 +263,3 @@ def test_a_node_that_dies_costs_no_row_and_doubles_none(cluster, tmp_path):
     assert 0 < killed_at < 1000
     assert progress[:2] == (1000, 1)
     assert read(out) == sorted(number % 256 for number in range(1000))
-
-
-@pytest.mark.slow
-def test_the_sentences_are_those_of_one_process(cluster, tmp_path, vgg16_weights):
-    contents = []
-    for seed in range(160):
-        file = io.BytesIO()
-        draw_scene(generate_scene(seed)).save(file, "jpeg")
-        contents.append(file.getvalue())
-    photos = str(tmp_path / "photos")
-    write_sources(tmp_path / "photos", contents)
-    worker = CaptionWorker("flickr8k_merge", {"beam_size": 1, "max_length": 12})
-    progress, killed_at = process_and_kill(*cluster, photos, str(tmp_path / "ray"), worker)
-    assert 0 < killed_at < 160
-    assert progress[:2] == process_photos(photos, str(tmp_path / "alone"), worker)[:2] == (160, 0)
-    sentences = []
-    for name in ("ray", "alone"):
-        table = parquet.read_table(tmp_path / name / "photos").to_pylist()
-        sentences.append({row["image"]: row["caption"] for row in table})
-    assert len(sentences[0]) == 160
-    assert sentences[0] == sentences[1]
