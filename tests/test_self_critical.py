@@ -41,7 +41,10 @@ def dataset(tmp_path_factory):
 @pytest.fixture(scope="module")
 def start(dataset, tmp_path_factory):
     path = tmp_path_factory.mktemp("start") / "start.h5"
-    train(dataset, path, epochs=2)
+    captioner = train(dataset, path, epochs=2)
+    # with the few pairs of these captions its sentences would be as good as they can be
+    captioner.generation = dataclasses.replace(captioner.generation, seen_pairs=False)
+    captioner.save(path)
     return path
 
 
@@ -140,9 +143,9 @@ def test_the_same_seed_gives_the_same_run_and_leaves_the_start_as_it_is(dataset,
 
 
 def test_the_start_is_kept_where_nothing_is_better(dataset, start, tmp_path):
-    trained = practise(dataset, start, tmp_path / "same.h5", epochs=1, learning_rate=300.0, cross_entropy=0.0)
+    trained = practise(dataset, start, tmp_path / "same.h5", epochs=1, learning_rate=30.0, cross_entropy=0.0)
     before, after = (epoch["val_cider_d"] for epoch in history_of(trained))
-    assert after < before, "a learning rate of 300 must spoil the captioner, or this test says nothing"
+    assert after < before, "a learning rate of 30 must spoil the captioner, or this test says nothing"
     assert trained.training["self_critical"]["best_epoch"] == 0
     assert_same_weights(load_captioner(start), trained)
 
