@@ -117,6 +117,8 @@ def run_command(program, arguments, shorter=False):
     command = arguments[0] if program == PACKAGE else Path(program).stem
     arguments = [*arguments, *(SHORTER.get(command, []) if shorter else [])]
     before, sys.argv = sys.argv, [program if program.endswith(".py") else "__main__.py", *arguments]
+    places = sys.path[:]
+    sys.path.insert(0, str(Path(program).parent.resolve()))  # where a script finds the modules beside it
     try:
         if program == PACKAGE:
             return main(arguments)
@@ -127,7 +129,7 @@ def run_command(program, arguments, shorter=False):
     except _Parsed:
         return 0
     finally:
-        sys.argv = before
+        sys.argv, sys.path[:] = before, places
     return 0
 
 
