@@ -126,6 +126,60 @@ def test_an_image_folder_of_hugging_face(tmp_path, kind):
         assert dataset.image_paths["test/0.jpg"] == tmp_path / root / "test" / "0.jpg"
 
 
+@pytest.mark.parametrize("name", ["captions.csv", "captions.txt", "captions.json", "_annotations.coco.json"])
+@pytest.mark.parametrize("photos", ["", "images"])
+@pytest.mark.parametrize("numbered", ["apart", "anew"])
+def test_a_caption_file_in_the_folder_of_each_split(tmp_path, name, photos, numbered):
+    splits = {"train": NAMES[:6], "valid": NAMES[6:8], "test": NAMES[8:]}
+    if numbered == "anew":
+        splits = {"train": NAMES[:6], "valid": NAMES[:2], "test": NAMES[:2]}
+    for folder, names in splits.items():
+        touch(tmp_path / folder / photos, names)
+        write(tmp_path / folder / name, coco(names) if name.endswith("json") else table(kaggle_rows(names)))
+    dataset = load_dataset(tmp_path)
+    assert [len(each) for each in dataset.splits.values()] == [6, 2, 2]
+    assert dataset.split_source == "the caption files"
+    assert dataset.captions["valid/1.jpg" if numbered == "anew" else "valid/6.jpg"][1] == "Grass"
+    assert dataset.image_paths["train/0.jpg"] == tmp_path / "train" / photos / "0.jpg"
+    assert dataset.problems == ()
+
+
+@pytest.mark.parametrize("place", ["photos", "Images"])
+def test_a_caption_file_in_the_folder_of_each_split_and_photos_elsewhere(tmp_path, place):
+    touch(tmp_path / place, NAMES)
+    for folder, names in SIX_TWO_TWO.items():
+        write(tmp_path / folder / "captions.csv", table(kaggle_rows(names)))
+    dataset = load_dataset(tmp_path, images=tmp_path / place)
+    assert dataset.image_paths["val/6.jpg"] == tmp_path / place / "6.jpg"
+    assert [len(each) for each in dataset.splits.values()] == [6, 2, 2]
+
+
+def test_a_missing_photo_is_not_that_of_another_split(tmp_path):
+    for folder in ("train", "val", "test"):
+        touch(tmp_path / folder, NAMES[:2] if folder == "train" else NAMES[:1])
+        write(tmp_path / folder / "captions.csv", table(kaggle_rows(NAMES[:2])))
+    assert sorted(load_dataset(tmp_path).captions) == ["test/0.jpg", "train/0.jpg", "train/1.jpg", "val/0.jpg"]
+
+
+def test_caption_files_in_several_folders_need_a_choice(tmp_path):
+    for folder in ("cats", "dogs"):
+        touch(tmp_path / folder, NAMES)
+        write(tmp_path / folder / "captions.csv", table(kaggle_rows()))
+    with pytest.raises(
+        InputError, match=r"several caption files in .*'cats/captions\.csv', 'dogs/captions\.csv'; give"
+    ):
+        load_dataset(tmp_path)
+
+
+def test_a_dataset_in_a_folder_of_its_own(tmp_path):
+    inner = tmp_path / "unpacked" / "data"
+    touch(inner / "Images", NAMES)
+    touch(tmp_path / "unpacked" / "__MACOSX", ["._data"])
+    touch(tmp_path / "unpacked", [".DS_Store"])
+    write(inner / "Flickr_TextData" / "Flickr8k.token.txt", token_lines())
+    assert load_dataset(tmp_path / "unpacked").name == "data"
+
+
 @pytest.mark.parametrize("folder", ["", "Images/", "train/"])
 def test_a_text_file_beside_each_photo(tmp_path, folder):
     touch(tmp_path / folder, [*NAMES, "alone.jpg"])
@@ -177,10 +231,12 @@ def test_an_archive_is_told_to_be_unpacked(tmp_path, name):
         ("a.jpeg", "a.PNG", "with another ending"),
         ("a.jpg", "a", "with another ending"),
         ("cats/a.JPG", "cats/a.jpg", "in other upper and lower case"),
+        ("Cats/Grey/a.jpg", "cats/grey/a.jpg", "in other upper and lower case"),
+        ("café/a.jpg", unicodedata.normalize("NFD", "café/a.jpg"), "in another form of Unicode"),
     ],
 )
 def test_names_that_differ_only_in_form(tmp_path, name, file, how):
-    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
     touch(tmp_path, [file, "b.jpg"])
     dataset = load_dataset(write(tmp_path / "captions.csv", table([f"{name},A dog", "b.jpg,A cat"])).parent)
     assert dataset.image_paths == {name: tmp_path / file, "b.jpg": tmp_path / "b.jpg"}

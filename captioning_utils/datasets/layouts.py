@@ -21,7 +21,7 @@ from captioning_utils.base.tables import (
 )
 from captioning_utils.datasets.listing import Listing, valid_text
 from captioning_utils.datasets.locating import find_texts
-from captioning_utils.datasets.splits import SPLIT_WORDS, split_in_name
+from captioning_utils.datasets.splits import SPLIT_WORDS, split_in_name, split_in_text
 
 TOKEN_LINE = re.compile(r"[^\t\n]*#\d+\t")  # Flickr's own format: "name.jpg#0<tab>caption"
 SPLIT_COLUMNS = ("split", "set", "subset")
@@ -30,8 +30,11 @@ SPLIT_COLUMNS = ("split", "set", "subset")
 def read_listing(caption_files: list[Path]) -> Listing:
     listing = Listing()
     for file in caption_files:
-        listing.file_split = split_in_name(file) if len(caption_files) > 1 else None
-        listing.file_folder = f"{file.parent.name}/" if file.stem == "metadata" and listing.file_split else ""
+        several = len(caption_files) > 1
+        listing.file_split = split_in_name(file) if several else None
+        # of the folder of a split, where each may number its photos anew
+        listing.file_folder = f"{file.parent.name}/" if several and split_in_text(file.stem) is None else ""
+        listing.split_folders |= {file.parent.name} if listing.file_folder else set()
         if file.is_dir():
             _read_texts(file, listing)
         elif file.stat().st_size == 0:

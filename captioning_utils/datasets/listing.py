@@ -28,6 +28,7 @@ class Listing:
     layout: str = ""
     file_split: str | None = None  # of all photos of the file that is read, where each split has a file of its own
     file_folder: str = ""  # in which these photos lie, with a slash at the end
+    split_folders: set[str] = dataclasses.field(default_factory=set)  # of such files, first in their photos' image_ids
     empty: list[str] = dataclasses.field(default_factory=list)  # image_id of each caption without any text
     broken: list[str] = dataclasses.field(default_factory=list)  # "file, line" of what cannot be used
     long: list[str] = dataclasses.field(default_factory=list)  # "file, line" where a caption of several lines ends

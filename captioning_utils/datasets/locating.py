@@ -40,7 +40,7 @@ def locate_captions(path: Path, captions: AnyPath | None) -> tuple[Path, list[Pa
     else:
         raise InputError(f"{path} does not exist; give the folder of a dataset, or its caption file")
     if captions is None:
-        return root, _recognise(root)
+        return _recognise(root)
     places = [Path(captions), root / captions]
     found = [place for place in places if place.is_file()]
     if not found:
@@ -67,21 +67,25 @@ def _names(folder: Path) -> list[str]:
     return sorted(os.listdir(folder))
 
 
-def _recognise(root: Path) -> list[Path]:
+def _recognise(root: Path) -> tuple[Path, list[Path]]:
+    """As `locate_captions`, of a folder; where all lies in a single folder in it, that is the dataset's."""
     known = [root, *(root / name for name in TEXT_FOLDERS if (root / name).is_dir())]
-    found = _find_known(known) or _find_tables([root], (".csv",)) or _find_metadata(root)
+    found = _find_known(known) or _find_tables([root], (".csv",)) or _find_metadata([root])
     if found:
-        return found
-    folders = sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    found = next(filter(None, (_find_known([folder]) for folder in folders)), [])
+        return root, found
+    folders = sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith((".", "__")))
+    splits = [folder for folder in folders if folder.name.lower() in SPLIT_WORDS]
+    found = _find_metadata(splits) or _one_or_splits([file for folder in folders for file in _find_known([folder])])
     if found:
-        return found
+        return root, found
     if any(find_texts(folder, root) for folder in (root, *folders)):
-        return [root]
-    found = _find_tables(known, PAGES)
+        return root, [root]
+    found = _find_tables(known, PAGES) or [file for folder in splits for file in _find_tables([folder], PAGES)]
     if found:
-        return found
+        return root, found
     entries = sorted(entry.name for entry in itertools.islice(root.iterdir(), 1000))
+    if len(folders) == 1 and not [name for name in entries if name != folders[0].name and name[0] not in "._"]:
+        return _recognise(folders[0])
     names = ", ".join(itertools.chain(*CAPTION_FILES))
     raise InputError(
         f"no caption file recognised in {root}, which holds {name_some(entries, 10) or 'nothing'}; recognised are "
@@ -99,14 +103,12 @@ def _find_known(folders: list[Path]) -> list[Path]:
     return []
 
 
-def _find_metadata(root: Path) -> list[Path]:
+def _find_metadata(folders: list[Path]) -> list[Path]:
     """The tables of Hugging Face's image folders: in the folder itself, or one in the folder of each split."""
-    splits = [folder for folder in sorted(root.iterdir()) if folder.name.lower() in SPLIT_WORDS and folder.is_dir()]
-    for folders in ([root], splits):
-        for name in ("metadata.jsonl", "metadata.csv"):
-            found = [folder / name for folder in folders if (folder / name).is_file()]
-            if found:
-                return found
+    for name in ("metadata.jsonl", "metadata.csv"):
+        found = [folder / name for folder in folders if (folder / name).is_file()]
+        if found:
+            return found
     return []
 
 
@@ -122,10 +124,9 @@ def _one_or_splits(files: list[Path]) -> list[Path]:
     """A single file, or several of which each names another split."""
     splits = [split_in_name(file) for file in files]
     if len(files) > 1 and (None in splits or len(set(splits)) < len(files)):
-        names = [file.name for file in files]
-        raise InputError(
-            f"several caption files in {files[0].parent}: {name_some(names, 10)}; give the path of the one to read"
-        )
+        folder = Path(os.path.commonpath(file.parent for file in files))
+        names = [file.relative_to(folder).as_posix() for file in files]
+        raise InputError(f"several caption files in {folder}: {name_some(names, 10)}; give the path of the one to read")
     return files
 
 

@@ -54,24 +54,46 @@ class PhotoFinder:
         inside = itertools.islice((entry for entry in root.iterdir() if entry.is_dir()), MAX_FOLDERS)
         self.others = sorted(set(inside) - set(self.folders))  # of any name
         self.listings: dict[Path, set[str]] = {}  # folder -> names of the files in it
+        self.alike: dict[
+            tuple[Path, str, str], list[Path]
+        ] = {}  # folder, path in it and step -> folders of such a path
         self.indexes: dict[tuple[Path, str], dict[str, list[Path]]] = {}  # folder and step -> name as compared -> files
 
-    def find(self, name: str) -> Path | None:
+    def find(self, name: str, only_likely: bool = False) -> Path | None:
         """The photo of exactly this name: in the first likely folder, or in the only other folder that has it."""
         parent, _, base = name.rpartition("/")
-        for folder in self.folders:
-            if base in self._names(folder / parent):
-                return folder / parent / base
-        found = [folder / parent / base for folder in self.others if base in self._names(folder / parent)]
+        places = [folder / parent for folder in self.folders]
+        places += [place / inner for place in places for inner in PHOTO_FOLDERS if parent]  # "train/images/1.jpg"
+        for place in places:
+            if base in self._names(place):
+                return place / base
+        others = [] if only_likely else self.others
+        found = [folder / parent / base for folder in others if base in self._names(folder / parent)]
         return found[0] if len(found) == 1 else None
 
     def find_alike(self, name: str, step: str) -> list[Path]:
         """All photos whose name is the same as compared in one of `STEPS`; "" for exactly the same."""
         parent, _, base = name.rpartition("/")
-        places = [folder / parent for folder in (*self.folders, *self.others)]
+        places = [
+            place for folder in (*self.folders, *self.others) for place in self._find_folders(folder, parent, step)
+        ]
         if not step:
             return [place / base for place in places if base in self._names(place)]
         return [path for place in places for path in self._index(place, step).get(STEPS[step](base), [])]
+
+    def _find_folders(self, folder: Path, inner: str, step: str) -> list[Path]:
+        """The folders in another whose path in it is the same as compared in one of `STEPS`."""
+        if not (inner and step):
+            return [folder / inner]
+        if (folder, inner, step) not in self.alike:
+            outer, _, name = inner.rpartition("/")
+            self.alike[folder, inner, step] = [
+                Path(entry)
+                for place in self._find_folders(folder, outer, step)
+                for entry in _list_folders(place)
+                if STEPS[step](entry.name) == STEPS[step](name)
+            ]
+        return self.alike[folder, inner, step]
 
     def _index(self, place: Path, step: str) -> dict[str, list[Path]]:
         if (place, step) not in self.indexes:
@@ -97,11 +119,20 @@ class PhotoFinder:
                     yield name
 
 
+def _list_folders(place: Path) -> list[os.DirEntry[str]]:
+    with contextlib.suppress(OSError), os.scandir(place) as entries:
+        return [entry for entry in entries if entry.is_dir()]
+    return []
+
+
 def find_photos(listing: Listing, finder: PhotoFinder, file: Path) -> dict[str, Path]:
     image_paths = {}
     for image_id in listing.captions:
         folder = listing.folder_of.get(image_id)
         path = (finder.find(f"{folder}/{image_id}") if folder else None) or finder.find(image_id)
+        first, _, rest = image_id.partition("/")
+        if path is None and first in listing.split_folders:  # whose file may lie apart from its photos
+            path = finder.find(rest, only_likely=True)
         if path is not None:
             image_paths[image_id] = path
     unclear = _match_loosely(listing, finder, image_paths)

@@ -58,11 +58,13 @@ def _splits_of_files(listing: Listing, image_ids: list[str], seed: int) -> tuple
 
 def split_in_name(file: Path) -> str | None:
     """The split that the name of a file says, or that of its folder, or None."""
-    for name in (file.stem, file.parent.name):
-        found = {SPLIT_WORDS[word] for word in re.findall("[a-z]+", name.lower()) if word in SPLIT_WORDS}
-        if len(found) == 1:
-            return found.pop()
-    return None
+    return split_in_text(file.stem) or split_in_text(file.parent.name)
+
+
+def split_in_text(text: str) -> str | None:
+    """The one split that the words of a text name, or None."""
+    found = {SPLIT_WORDS[word] for word in re.findall("[a-z]+", text.lower()) if word in SPLIT_WORDS}
+    return found.pop() if len(found) == 1 else None
 
 
 def _shuffled(image_ids: Iterable[str], seed: int) -> list[str]:
