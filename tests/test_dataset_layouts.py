@@ -213,10 +213,23 @@ def test_one_empty_caption_does_not_refuse_cocos_file(tmp_path):
     assert dataset.problems == ("2 empty captions left out, of '0.jpg', '1.jpg'",)
 
 
+def test_one_empty_caption_does_not_refuse_karpathys_file(tmp_path):
+    touch(tmp_path, NAMES)
+    content = karpathy(NAMES, ["train"] * 10)
+    content["images"][0]["sentences"][0] = {"raw": None, "tokens": []}
+    content["images"][1]["sentences"] = None
+    dataset = load_dataset(write(tmp_path / "dataset_x.json", content))
+    assert dataset.captions["0.jpg"] == ["Grass"]
+    assert dataset.notes["empty_captions"].text == "2 empty captions left out, of '0.jpg', '1.jpg'"
+
+
 @pytest.mark.parametrize("name", ["archive.zip", "captions.csv"])
 def test_an_archive_is_told_to_be_unpacked(tmp_path, name):
     with pytest.raises(InputError, match="it is a zip archive or a spreadsheet; unpack it and give the folder"):
         load_dataset(write(tmp_path / name, b"PK\3\4\x14\0\xff\xfe"))
+    for start, kind in ((b"Rar!\x1a\x07\xff", "compressed; unpack it"), (b"\x80\x04\x95", "a pickle, which could run")):
+        with pytest.raises(InputError, match=kind):
+            load_dataset(write(tmp_path / name, start))
 
 
 # ---- names in another form

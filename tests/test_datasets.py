@@ -237,10 +237,15 @@ def test_a_table_with_commas_in_captions(own):
         ("image,caption,caption,caption", "{},One,Two,Three"),
         ("caption_0,caption_1,rating,caption_2,image", "One,Two,5,Three,{}"),
         ("Image;Sentence 1;Sentence 2;Sentence 3", "{};One;Two;Three"),
+        ("image,caption,caption.1,caption.2", "{},One,Two,Three"),  # as pandas writes the same name again
+        ("image,caption (1),caption[2],caption#3", "{},One,Two,Three"),
         ("image,captions", "{},\"['One', 'Two', 'Three']\""),
         ("image,caption", '{},"[""One"", ""Two"", ""Three""]"'),
         ("image,raw", "{},\"['One' 'Two'\n 'Three']\""),  # as NumPy writes it
         ("image,caption,caption2", "{},\"['One', 'Two']\",Three"),
+        ("image,caption", "{},\"('One', 'Two', None, 'Three')\""),
+        ("image,caption", "{},\"[['One'], {{'Two'}}, nan, 'Three']\""),
+        ("image,caption", "{},\"array(['One', 'Two', 'Three'], dtype=object)\""),
     ],
 )
 def test_several_captions_in_a_row_are_all_read(own, header, row):
@@ -260,10 +265,19 @@ def test_fewer_captions_than_columns_are_no_fault_and_none_at_all_is(own):
 
 
 def test_words_for_nothing_are_no_captions(own):
-    words = ("nan", "NaN", "None", "N/A", "null", "#N/A")
+    words = ("nan", "NaN", "None", "N/A", "null", "#N/A", "#NAME?", "NaT")
     dataset = load_dataset(own(table(["0.jpg,A dog", "0.jpg,None of the dogs", *(f"1.jpg,{word}" for word in words)])))
     assert dataset.captions == {"0.jpg": ["A dog", "None of the dogs"]}
-    assert dataset.problems[0].startswith("6 empty captions left out, of '1.jpg', ")
+    assert dataset.problems[0].startswith("8 empty captions left out, of '1.jpg', ")
+
+
+def test_the_official_split_is_whole_or_told(tmp_path):
+    touch(tmp_path / "Images", NAMES)
+    write(tmp_path / "captions.txt", table(kaggle_rows()))
+    write_official_split(tmp_path)
+    (tmp_path / "Flickr_8k.devImages.txt").unlink()
+    source = load_dataset(tmp_path).split_source
+    assert source.startswith("Flickr8k's official lists lack Flickr_8k.devImages.txt, so drawn at random")
 
 
 @pytest.mark.parametrize(
@@ -297,6 +311,13 @@ def test_an_unclosed_quotation_mark_is_told_by_its_line(own):
     rows += ['0.jpg,"A dog', *["1.jpg,A dog on a very long line of grass"] * 4000]
     with pytest.raises(InputError, match="check the quotation marks in line 12, "):
         load_dataset(own(table(rows)))
+    rows = ["0.jpg,A dog,train", '1.jpg,"A dog,train', *["2.jpg,A dog,val"] * 40]
+    (problem, _) = load_dataset(own(table(rows, "image,caption,split"))).problems
+    told = "1 caption over several lines, the first in captions.csv, line 3: check for an unclosed quotation mark"
+    assert problem == told
+    rows = ['0.jpg,"A dog,train', '1.jpg,A "big" dog, a cat,train']
+    with pytest.raises(InputError, match=r"line 2 has 4 columns .* quotation marks, and close each"):
+        load_dataset(own(table(rows, "image,caption,split")))
 
 
 def test_a_split_column(own):
@@ -360,7 +381,7 @@ def test_losses_are_counted_and_told(own):
     assert dataset.problems == (
         "2 empty captions left out, of '0.jpg', '7.jpg'",
         "2 entries without image or caption left out, the first in captions.csv, line 22",
-        "1 caption over several lines, the first up to captions.csv, line 25: check for an unclosed quotation mark",
+        "1 caption over several lines, the first in captions.csv, line 24: check for an unclosed quotation mark",
         f"12 photos are missing and left out with their 12 captions: {gone} and 2 more",
         "4 photos without caption left out: '6.jpg', '7.jpg', '8.jpg', '9.jpg'",
     )

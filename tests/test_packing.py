@@ -268,7 +268,7 @@ def test_cut_and_changed_archives_are_noticed(tmp_path, opener):
         (b"7", "list of captions"),
         (b'{"captions": "A dog ."}', "list of captions"),
         (b'{"captions": [7]}', "7 where text is wanted"),
-        (b'{"caption": null}', "None where text is wanted"),
+        (b'{"caption": null}', "no photo with a caption"),
         (b'{"captions": ["A dog ."], "split": "nowhere"}', "has the split 'nowhere'"),
         (b'{"captions": ["A dog ."], "image_id": "../../1.png"}', "without '..'"),
         (b'{"captions": ["A dog ."], "image_id": "0.png"}', "comes twice"),

@@ -10,7 +10,10 @@ from typing import NamedTuple
 
 from captioning_utils.base.wording import count_noun
 
-NO_CAPTION = ("nan", "none", "null", "n/a", "#n/a", "na", "<na>")  # how programs write that there is nothing
+NO_CAPTION = (  # how programs write that there is nothing, or that they could not compute it
+    *("nan", "-nan", "nat", "none", "null", "nil", "undefined", "n/a", "#n/a", "na", "#na", "<na>"),
+    *("#name?", "#ref!", "#value!"),
+)
 
 
 def is_missing(caption: object) -> bool:
@@ -25,22 +28,26 @@ def is_missing(caption: object) -> bool:
     return caption is None or caption != caption
 
 
+_LIST = re.compile(r"(?:array\()?[\[({].*[\])}]$", re.DOTALL)
+_IN_LISTS = (*"[](){},=", "array", "dtype", "object")  # beside the captions
+
+
 def split_cell(cell: str) -> list[str]:
     """The captions in a cell of a table: those of a list in Python's, NumPy's or JSON's writing, else the cell.
 
     Example:
-        >>> split_cell("['A dog runs.', \\"A dog's ball\\"]"), split_cell("[START] a dog [END]")
+        >>> split_cell("['A dog runs.', \\"A dog's ball\\", nan]"), split_cell("[START] a dog [END]")
         (['A dog runs.', "A dog's ball"], ['[START] a dog [END]'])
     """
     text = cell.strip()
-    if not (text.startswith("[") and text.endswith("]")):
+    if not _LIST.match(text):
         return [cell]
     captions = []
     try:
         for token in tokenize.generate_tokens(io.StringIO(text).readline):
             if token.type == tokenize.STRING:
                 captions.append(ast.literal_eval(token.string))  # one string in quotation marks, nothing else
-            elif token.string not in ("[", "]", ",") and token.string.strip():
+            elif token.string.strip() and token.string not in _IN_LISTS and not is_missing(token.string):
                 return [cell]
     except (tokenize.TokenError, SyntaxError, ValueError, MemoryError, RecursionError):
         return [cell]

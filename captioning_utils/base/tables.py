@@ -28,6 +28,10 @@ _STARTS = {  # of files that are given where text is meant -> what they are, and
     b"\x89PNG": "is a picture; give the file with the captions",
     b"\xff\xd8\xff": "is a picture; give the file with the captions",
     b"%PDF": "is a PDF; give the file with the captions",
+    b"\xd0\xcf\x11\xe0": "is a spreadsheet of an old Excel; save it as CSV UTF-8",
+    b"\x80": "is a pickle, which could run programs when it is opened; write it as JSON or CSV where it comes from",
+    b"\x93NUMPY": "is an array of NumPy; write it as JSON or CSV",
+    **dict.fromkeys((b"BZh", b"\xfd7zXZ", b"Rar!", b"7z\xbc\xaf"), "is compressed; unpack it"),
 }
 
 
@@ -92,21 +96,22 @@ def read_header(line: str, image_columns: Sequence[str] = IMAGE_COLUMNS) -> Tabl
 
 
 def find_caption_names(names: Sequence[str]) -> tuple[int, ...]:
-    """The places of the names that mean captions: of one kind, also in the plural or numbered.
+    """The places of the names that mean captions: of one kind, also in the plural or numbered in any way.
 
     Example:
-        >>> find_caption_names(["file", "caption", "caption2", "Caption_3"]), find_caption_names(["id", "sentences"])
+        >>> find_caption_names(["file", "caption", "caption.1", "Caption_2"]), find_caption_names(["id", "sentences"])
         ((1, 2, 3), (1,))
     """
     for kind in CAPTION_COLUMNS:
-        found = tuple(place for place, name in enumerate(names) if re.fullmatch(rf"{kind}s?_?\d*", name.lower()))
+        numbered = re.compile(rf"{kind}s?[\W_]*\d*[\W_]*", re.IGNORECASE)
+        found = tuple(place for place, name in enumerate(names) if numbered.fullmatch(name))
         if found:
             return found
     return ()
 
 
 def read_rows(lines: Iterable[str], header: TableHeader, path: AnyPath) -> Iterator[tuple[int, list[str]]]:
-    """The rows of a table, without empty ones, mended where it is known how.
+    """The rows of a table, each with the number of its first line, without empty ones, mended where it is known how.
 
     Example:
         >>> header = read_header("image,caption")
@@ -121,9 +126,9 @@ def read_rows(lines: Iterable[str], header: TableHeader, path: AnyPath) -> Itera
     read = 1  # lines
     try:
         for row in rows:
-            read = rows.line_num + 1
             if any(row):
-                yield read, _mend(row, header)
+                yield read + 1, _mend(row, header)
+            read = rows.line_num + 1
     except csv.Error as error:
         raise InputError(
             f"{path} is not a readable table ({error}); check the quotation marks in line {read + 1}, where what is "

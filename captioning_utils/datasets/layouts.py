@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from captioning_utils.base.errors import InputError
@@ -94,14 +95,14 @@ def _read_table(first: str, lines: Iterable[str], listing: Listing, file: Path) 
         if len(row) > len(header.names):
             raise InputError(
                 f"{line} has {len(row)} columns and the first line {len(header.names)}; put captions that hold the "
-                f"separator {header.delimiter!r} in double quotation marks"
+                f"separator {header.delimiter!r} in double quotation marks, and close each"
             )
         needed = max(header.image, header.captions[0], split or 0)
-        if len(row) <= needed or not row[header.image].strip():
-            listing.broken.append(line)
-            continue
         captions = header.read_captions(row)
         listing.long += [line for caption in captions if "\n" in caption.strip()]
+        if len(row) <= needed or not row[header.image].strip():
+            listing.broken += [] if line in listing.long[-1:] else [line]
+            continue
         split_word = None if split is None else read_split(row[split], line)
         # of several columns some may be empty: not every photo has as many captions as another
         for caption in [caption for caption in captions if caption.strip()] or [""]:
@@ -147,9 +148,7 @@ def _read_coco(images: list[Any], annotations: list[Any], listing: Listing, file
         if name is None:
             listing.broken.append(where)
         else:
-            caption = annotation.get("caption")
-            text = "" if is_missing(caption) else _entry(annotation, "caption", str, where)
-            listing.add(name, text, None, file)
+            listing.add(name, _caption(annotation, "caption", where), None, file)
 
 
 def _read_karpathy(images: list[Any], listing: Listing, file: Path) -> None:
@@ -159,8 +158,8 @@ def _read_karpathy(images: list[Any], listing: Listing, file: Path) -> None:
         split = read_split(_entry(image, "split", str, where), where)
         if "filepath" in image:
             listing.folder_of[image_id] = safe_name(_entry(image, "filepath", str, where), file)
-        for sentence in _entry(image, "sentences", list, where):
-            listing.add(image_id, _entry(sentence, "raw", str, where), split, file)
+        for sentence in _entry(image, "sentences", (list, NoneType), where) or [{}]:
+            listing.add(image_id, _caption(sentence, "raw", where), split, file)
 
 
 def _read_json_lines(file: Path) -> list[Any]:
@@ -198,8 +197,7 @@ def _read_records(records: list[Any], listing: Listing, file: Path) -> None:
         values = [record[names[place]] for place in places]
         captions = [each for value in values for each in (value if isinstance(value, list) else [value])]
         for caption in captions or [""]:
-            text = "" if is_missing(caption) else _entry({"caption": caption}, "caption", str, where)
-            listing.add(name, text, split_word, file)
+            listing.add(name, _caption({"caption": caption}, "caption", where), split_word, file)
 
 
 def _read_texts(root: Path, listing: Listing) -> None:
@@ -214,6 +212,12 @@ def _read_texts(root: Path, listing: Listing) -> None:
                 raise InputError(explain_no_text(text)) from error
             for caption in [line for line in lines if line.strip()] or [""]:
                 listing.add(name, caption, None, text)
+
+
+def _caption(record: object, key: str, where: str) -> str:
+    """As `_entry`; "" where there is none, which is left out and counted."""
+    is_none = isinstance(record, dict) and is_missing(record.get(key))
+    return "" if is_none else str(_entry(record, key, str, where))
 
 
 def _entry(record: object, key: str, kind: type | tuple[type, ...], where: str) -> Any:

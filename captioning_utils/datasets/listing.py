@@ -31,7 +31,7 @@ class Listing:
     split_folders: set[str] = dataclasses.field(default_factory=set)  # of such files, first in their photos' image_ids
     empty: list[str] = dataclasses.field(default_factory=list)  # image_id of each caption without any text
     broken: list[str] = dataclasses.field(default_factory=list)  # "file, line" of what cannot be used
-    long: list[str] = dataclasses.field(default_factory=list)  # "file, line" where a caption of several lines ends
+    long: list[str] = dataclasses.field(default_factory=list)  # "file, line" where a caption of several lines begins
 
     def add(self, image_id: str, caption: str, split: str | None, file: Path) -> None:
         image_id, split = self.file_folder + image_id, split or self.file_split
@@ -70,7 +70,7 @@ class Listing:
             self.note("broken_entries", len(self.broken), text)
         if self.long:
             count = count_noun(len(self.long), "caption")
-            text = f"{count} over several lines, the first up to {self.long[0]}: check for an unclosed quotation mark"
+            text = f"{count} over several lines, the first in {self.long[0]}: check for an unclosed quotation mark"
             self.note("captions_over_lines", len(self.long), text)
 
 

@@ -15,6 +15,7 @@ from captioning_utils.base.archives import TarMember, check_room, read_tar
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.files import atomic_write, cache_folder
 from captioning_utils.base.plain_json import parse_json
+from captioning_utils.base.raw_captions import is_missing
 from captioning_utils.base.types import AnyPath
 from captioning_utils.datasets.layouts import read_split, safe_name
 from captioning_utils.datasets.listing import Listing
@@ -66,7 +67,7 @@ def read_shards(shards: list[Path], images: AnyPath | None = None) -> tuple[List
                 raise InputError(f"{where}: the photo {image_id!r:.120} comes twice; give each archive once")
             split = read_split(_text(record["split"], where), where) if "split" in record else None
             for caption in record.get("captions", []):
-                listing.add(image_id, _text(caption, where), split, shard)
+                listing.add(image_id, "" if is_missing(caption) else _text(caption, where), split, shard)
             if image_id in listing.captions:
                 image_paths[image_id] = path
             else:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from captioning_utils.base.errors import InputError
+from captioning_utils.base.wording import name_some
 from captioning_utils.datasets.listing import Listing, assign_split
 
 SPLITS = ("train", "val", "test")
@@ -33,7 +34,9 @@ def choose_splits(
             return _splits_of_files(listing, image_ids, seed)
         reason = f"only photos of {' and '.join(sorted(there))} are there, so "
     else:
-        official = listing.split_of or _flickr8k_split([root, *(file.parent for file in caption_files)])
+        official = listing.split_of
+        if not official:
+            official, reason = _flickr8k_split([root, *(file.parent for file in caption_files)])
         if any(image_id in official for image_id in image_ids):
             return official, "the caption file" if listing.split_of else "Flickr8k's official lists"
         folders = {image_id: SPLIT_WORDS.get(image_id.partition("/")[0].lower()) for image_id in image_ids}
@@ -72,14 +75,18 @@ def _shuffled(image_ids: Iterable[str], seed: int) -> list[str]:
     return sorted(image_ids, key=lambda image_id: hashlib.sha256(f"{seed} {image_id}".encode()).digest())
 
 
-def _flickr8k_split(places: list[Path]) -> dict[str, str]:
-    """Flickr8k's official split, {} where its three files are not all in one of some places or a text folder there."""
+def _flickr8k_split(places: list[Path]) -> tuple[dict[str, str], str]:
+    """Flickr8k's official split, from a place or a text folder there; without all its lists {}, and what is missing."""
+    reason = ""
     for folder in (place / name for place in places for name in ("", *TEXT_FOLDERS)):
         files = {split: folder / name for split, name in FLICKR8K_SPLIT_FILES.items()}
-        if all(file.is_file() for file in files.values()):
+        missing = [file.name for file in files.values() if not file.is_file()]
+        if not missing:
             break
+        if len(missing) < len(files):
+            reason = f"Flickr8k's official lists lack {name_some(missing, show=str)}, so "
     else:
-        return {}
+        return {}, reason
     split_of: dict[str, str] = {}
     for split, file in files.items():
         try:
@@ -88,4 +95,4 @@ def _flickr8k_split(places: list[Path]) -> dict[str, str]:
             raise InputError(f"{file} is not text in UTF-8; save it as UTF-8") from error
         for name in names:
             assign_split(split_of, name, split, file)
-    return split_of
+    return split_of, ""
