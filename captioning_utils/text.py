@@ -1,7 +1,6 @@
 """From a caption as someone wrote it to token ids, and back."""
 
 import dataclasses
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.markup import strip_markup
+from captioning_utils.base.scripts import JOINERS, place_joiners
 
 RESERVED_WORDS = ("<pad>", "startseq", "endseq", "<unk>")  # a word's place in the vocabulary is its id
 MAX_WORDS_IN_VOCABULARY = 1_000_000  # bounds the memory that a hostile file can ask for
@@ -95,12 +95,12 @@ class _Characters(dict[int, str]):
 
     def _replacement(self, character: str) -> str:
         category = unicodedata.category(character)
-        if character in _JOINERS:  # part of the spelling in some scripts, see _place_joiners
+        if character in JOINERS:  # part of the spelling in some scripts, see place_joiners
             return character
-        if character == "\u200b":  # the space of no width, between words of Thai and Khmer
+        if character in "\u200b\u3164\uffa0":  # the space of no width, of Thai and Khmer; Korean letters that are empty
             return " "
-        if category in ("Cf", "Me") or unicodedata.name(character, "").startswith("VARIATION SELECTOR"):
-            return ""  # invisible: soft hyphen, byte-order mark, the choice of how an emoji looks, a keycap's frame
+        if category in ("Cf", "Me") or character in _INVISIBLE:
+            return ""  # soft hyphen, byte-order mark, the choice of how an emoji looks, a keycap's frame
         if category[0] in "CZ":  # control characters, lone surrogates, every kind of space
             return " "
         if not self.remove_punctuation or category[0] not in "PS":
@@ -109,7 +109,7 @@ class _Characters(dict[int, str]):
         return "" if joins_word else " "
 
 
-_JOINERS = "\u200c\u200d"  # U+200C ZERO WIDTH NON-JOINER, U+200D ZERO WIDTH JOINER
+_INVISIBLE = frozenset(map(chr, (0x34F, 0x115F, 0x1160, *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
 _CHARACTERS = {choice: _Characters(choice) for choice in (True, False)}
 
 
@@ -147,20 +147,8 @@ def clean_caption(caption: str, cleaning: TextCleaning = TextCleaning()) -> str:
     if cleaning.lower_case:
         text = text.lower()
     # Deleting and lowering can bring a letter and its accent together: compose once more.
-    words = map(_drop_leading_marks, unicodedata.normalize("NFC", _JOINED.sub(_place_joiners, text)).split())
+    words = map(_drop_leading_marks, unicodedata.normalize("NFC", place_joiners(text)).split())
     return " ".join(word for word in words if word and _keeps(word, cleaning))
-
-
-_JOINED = re.compile(f"(.?)([{_JOINERS}]+)(?=(.?))", re.DOTALL)
-
-
-def _place_joiners(match: re.Match[str]) -> str:
-    """Joiners stay inside words of scripts without capital letters, such as Sinhala and Persian, that need them."""
-    before, joiners, after = match.groups()
-    needed = all(
-        unicodedata.category(each)[0] in "LM" and each.lower() == each.upper() for each in (before, after) if each
-    )
-    return before + joiners[0] if before and after and needed else before
 
 
 def _drop_leading_marks(word: str) -> str:

@@ -281,7 +281,13 @@ def test_the_official_split_is_whole_or_told(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "tags", ["<start> {} <end>", "[START] {} [END]", "<s>{}</s>", "<bos> {} <EOS> <pad> <pad>", "{} <|endoftext|>"]
+    "tags",
+    [
+        *("<start> {} <end>", "[START] {} [END]", "<s>{}</s>", "<bos> {} <EOS> <pad> <pad>", "{} <|endoftext|>"),
+        *("<pad><pad><sos>{}<eos>", "<|endoftext|> {} <|endoftext|>", "<|im_start|> {} <|im_end|>", "<st>{}<en>"),
+        *("START_ {} _END", "__start__ {} __end__", "#START# {} #END#", "starttoken {} endtoken", "begin {} end"),
+        "&lt;start&gt; {} &lt;end&gt;",
+    ],
 )
 def test_boundary_tags_of_other_programs_are_no_words(own, tags):
     dataset = load_dataset(own(table(f"{name},{tags.format('A dog runs .')}" for name in NAMES)))
@@ -292,8 +298,13 @@ def test_boundary_tags_of_other_programs_are_no_words(own, tags):
 def test_bare_words_are_boundary_tags_only_at_both_ends_of_nearly_all_captions(own):
     rows = [f"{name},start a dog runs end" for name in NAMES]
     assert load_dataset(own(table(rows))).captions["0.jpg"] == ["a dog runs"]
-    for text in ("Start of a race", "start a dog", "a race at its end", "[dog] a dog", "<unk> runs"):
+    for text in ("Start of a race", "start a dog", "a race at its end", "[dog] a dog", "<unk> runs", "#dog runs"):
         assert load_dataset(own(table(f"{name},{text}" for name in NAMES))).captions["0.jpg"] == [text]
+    padded = [f"{name},<start> a dog <end>{number % 5 * '<pad>'}" for number, name in enumerate(NAMES)]
+    assert load_dataset(own(table(padded))).captions["4.jpg"] == ["a dog"]
+    others = [f"{name},<start> a dog #fun" for name in NAMES[:6]] + [f"{name},<start> [a] dog" for name in NAMES[6:]]
+    captions = load_dataset(own(table(others))).captions
+    assert (captions["0.jpg"], captions["9.jpg"]) == (["a dog #fun"], ["[a] dog"])
     few = [f"{name},start a dog runs end" for name in NAMES[:5]] + [f"{name},<start> a cat <end>" for name in NAMES[5:]]
     assert load_dataset(own(table(few))).problems == ()
     only_tags = [f"{name},<start> a dog <end>" for name in NAMES[1:]]

@@ -60,6 +60,8 @@ def random_texts(count, seed):
             "a dog runs fast home att 3 12 pq",
         ),
         ('<p class="x">A dog</p><p>A cat</p>', "a dog a cat"),
+        ("<td>a <del>cat</del> <s>c</s>dog</td><td>foot<wbr>ball</td><!-- a\nb -->", "a cat cdog football"),
+        ("a <dog> <person> walks <start>", "a dog person walks start"),
         ("I ❤️ my dog", "i my dog"),  # the heart, and U+FE0F, the choice of how it looks
         ("gate 1️⃣ #️⃣ 👩‍👧 👍🏽 🏴󠁧󠁢󠁥󠁮󠁧󠁿 end", "gate 1 end"),
         ("dog\u200bcat\u2060fish", "dog catfish"),  # a space without width; a joiner of words
@@ -68,6 +70,8 @@ def random_texts(count, seed):
         ("می\u200cرود \u200cسگ\u200c", "می\u200cرود سگ"),
         ("क्\u200d\u200dष", "क्\u200dष"),
         ("auf\u200clage d\u200dog", "auflage dog"),
+        ("അവന്\u200d അവ\u200d ന്\u200c", "അവന്\u200d അവ ന്"),  # Malayalam's n without a vowel, as it was long written
+        ("\u3164 dog\uffa0\u115f\u1160 a\u034fb", "dog ab"),  # letters that show nothing
         (string.punctuation, ""),
         ("", ""),
     ],
@@ -104,7 +108,8 @@ def test_cleaning_any_text(cleaning):
         assert not set(words) & set(RESERVED_WORDS)
         assert unicodedata.is_normalized("NFC", cleaned)
         assert all(unicodedata.category(character)[0] != "C" for character in cleaned.translate(NO_JOINERS))
-        assert not {end for word in words for end in (word[0], word[-1])} & set("\u200c\u200d\ufe0f")
+        assert not {end for word in words for end in (word[0], word[-1])} & set("\u200c\ufe0f")
+        assert all(unicodedata.combining(word[-2]) == 9 for word in words if word.endswith("\u200d"))
         assert clean_caption(cleaned, cleaning) == cleaned
         cleaned.encode("utf-8")
 

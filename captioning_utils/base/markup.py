@@ -4,9 +4,16 @@ import html
 import re
 
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,31});", re.IGNORECASE)
-_INLINE = "a|b|big|em|font|i|small|span|strong|sub|sup|u"  # within words; the others stand between words
+_INLINE = (  # within words; the others stand between words
+    "a|abbr|b|bdi|big|cite|code|del|em|font|i|ins|kbd|mark|nobr|q|s|samp|small|span|strike|strong|sub|sup|tt|u|var|wbr"
+)
+_BLOCK = (
+    "article|aside|blockquote|body|br|caption|center|div|d[dlt]|figcaption|figure|footer|h[1-6]|head|header|hr|html|img|"
+    "label|li|main|ol|p|pre|section|table|t[dhr]|tbody|thead|title|ul"
+)
 _TAG = re.compile(
-    rf"</?(?:({_INLINE})|br|div|h[1-6]|hr|img|li|ol|p|ul)(?:\s+[\w-]+\s*=[^<>]{{0,2000}})?\s*/?>", re.IGNORECASE
+    rf"</?(?:({_INLINE})|{_BLOCK})(?:\s+[\w-]+\s*=[^<>]{{0,2000}})?\s*/?>|<!--.{{0,2000}}?-->",
+    re.IGNORECASE | re.DOTALL,
 )
 
 

@@ -54,14 +54,22 @@ def split_cell(cell: str) -> list[str]:
     return captions if captions and all(isinstance(caption, str) for caption in captions) else [cell]
 
 
-# Tags that training scripts put around captions. In brackets they are never words; bare ones could be.
-_BARE_BEGIN, _BARE_END = "startseq|start|sos|bos|ssss", "endseq|end|eos|eeee"
-_BEGIN = re.compile(rf"[<\[{{]\|?(?:{_BARE_BEGIN}|startoftext|s|begin|go|cls)\|?[>\]}}]|(?:{_BARE_BEGIN})(?!\S)", re.I)
-_END = re.compile(
-    rf"(?:[<\[{{]\|?(?:{_BARE_END}|endoftext|/s|stop|sep)\|?[>\]}}]|(?<!\S)(?:{_BARE_END}))(?:\s*[<\[]pad[>\]])*$", re.I
-)
+# Tags that training scripts put around captions. In brackets the usual ones are never words; bare ones could be, and
+# what is bracketed or decorated in another way counts where the same stands at both ends of nearly all captions.
+_OPEN, _CLOSE = r"(?:[<\[{]|&lt;)\|?", r"\|?(?:[>\]}]|&gt;)"
+_BARE_BEGIN = "startseq|start|begin|sos|bos|ssss|(?:start|begin)(?:of)?(?:token|text|sentence)|tokenstart"
+_BARE_END = "endseq|end|eos|eeee|end(?:of)?(?:token|text|sentence)|tokenend"
+_USUAL_BEGIN = rf"{_OPEN}(?:{_BARE_BEGIN}|startoftext|s|go|cls){_CLOSE}"
+_USUAL_END = rf"{_OPEN}(?:{_BARE_END}|endoftext|/s|stop|sep){_CLOSE}"
+_DECORATED = r"[_#$*]+[^\W_]{1,30}[_#$*]*|[^\W_]{1,30}[_#$*]+"
+_BRACKETED = rf"{_OPEN}[\w/.-]{{1,30}}{_CLOSE}"
+_PADS = rf"(?:{_OPEN}pad{_CLOSE}\s*)*"
+_BEGIN = re.compile(rf"{_PADS}({_USUAL_BEGIN}|{_BRACKETED}|(?:{_BARE_BEGIN}|{_DECORATED})(?!\S))", re.I)
+_END = re.compile(rf"({_USUAL_END}|{_BRACKETED}|(?<!\S)(?:{_BARE_END}|{_DECORATED}))$", re.I)
+_PADS_AT_END = re.compile(rf"\s*{_PADS}$", re.I)
+_USUAL = re.compile(rf"(?:{_USUAL_BEGIN}|{_USUAL_END})", re.I)
 NEARLY_ALL, MOST = 0.9, 0.5  # share of the captions
-FEW = 10  # captions, of which bare words at both ends may be an accident
+FEW = 10  # captions, of which words at both ends may be an accident
 
 
 class BoundaryTags(NamedTuple):
@@ -78,12 +86,11 @@ class BoundaryTags(NamedTuple):
 
     def drop(self, caption: str) -> str:
         """The caption (str) without them."""
-        caption, begin, end = caption.strip(), _BEGIN.match(caption.strip()), _END.search(caption.strip())
-        if end and self.end:
-            caption = caption[: end.start()]
-        if begin and self.begin:
-            caption = caption[begin.end() :]
-        return caption.strip()
+        caption = caption.strip()
+        for split, own in ((_split_end, self.end), (_split_begin, self.begin)):
+            tag, rest = split(caption)
+            caption = rest if own and tag == own else caption
+        return caption
 
     def tell(self, number: int) -> str:
         """A sentence on how many captions they were taken off."""
@@ -99,13 +106,29 @@ def find_boundary_tags(captions: Collection[str]) -> BoundaryTags | None:
         True
     """
     texts = [caption.strip() for caption in captions]
-    begins = collections.Counter(match[0].lower() for text in texts if (match := _BEGIN.match(text)))
-    ends = collections.Counter(match[0].split()[0].lower() for text in texts if (match := _END.search(text)))
-    (begin, begin_count), (end, end_count) = (*begins.most_common(1), ("", 0))[0], (*ends.most_common(1), ("", 0))[0]
+    (begin, begin_count), (end, end_count) = (
+        (*collections.Counter(filter(None, (split(text)[0] for text in texts))).most_common(1), ("", 0))[0]
+        for split in (_split_begin, _split_end)
+    )
     begin = begin if begin_count >= NEARLY_ALL * len(texts) else ""
     # a captioner that writes on to its limit leaves the tag at the end out
-    end = end if end_count >= (MOST if begin else NEARLY_ALL) * len(texts) else ""
-    is_bare = any(tag and tag[0] not in "<[{" for tag in (begin, end))
-    if not (begin or end) or (is_bare and (len(texts) < FEW or not (begin and end))):
+    least = MOST if begin and _USUAL.fullmatch(end) else NEARLY_ALL
+    end = end if end_count >= least * len(texts) else ""
+    are_usual = all(_USUAL.fullmatch(tag) for tag in (begin, end) if tag)
+    if not (begin or end) or (not are_usual and (len(texts) < FEW or not (begin and end))):
         return None
     return BoundaryTags(begin, end)
+
+
+def _split_begin(text: str) -> tuple[str, str]:
+    """The tag at the beginning in lower case, "" for none, and the rest."""
+    match = _BEGIN.match(text)
+    return (match[1].lower(), text[match.end() :].strip()) if match else ("", text)
+
+
+def _split_end(text: str) -> tuple[str, str]:
+    """As `_split_begin`, at the end; a tag is no longer than the last word."""
+    kept = _PADS_AT_END.sub("", text) if text.endswith((">", "]", "}", ";")) else text
+    start = kept.rfind(" ") + 1
+    match = _END.search(kept[start:])
+    return (match[1].lower(), kept[: start + match.start()].strip()) if match else ("", text)

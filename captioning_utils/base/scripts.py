@@ -1,4 +1,4 @@
-"""Scripts that are written without spaces between words."""
+"""Scripts that are written without spaces between words, and those that spell with invisible joiners."""
 
 import re
 import unicodedata
@@ -10,6 +10,8 @@ _RANGES = (
 )
 _WITHOUT_SPACES = re.compile(f"[{_RANGES}]")
 _WORD = re.compile(f"[^ ]*[{_RANGES}][^ ]*")
+JOINERS = "\u200c\u200d"  # U+200C ZERO WIDTH NON-JOINER, U+200D ZERO WIDTH JOINER
+_JOINED = re.compile(f"(.?)([{JOINERS}]+)(?=(.?))", re.DOTALL)
 LONG = 5  # characters; words of these scripts have one to four, on the average fewer than two
 
 
@@ -38,3 +40,28 @@ def lack_spaces(captions: Iterable[str]) -> bool:
     """
     words = [word for caption in captions if not caption.isascii() for word in _WORD.findall(caption)]
     return bool(words) and sum(map(len, words)) >= LONG * len(words)
+
+
+def place_joiners(text: str) -> str:
+    """Keep joiners inside words of scripts without capital letters, such as Sinhala and Persian, that need them.
+
+    At the end of a word a joiner stays after the sign that takes a letter's vowel: Malayalam was long written so.
+
+    Example:
+        >>> place_joiners("d\\u200dog"), place_joiners("می\\u200cرود") == "می\\u200cرود"
+        ('dog', True)
+    """
+    return _JOINED.sub(_place, text)
+
+
+def _place(match: re.Match[str]) -> str:
+    before, joiners, after = match.groups()
+    needed = _joins(before) and (
+        _joins(after) or (joiners[0] == "\u200d" and unicodedata.combining(before) == 9)  # a virama
+    )
+    return before + joiners[0] if needed else before
+
+
+def _joins(character: str) -> bool:
+    """Whether a character is a letter or mark of a script without capital letters."""
+    return unicodedata.category(character or " ")[0] in "LM" and character.lower() == character.upper()
