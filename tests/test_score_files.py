@@ -221,6 +221,40 @@ def test_ids_that_could_be_two_photos_stay_as_they_are():
     }
 
 
+@pytest.mark.parametrize(
+    ("candidate", "reference"),
+    [
+        ("C:\\photos\\a.JPG", "a.jpg"),
+        ("x/cafe\u0301.jpg", "caf\u00e9.jpg"),
+        ("val2017/000000000042.jpg", "42"),  # COCO's captions know a photo by its number
+        ("COCO_val2014_000000000042.jpg", "42"),
+        ("42", "COCO_val2014_000000000042.jpg"),
+    ],
+)
+def test_ids_that_name_the_same_photo_in_other_ways(candidate, reference):
+    notes = []
+    assert match_ids({candidate: "a dog"}, [reference, "7"], notes) == {reference: "a dog"}
+    assert notes == ["1 of 1 photos found by their file names, not their whole ids"]
+
+
+def test_references_that_hold_nothing_are_left_out_and_told(tmp_path):
+    annotations = [{"image_id": 1, "caption": None}, {"image_id": 1, "caption": "A dog"}]
+    text = json.dumps({"images": [{"id": 1}], "annotations": annotations})
+    for content in (text, '{"1": ["A dog", null, "nan"]}', '[{"image": "1", "caption_1": null, "caption_2": "A dog"}]'):
+        notes = []
+        path = save(tmp_path, content)
+        assert load_references(path, notes) == {"1": ["A dog"]}
+        assert notes == [f"{path} has references that hold nothing, left out, of 1 ('1')"]
+    assert load_references(save(tmp_path, '{"1": ["A dog"], "2": [null]}'))["2"] == [None]  # the scorer counts these
+
+
+def test_an_unclosed_quotation_mark_is_told_by_its_line(tmp_path):
+    notes = []
+    path = save(tmp_path, 'image,caption\n1.jpg,a dog\n2.jpg,"a cat\n3.jpg,a cow\n')
+    load_candidates(path, notes)
+    assert notes == [f"{path} has a caption over several lines in line 3: check for an unclosed quotation mark"]
+
+
 def test_references_of_the_files_that_datasets_come_with(tmp_path):
     images = [
         {"filename": f"{n}.jpg", "split": split, "sentences": [{"raw": "A dog ."}, {"raw": "Dogs ."}]}

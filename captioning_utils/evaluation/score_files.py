@@ -19,14 +19,15 @@ import io
 import json
 import os
 import re
-from collections.abc import Collection, Container, Iterable
+import unicodedata
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.plain_json import parse_json
 from captioning_utils.base.raw_captions import find_boundary_tags, is_missing
-from captioning_utils.base.tables import CAPTION_COLUMNS, IMAGE_COLUMNS, explain_no_text, read_header, read_rows
+from captioning_utils.base.tables import IMAGE_COLUMNS, explain_no_text, find_caption_names, read_header, read_rows
 from captioning_utils.base.types import AnyPath
 from captioning_utils.base.wording import count_and_name
 from captioning_utils.datasets.layouts import TOKEN_LINE, read_listing
@@ -57,7 +58,7 @@ def load_candidates(path: AnyPath, notes: list[str] | None = None) -> dict[str, 
         >>> load_candidates(path)
         {'42': 'a dog', '7': 'a cat'}
     """
-    content, ranked = _read(path)
+    content, ranked = _read(path, notes)
     pairs = content.items() if isinstance(content, dict) else content
     lists = ((image_id, caption if isinstance(caption, list) else [caption]) for image_id, caption in pairs)
     found: dict[str, list[Any]] = {}
@@ -99,13 +100,15 @@ def load_references(
         {'1.jpg': ['A dog .', 'A brown dog .']}
     """
     references = _read_listing(path, wanted)
-    return _without_tags(_read_references(path) if references is None else references, path, notes)
+    references = _read_references(path, notes) if references is None else references
+    return _without_tags(_without_missing(references, path, notes), path, notes)
 
 
 def match_ids(captions: dict[str, str], references: Collection[str], notes: list[str] | None = None) -> dict[str, str]:
     """Give candidates the references' ids, where the two name the same photos in other ways.
 
-    Where no id is the same, file names without folders are compared, then these without their endings.
+    Where no id is the same, file names without folders are compared, then these without their endings, then COCO's
+    numbers in them.
 
     Args:
         captions: dict of image_id (str) to caption.
@@ -118,10 +121,12 @@ def match_ids(captions: dict[str, str], references: Collection[str], notes: list
     Example:
         >>> match_ids({"holiday/a.jpg": "a dog", "b.jpg": "a cat"}, ["a", "c"])
         {'a': 'a dog', 'b.jpg': 'a cat'}
+        >>> match_ids({"val2017/000000000042.jpg": "a dog"}, ["42"])
+        {'42': 'a dog'}
     """
     if not captions.keys().isdisjoint(references):
         return captions
-    for shorten in (_file_name, lambda image_id: os.path.splitext(_file_name(image_id))[0]):
+    for shorten in (_file_name, _stem, _coco_number):
         theirs = collections.defaultdict(list)
         for image_id in references:
             theirs[shorten(image_id)].append(image_id)
@@ -141,7 +146,15 @@ def match_ids(captions: dict[str, str], references: Collection[str], notes: list
 
 
 def _file_name(image_id: str) -> str:
-    return re.split(r"[/\\]", image_id)[-1]
+    return unicodedata.normalize("NFC", re.split(r"[/\\]", image_id)[-1])
+
+
+def _stem(image_id: str) -> str:
+    return os.path.splitext(_file_name(image_id))[0].casefold()
+
+
+def _coco_number(image_id: str) -> str:
+    return re.sub(r"^(?:coco_(?:train|val|test)\d{4}_)?0*(?=\d+$)", "", _stem(image_id))
 
 
 def _read_listing(path: AnyPath, wanted: Collection[str] | None) -> dict[str, list[str]] | None:
@@ -177,8 +190,22 @@ def _without_tags(captions: dict[str, Any], path: AnyPath, notes: list[str] | No
     }
 
 
-def _read_references(path: AnyPath) -> dict[str, Any]:
-    content, _ = _read(path)
+def _without_missing(references: dict[str, Any], path: AnyPath, notes: list[str] | None) -> dict[str, Any]:
+    """The same lists of captions without null and the like, unless a photo has nothing else."""
+    kept = {
+        image_id: [caption for caption in captions if not is_missing(caption)] or captions
+        if isinstance(captions, list)
+        else captions
+        for image_id, captions in references.items()
+    }
+    lost = [image_id for image_id in references if kept[image_id] != references[image_id]]
+    if lost and notes is not None:
+        notes.append(f"{path} has references that hold nothing, left out, of {count_and_name(lost)}")
+    return kept
+
+
+def _read_references(path: AnyPath, notes: list[str] | None) -> dict[str, Any]:
+    content, _ = _read(path, notes)
     if isinstance(content, dict) and isinstance(content.get("annotations"), list):
         return _group(_records(content["annotations"], path), _coco_ids(content.get("images"), path))
     if isinstance(content, dict):
@@ -209,14 +236,14 @@ def _coco_ids(images: Any, path: AnyPath) -> list[str]:
     return list(map(_clean_id, ids))
 
 
-def _read(path: AnyPath) -> tuple[dict[str, Any] | list[tuple[Any, Any]], bool]:
+def _read(path: AnyPath, notes: list[str] | None) -> tuple[dict[str, Any] | list[tuple[Any, Any]], bool]:
     """The content, a dict as it is, anything else as a list of (image_id, caption); and whether it has scores."""
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(explain_no_text(path)) from error
     is_json = text.lstrip()[:1] in ("{", "[")
-    content, ranked = (_parse_json(text, path), False) if is_json else _parse_table(text, path)
+    content, ranked = (_parse_json(text, path), False) if is_json else _parse_table(text, path, notes)
     if not content:
         raise InputError(f"{path} holds no caption; {_ADVICE}")
     if not is_json or (isinstance(content, dict) and _fields(content) is None):
@@ -249,7 +276,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _parse_table(text: str, path: AnyPath) -> tuple[list[tuple[Any, Any]], bool]:
+def _parse_table(text: str, path: AnyPath, notes: list[str] | None) -> tuple[list[tuple[Any, Any]], bool]:
     """The rows of a table as (image_id, caption), and whether it has scores."""
     lines = io.StringIO(text, newline="")
     first = lines.readline()
@@ -257,8 +284,9 @@ def _parse_table(text: str, path: AnyPath) -> tuple[list[tuple[Any, Any]], bool]
     if header is None:
         first = first.strip()
         raise InputError(f"{path} is no JSON, and its first line {first!r:.120} names no image and caption; {_ADVICE}")
-    pairs, bad = [], []
+    pairs, bad, long = [], [], []
     for number, row in read_rows(lines, header, path):
+        long += [number] if any("\n" in cell.strip() for cell in row) else []
         if len(row) == len(header.names) and _is_id(row[header.image]):
             captions = [caption.strip() for caption in header.read_captions(row) if not is_missing(caption)]
             pairs += [(row[header.image], caption) for caption in list(filter(None, captions)) or [""]]
@@ -268,16 +296,19 @@ def _parse_table(text: str, path: AnyPath) -> tuple[list[tuple[Any, Any]], bool]
         raise InputError(
             f"{path} has not {len(header.names)} columns as its first line, or no image, in "
             f"{count_and_name(bad, show=str)}; put captions that hold the separator {header.delimiter!r} in double "
-            "quotation marks"
+            "quotation marks, and close each"
         )
+    if long and notes is not None:
+        notes.append(f"{path} has a caption over several lines in line {long[0]}: check for an unclosed quotation mark")
     return pairs, "score" in header.names
 
 
-def _fields(names: Container[str]) -> tuple[str, str] | None:
-    """The names of the image and of the caption among some names, or None."""
+def _fields(record: dict[str, Any]) -> tuple[str, list[str]] | None:
+    """The names of the image and of the captions in an object, or None."""
+    names = list(record)
     image = next((name for name in _IMAGE_NAMES if name in names), None)
-    caption = next((name for kind in CAPTION_COLUMNS for name in (kind, f"{kind}s") if name in names), None)
-    return None if image is None or caption is None else (image, caption)
+    captions = [names[place] for place in find_caption_names(names)]
+    return (image, captions) if image is not None and captions else None
 
 
 def _records(records: list[Any], path: AnyPath) -> list[tuple[Any, Any]]:
@@ -287,7 +318,9 @@ def _records(records: list[Any], path: AnyPath) -> list[tuple[Any, Any]]:
         fields = _fields(record) if isinstance(record, dict) else None
         image_id = record[fields[0]] if fields else None
         if fields and _is_id(image_id):
-            pairs.append((image_id, record[fields[1]]))
+            values = [record[name] for name in fields[1]]
+            several = [each for value in values for each in (value if isinstance(value, list) else [value])]
+            pairs.append((image_id, several if len(values) > 1 else values[0]))
         else:
             bad.append(f"entry {number + 1}: {record!r:.60}")
     if bad:
