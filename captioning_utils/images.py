@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from captioning_utils.base.errors import InputError
-from captioning_utils.base.samples import SampleRange, find_range
+from captioning_utils.base.samples import SampleRange, find_colour_range, find_range
 from captioning_utils.base.types import AnyPath
 from captioning_utils.base.wording import one_line
 
@@ -276,12 +276,13 @@ def _array_to_image(array: NDArray[Any]) -> Image.Image:
 def _to_rgb(image: Image.Image, name: object, notes: list[str] | None) -> NDArray[np.uint8]:
     _check_pixels(image, name)
     _check_scans(image, name)
+    is_deep = any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
     image.load()
     _check_pixels(image, name)  # an icon has the size of the picture in it, which only loading tells
     width, height = image.size
     rows = max(1, STRIP_PIXELS // width)
     boxes = [(0, top, width, min(top + rows, height)) for top in range(0, height, rows)]
-    convert = _find_conversion(image, boxes, name, notes)
+    convert = _find_conversion(image, boxes, is_deep, name, notes)
     turns = _ORIENTATIONS.get(_orientation(image), ())  # after loading, which turns a TIFF as it says
     upright = np.empty((width, height, 3) if "swap" in turns else (height, width, 3), np.uint8)
     # The photo as it lies in the file is a view of the upright one, and filled a strip at a time: in the file's mode,
@@ -316,19 +317,27 @@ def _check_scans(image: Image.Image, name: object) -> None:
         raise InputError(f"{name} is drawn in {scans} scans; the limit is {MAX_SCANS}; save it anew")
 
 
-def _find_conversion(image: Image.Image, boxes: list[_Box], name: object, notes: list[str] | None) -> _Conversion:
-    """What makes RGB of a part of the photo; `boxes` are all parts."""
+def _find_conversion(
+    image: Image.Image, boxes: list[_Box], is_deep: bool, name: object, notes: list[str] | None
+) -> _Conversion:
+    """What makes RGB of a part of the photo; `boxes` are all parts, and `is_deep` photos have 16 bits a channel."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         deep = image if image.mode in ("I", "F", "I;16") else Image.fromarray(np.asarray(image).astype(np.uint16))
         samples = find_range(image, (np.asarray(deep.crop(box)) for box in boxes))
-        if samples.assumed and notes is not None:
-            notes.append(
-                f"{name} does not say its range; {samples.low:g} was taken as black, {samples.high:g} as white"
-            )
+        _note_range(samples, name, notes)
         return lambda box: samples.scale(np.asarray(deep.crop(box)))[:, :, None]
+    colours = find_colour_range(image) if is_deep and image.mode == "RGB" else None
+    if colours is not None:
+        _note_range(SampleRange(0, 256 * (colours.high + 1) - 1, True), name, notes)
+        return lambda box: colours.scale(np.asarray(image.crop(box)))
     if image.has_transparency_data:
         return lambda box: _on_white(image.crop(box)).convert("RGB")
     return lambda box: image.crop(box).convert("RGB")
+
+
+def _note_range(samples: SampleRange, name: object, notes: list[str] | None) -> None:
+    if samples.assumed and notes is not None:
+        notes.append(f"{name} does not say its range; {samples.low:g} was taken as black, {samples.high:g} as white")
 
 
 def _orientation(image: Image.Image) -> Any:

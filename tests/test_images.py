@@ -126,6 +126,11 @@ GREYS = np.array([[0, 1024, 2048, 4095]])
         (GREYS.astype(np.float32), {340: 0.0, 341: 8190.0}, [0, 32, 64, 128], None),
         (np.array([[0, np.nan, np.inf, 0.5]], np.float32), {}, [0, 0, 255, 128], None),
         (np.full((1, 4), 0, np.int32), {}, [0, 0, 0, 0], "255"),
+        (np.array([[0, 0.25, 0.5, 1.02]], np.float32), {}, [0, 62, 125, 255], "1.02"),  # resampled
+        (np.array([[-0.03, 0.25, 0.5, 1]], np.float32), {}, [0, 64, 128, 255], "0 was taken as black, 1"),
+        (np.array([[0, 0.00025, 0.0005, 0.001]], np.float32), {}, [0, 64, 128, 255], "0.001"),
+        (np.array([[-9999, 0.25, 0.5, 1]], np.float32), {42113: "-9999"}, [0, 64, 128, 255], None),  # no value there
+        (np.array([[-9999, 0, 2048, 4095]], np.int32), {42113: "-9999"}, [0, 0, 128, 255], "4095"),
     ],
 )
 def test_the_range_is_what_the_file_says_or_the_least_usual_one(values, tags, expected, assumed):
@@ -135,6 +140,34 @@ def test_the_range_is_what_the_file_says_or_the_least_usual_one(values, tags, ex
     assert len(notes) == (assumed is not None)
     if assumed:
         assert assumed in notes[0]
+
+
+@pytest.mark.parametrize("values", [np.array([[0, 65535]], np.uint16), np.array([[0, 1]], np.float32)])
+def test_a_negative_is_told_by_its_file(values):
+    zero_is_black, zero_is_white = (struct.pack("<HHII", 262, 3, 1, sense) for sense in (1, 0))
+    content = write_tiff(values).getvalue()
+    assert load_image(io.BytesIO(content))[0, :, 0].tolist() == [0, 255]
+    assert load_image(io.BytesIO(content.replace(zero_is_black, zero_is_white)))[0, :, 0].tolist() == [255, 0]
+
+
+def write_deep_png(pixels):
+    """A PNG of 16 bits a channel, which Pillow reads and does not write."""
+    height, width, _ = pixels.shape
+    rows = zlib.compress(b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels))
+    file = io.BytesIO(b"\x89PNG\r\n\x1a\n")
+    file.seek(0, io.SEEK_END)
+    for chunk in (b"IHDR" + struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0), b"IDAT" + rows, b"IEND"):
+        file.write(struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)))
+    return file
+
+
+@pytest.mark.parametrize("white", [1023, 4095, 16383, 65535])
+def test_colours_of_fewer_bits_than_sixteen_are_not_black(white):
+    notes = []
+    found = load_image(write_deep_png(np.array([[[0, 0, 0], [0.5, 0.25, 1]]]) * white), notes=notes).astype(int)
+    steps = white // 256  # that are left of the upper 8 bits
+    assert np.abs(found - [[[0, 0, 0], [128, 64, 255]]]).max() <= 255 / steps
+    assert [f"0 was taken as black, {white} as white" in note for note in notes] == [True] * (white < 65535)
 
 
 def test_heic_is_read_with_its_package_and_named_without(tmp_path, monkeypatch):
