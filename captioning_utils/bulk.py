@@ -178,7 +178,7 @@ def caption_split(
         reason = features.skipped.get(missing[0], "not in the feature cache") if missing else "the list is empty"
         raise InputError(
             f"{len(missing)} of {len(image_ids)} photos have no features, first {missing[:1]!r:.120} ({reason}); "
-            "mend these photos, or allow missing ones (allow_missing)"
+            "mend these photos, or score the rest with allow_missing="
         )
     found = caption_many(
         captioner, present, lambda ids: (ids, features.get(ids)), settings, photos_at_once, show_progress

@@ -349,7 +349,9 @@ def build_vocabulary(captions: Iterable[str], min_count: int = 5) -> Vocabulary:
         if count >= min_count and word not in RESERVED_WORDS and len(word) <= MAX_WORD_LENGTH
     ]
     if not frequent:
-        raise InputError(f"none of {len(counts)} words occurs {min_count} times; lower min_count or give more captions")
+        raise InputError(
+            f"none of {len(counts)} words occurs {min_count} times; lower min_count=, or give more captions"
+        )
     frequent.sort(key=lambda word: (-counts[word], word))
     return Vocabulary(RESERVED_WORDS + tuple(frequent[: MAX_WORDS_IN_VOCABULARY - len(RESERVED_WORDS)]))
 

@@ -213,6 +213,7 @@ def test_files_of_other_captioners(run, tmp_path):
     assert code == shell.REFUSED
     assert "1 ('77')" in errors
     assert "6 ('0', '3', '4' and 3 more)" in errors
+    assert errors.endswith("score the rest with --allow_missing\n")
     for option in ("--allow-missing", "--allow_missing"):
         code, text, _ = score("few.json", option)
         assert code == shell.PARTLY

@@ -136,7 +136,7 @@ def _check_rare_words(captions: Iterable[str]) -> Iterator[Finding]:
         text = f"{share:.0%} of the words in train occur fewer than {MIN_COUNT} times"
         advice = (
             f"With min_count {MIN_COUNT}, the default of training, each of them becomes the unknown word, unless the "
-            "captioner that you start from knows it. Give a lower min_count, or more captions; check that the "
+            "captioner that you start from knows it. Give a lower min_count=, or more captions; check that the "
             "captions are in one language."
         )
         yield Finding("rare_words", "look", len(rare), text, advice, sorted(rare)[:EXAMPLES])

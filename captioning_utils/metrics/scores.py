@@ -242,7 +242,7 @@ def pair_images(
         if image_ids
     ]
     if problems and not allow_missing:
-        raise InputError(f"{'; '.join(problems)}; mend the ids, or score the rest with allow_missing")
+        raise InputError(f"{'; '.join(problems)}; mend the ids, or score the rest with allow_missing=")
     paired = [image_id for image_id, captions in references.items() if captions and image_id in candidates]
     if not paired:
         raise InputError(
