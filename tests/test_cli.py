@@ -175,7 +175,8 @@ def test_photos_in_sub_folders_are_told_and_taken_when_asked_for(photos, toy_cap
     assert run(generate_main, "--image_path", photos) == shell.OK
     captured = capsys.readouterr()
     assert len(captured.out.splitlines()) == 2
-    assert f"note: 1 sub-folder with photos is left out ('{photos / 'beach'}'); --recursive takes them" in captured.err
+    left_out = f"'{photos / 'beach'}', '{photos / 'beach' / 'second'}'"
+    assert f"note: 2 sub-folders with photos are left out ({left_out}); --recursive takes them" in captured.err
     assert run(generate_main, "--image_path", photos, "--recursive") == shell.OK
     captured = capsys.readouterr()
     assert len(captured.out.splitlines()) == 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import sys
 from collections.abc import Iterable, Mapping
@@ -40,10 +41,8 @@ def open_dataset(options: argparse.Namespace) -> CaptionDataset:
 def list_photos(paths: Iterable[AnyPath], recursive: bool) -> list[Path]:
     """The photos that are meant by paths of photos and folders; says which sub-folders of these are left out."""
     photos = [photo for path in paths for photo in find_images(path, recursive)]
-    inner = [folder for path in paths if Path(path).is_dir() and not recursive for folder in Path(path).iterdir()]
-    left_out = [
-        str(folder) for folder in sorted(inner) if folder.is_dir() and any(map(is_photo_name, os.listdir(folder)))
-    ]
+    searched = [path for path in paths if Path(path).is_dir() and not recursive]
+    left_out = [inner for path in searched for inner in _find_sub_folders(path)]
     if left_out:
         verb = "is" if len(left_out) == 1 else "are"
         folders = count_noun(len(left_out), "sub-folder")
@@ -52,6 +51,15 @@ def list_photos(paths: Iterable[AnyPath], recursive: bool) -> list[Path]:
             file=sys.stderr,
         )
     return photos
+
+
+def _find_sub_folders(folder: AnyPath) -> list[str]:
+    """The sub-folders that hold photos, at any depth but no hidden ones, among the first thousand."""
+    found = []
+    for place, inner, names in itertools.islice(os.walk(folder), 1000):
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        found += [str(place)] if any(map(is_photo_name, names)) else []
+    return [place for place in found if place != str(folder)]
 
 
 def add_recursive_option(parser: argparse._ActionsContainer) -> None:

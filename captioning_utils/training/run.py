@@ -194,7 +194,7 @@ class Run(Generic[Settings]):
             made = f"{name}={found.get(name)!r:.200}, this run has {wanted[name]!r:.200}"
             raise InputError(
                 f"{self.path} was made with {'other captions or features' if different == ['data'] else made}; give "
-                "the same to go on, or another model_path (or delete the checkpoint) to start anew"
+                "the same to go on, or another model_path= (or delete the checkpoint) to start anew"
             )
 
     def _settings(self) -> dict[str, Any]:
