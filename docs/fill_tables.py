@@ -5,7 +5,7 @@
 replaces what stands between `<!-- table: FOLDER -->` and `<!-- end of table -->` by the scores in that folder, or
 after `<!-- table: FOLDER (ROW, ROW) -->` by those of the rows named; and between `<!-- settings: CONFIG -->` and
 `<!-- end of table -->` by the fields of that configuration, such as TrainingConfig; and after `<!-- speed: FOLDER -->`
-by what the scripts in benchmarks/ measured. A test holds them equal.
+or `<!-- speed: FOLDER (FIGURE; FIGURE) -->` by what the scripts in benchmarks/ measured. A test holds them equal.
 """
 
 import re
@@ -85,35 +85,40 @@ def build_settings_table(name):
     return _markdown(lines)
 
 
-def build_speed_table(folder):
+def build_speed_table(folder, names=()):
     """A Markdown table of what all benchmarks measured: the median of the rounds, in brackets their range and number.
+
+    Below it stands on which machine, and how busy that was.
 
     Args:
         folder: `Path` with the JSON files that the benchmarks wrote by `--out`.
+        names: list of str, the figures that are wanted, as far as the colon; empty for all.
 
     Returns:
         str, lines that each end in a line break.
 
     Raises:
-        InputError: where the folder has no such file.
+        InputError: where the folder has no such file, or no such figure.
     """
     documents = [read_json(path) for path in sorted(Path(folder).glob("*.json"))]
     if not documents:
         raise InputError(f"{folder} holds no figures (.json); write some with a benchmark's --out")
-    lines = [
-        ["what", "measured", "target", "here", "the other side", "script", "machine"],
-        ["---", "---:", *["---"] * 5],
-    ]
-    for document in documents:
+    by_name = {one["what"].partition(":")[0]: (one, document) for document in documents for one in document["claims"]}
+    missing = [name for name in names if name not in by_name]
+    if missing:
+        raise InputError(f"{folder} has no figure {'; '.join(missing)}; give some of {'; '.join(by_name)}")
+    chosen = [by_name[name] for name in names or by_name]
+    lines = [["what", "here", "the other side", "measured", "target"], ["---", "---", "---", "---:", "---"]]
+    machines = {}
+    for one, document in chosen:
+        figure = "{median:.3g} ({low:.3g}–{high:.3g}; {rounds})".format(**one["figure"])
+        target = "".join(f"{name.replace('_', ' ')} {value}" for name, value in one["target"].items())
+        measured = f"{figure} {'×' if one['unit'] == 'times' else one['unit']}"
+        lines.append([one["what"], one["here"], one["other"], measured, target])
         machine = document["machine"]
-        facts = [machine["processor"], f"{machine['cores']} cores", *machine["extensions"][-1:]]
-        where = ", ".join([*facts, f"load {machine['load']}"])
-        for one in document["claims"]:
-            figure = "{median:.3g} ({low:.3g}–{high:.3g}; {rounds})".format(**one["figure"])
-            target = "".join(f"{name.replace('_', ' ')} {value}" for name, value in one["target"].items())
-            measured = f"{figure} {'×' if one['unit'] == 'times' else one['unit']}"
-            lines.append([one["what"], measured, target, one["here"], one["other"], f"`{document['script']}`", where])
-    return _markdown(lines)
+        facts = ", ".join([machine["processor"], f"{machine['cores']} cores", *machine["extensions"][-1:]])
+        machines.setdefault(facts, {})[f"`{document['script']}` at load {machine['load']}"] = None
+    return _markdown(lines) + "".join(f"\n{facts}: {', '.join(scripts)}.\n" for facts, scripts in machines.items())
 
 
 def _markdown(lines):
@@ -162,7 +167,7 @@ def fill_tables(text, root):
         if kind == "settings":
             return start + build_settings_table(name) + end
         if kind == "speed":
-            return start + build_speed_table(root / name) + end
+            return start + build_speed_table(root / name, rows.split("; ") if rows else ()) + end
         return start + build_results_table(root / name, rows.split(", ") if rows else ()) + end
 
     return TABLE.sub(fill, text)

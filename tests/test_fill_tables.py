@@ -73,18 +73,32 @@ def test_every_setting_is_a_row_with_default_what_is_allowed_and_what_it_does():
     assert lines[2].startswith("| `beam_size` | 5 | a whole number from 1 to 1000 | sentences kept in mind while")
 
 
-def test_every_figure_of_the_benchmarks_is_a_row(tmp_path):
+def write_figures(folder):
     machine = {"processor": "P", "extensions": ["avx2"], "cores": 2, "load": 0.1}
     figure = {"median": 31.04, "low": 29.96, "high": 40, "rounds": 3}
     claim = {"what": "an epoch", "figure": figure, "unit": "times", "here": "1 s", "other": "31 s"}
-    claims = [claim | {"target": {"at_least": 30}}, claim | {"target": {}, "unit": "s"}]
-    write_json(tmp_path / "speed" / "a.json", {"script": "a.py", "machine": machine, "claims": claims})
+    claims = [claim | {"target": {"at_least": 30}}, claim | {"what": "a photo, cold: all", "target": {}, "unit": "s"}]
+    write_json(folder / "a.json", {"script": "a.py", "machine": machine, "claims": claims})
+
+
+def test_every_figure_of_the_benchmarks_is_a_row(tmp_path):
+    write_figures(tmp_path / "speed")
     lines = fill_tables("<!-- speed: speed -->\nold\n<!-- end of table -->\n", tmp_path).splitlines()
-    where = "`a.py` | P, 2 cores, avx2, load 0.1 |"
-    assert lines[3:5] == [
-        f"| an epoch | 31 (30–40; 3) × | at least 30 | 1 s | 31 s | {where}",
-        f"| an epoch | 31 (30–40; 3) s |  | 1 s | 31 s | {where}",
+    assert lines[3:] == [
+        "| an epoch | 1 s | 31 s | 31 (30–40; 3) × | at least 30 |",
+        "| a photo, cold: all | 1 s | 31 s | 31 (30–40; 3) s |  |",
+        "",
+        "P, 2 cores, avx2: `a.py` at load 0.1.",
+        "<!-- end of table -->",
     ]
+
+
+def test_figures_that_are_named_are_rows_in_that_order(tmp_path):
+    write_figures(tmp_path)
+    lines = build_speed_table(tmp_path, ["a photo, cold", "an epoch"]).splitlines()
+    assert [line.split(" | ")[0] for line in lines[2:4]] == ["| a photo, cold: all", "| an epoch"]
+    with pytest.raises(InputError, match="has no figure a word; give some of an epoch; a photo, cold"):
+        build_speed_table(tmp_path, ["an epoch", "a word"])
 
 
 def test_an_unknown_configuration_and_a_folder_without_results_are_refused(tmp_path):
