@@ -14,7 +14,7 @@ from captioning_utils import InputError
 from captioning_utils.app import page
 from captioning_utils.base.checks import options_of
 from captioning_utils.base.tables import to_csv
-from captioning_utils.settings import GenerationConfig
+from captioning_utils.settings import FAST_CAPTIONER, GenerationConfig
 
 SCENES = (23, 35, 27, 0, 31, 16)  # seeds of the drawn scenes that are shown first
 SETTINGS = {field.name: field.metadata for field in options_of(GenerationConfig)}  # what each is, and its slider
@@ -25,6 +25,7 @@ SCORE = (
     "The score ranks the sentences, higher is better. It is their log-probability, evened out for length; with "
     "consensus, how far a sentence agrees with the others that were found, from 0 to 1."
 )
+QUICK = "This sentence is from a quick look; a better one follows."
 NO_MAPS = "This captioner has no look for each word to show. Those with the decoder attention or transformer have."
 LIMITS = """
 - The captioners that ship with this page learned from photographs of people and dogs outdoors. Drawings, indoor scenes
@@ -44,6 +45,7 @@ class Choice(NamedTuple):
     name: str
     key: str  # tells it from all others
     captioner: object
+    quick: "Choice | None" = None  # writes a first sentence while this one looks longer
 
 
 # ---- what is loaded once, for all who use the page
@@ -191,14 +193,22 @@ def ask_captioner(label, uploaded, shipped, index):
     name = st.selectbox(label, [*uploaded, *shipped], index, placeholder="nothing")
     if not name:
         return None
-    choice = uploaded.get(name) or load_choice(name, shipped[name])
+    choice = uploaded.get(name) or load_choice(name)
     st.caption(page.escape_markdown(choice.captioner.describe()))
     return choice
 
 
-def load_choice(name, path):
+def load_choice(name):
+    """A captioner that ships with the package; the fast one goes before those that see photos in another way."""
+    from captioning_utils.captioner import captioner_path
+
+    path = captioner_path(name)
     modified = path.stat().st_mtime_ns
-    return Choice(name, f"{path} {modified}", load_shipped(path, modified))
+    captioner = load_shipped(path, modified)
+    quick = None if name == FAST_CAPTIONER else load_choice(FAST_CAPTIONER)
+    if quick and quick.captioner.encoder == captioner.encoder:
+        quick = None
+    return Choice(name, f"{path} {modified}", captioner, quick)
 
 
 def upload_captioners():
@@ -288,7 +298,7 @@ def refuse(error):
 
 def show_results(sources, choices, settings):
     """Show every photo with its sentences; gives the rows to download."""
-    sizes = tuple({choice.captioner.image_encoder().image_size for choice in choices})
+    sizes = tuple({choice.captioner.image_encoder().image_size for choice in with_quick(choices)})
     rows = []
     for number, source in enumerate(sources):
         own = settings | {"seed": (settings["seed"] + number) % 2**32} if "seed" in settings else settings
@@ -302,22 +312,40 @@ def show_results(sources, choices, settings):
     return rows
 
 
+def with_quick(choices):
+    """All captioners that write: those chosen, and the fast ones before them."""
+    return [each for choice in choices for each in (choice.quick, choice) if each]
+
+
 def show_photo(photo, choices, settings, alone):
     """Show one photo with what each captioner says; gives its rows to download."""
     picture, *panels = st.columns([2, 3] if len(choices) == 1 else [1, 1, 1], gap="medium")
+    picture = picture.empty()
     rows = []
     for choice, panel in zip(choices, panels, strict=True):
         with panel:
+            sentences = st.empty()
+            if choice.quick:
+                (quick,) = write_captions(photo.key, choice.quick.key, {}, photo, choice.quick.captioner)
+                with sentences.container():
+                    st.header(page.escape_markdown(quick.caption), anchor=False)
+                    st.caption(QUICK)
+                show_picture(picture, photo, rows[0]["caption"] if rows else quick.caption)
             with st.spinner("Looking at the photo and writing. New settings take a few seconds longer, once…"):
                 found = write_captions(photo.key, choice.key, settings, photo, choice.captioner)
-            show_sentences(choice, found, named=len(choices) > 1)
+            with sentences.container():
+                show_sentences(choice, found, named=len(choices) > 1)
             show_attention(photo, choice, found[0].caption, alone)
             show_input(photo, choice)
         rows += page.caption_rows(photo.name, choice.name, found)
-    with picture:
-        st.image(photo.preview, alt=rows[0]["caption"], width="stretch")
-        st.caption(f"{page.escape_markdown(photo.name)}, {photo.width}×{photo.height} pixels")
+    show_picture(picture, photo, rows[0]["caption"])
     return rows
+
+
+def show_picture(place, photo, alt):
+    with place.container():
+        st.image(photo.preview, alt=alt, width="stretch")
+        st.caption(f"{page.escape_markdown(photo.name)}, {photo.width}×{photo.height} pixels")
 
 
 def show_sentences(choice, found, named):
@@ -408,7 +436,7 @@ def show_page(sources):
     choices = choose_captioners()
     settings = choose_settings(choices)
     try:
-        for choice in choices:
+        for choice in with_quick(choices):
             name = choice.captioner.encoder_id.name
             waiting = f"Getting {name} ready, which looks at the photos. Its weights are downloaded if need be…"
             with st.spinner(waiting), start_backend():

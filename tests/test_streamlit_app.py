@@ -10,11 +10,12 @@ import pytest
 import toys
 from PIL import Image
 
+from captioning_utils import InputError
 from captioning_utils import captioner as captioner_module
-from captioning_utils.captioner import DEFAULT_CAPTIONER, load_captioner
+from captioning_utils.captioner import DEFAULT_CAPTIONER, captioner_path, load_captioner
 from captioning_utils.images import SAMPLES, list_samples
 from captioning_utils.scenes import draw_scene, generate_scene
-from captioning_utils.settings import GenerationConfig
+from captioning_utils.settings import FAST_CAPTIONER, GenerationConfig
 from captioning_utils.training import combine_captioners
 
 testing = pytest.importorskip("streamlit.testing.v1", reason="the page needs Streamlit (the extra app)")
@@ -114,6 +115,23 @@ def test_it_opens_with_a_photograph_and_its_sentence(page):
     assert all(alternative_texts(page))
     assert sentences(page)[0] in alternative_texts(page)
     assert [button.label for button in page.get("download_button")] == ["Download CSV", "Download JSON"]
+
+
+def test_a_quick_look_comes_first_and_stays_where_the_long_one_fails(page, monkeypatch):
+    def fail(*images, **settings):
+        raise InputError("there is no time for that")
+
+    shipped = captioner_module.load_captioner(DEFAULT_CAPTIONER)
+    monkeypatch.setattr(shipped, "caption_images", fail)
+    choose(page, "Your photos")
+    upload(page, photo(3))
+    quick = captioner_module.load_captioner(captioner_path(FAST_CAPTIONER))
+    assert sentences(page) == describe(scene(3), quick, num_captions=1)
+    assert sentences(page)[0] in alternative_texts(page)
+    assert refusals(page) == ["there is no time for that"]
+    monkeypatch.undo()
+    check(page.run())
+    assert sentences(page) == describe(scene(3))[:1]
 
 
 def test_another_photograph_says_what_a_person_sees(page):
