@@ -392,9 +392,9 @@ def _load_weights(backbone: keras.Model, name: str, layer: str, path: AnyPath | 
 
 
 def _fill_with_fixed_noise(backbone: keras.Model) -> None:
-    """He-scaled kernels from numpy's generator: the same on every backend, and no global seed is touched."""
+    """He-scaled kernels, uniform: the same on every backend and, without a logarithm, with every C library."""
     generator = np.random.default_rng(0)
     for variable in backbone.trainable_variables:
         if len(variable.shape) > 1:
-            scale = np.sqrt(2.0 / np.prod(variable.shape[:-1]))
-            variable.assign(generator.standard_normal(variable.shape, dtype=np.float32) * np.float32(scale))
+            most = np.sqrt(6.0 / np.prod(variable.shape[:-1]))
+            variable.assign((2 * generator.random(variable.shape, dtype=np.float32) - 1) * np.float32(most))
