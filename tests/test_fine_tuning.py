@@ -171,7 +171,7 @@ def test_a_checkpoint_that_started_elsewhere_is_refused(run, dataset, tmp_path):
     start, path, _ = run
     shutil.copy(f"{path}.checkpoint", tmp_path / "model.h5.checkpoint")
     other = make_captioner(decoder_name(start.decoder), seed=1)
-    with pytest.raises(InputError, match="other captions or features"):
+    with pytest.raises(InputError, match="other captions, photos or features"):
         fine_tune(dataset, tmp_path / "model.h5", other)
 
 

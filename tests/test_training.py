@@ -154,13 +154,24 @@ def test_checkpoint_of_other_settings_captions_or_features_is_refused_and_kept(d
         train(dataset, path, epochs=1, batch_size=16)
     captions = dataset.captions | {"0.jpg": ["There is a red ball on the grass .", "A red ball ."]}
     other = CaptionDataset("other", dataset.image_paths, captions, dataset.splits)
-    with pytest.raises(InputError, match="other captions or features"):
+    with pytest.raises(InputError, match="other captions, photos or features"):
         train(other, path, epochs=1)
     features = ColourFeatures()
     features.fingerprint = ColourFeatures.fingerprint.replace("float32", "bfloat16")
-    with pytest.raises(InputError, match="other captions or features"):
+    with pytest.raises(InputError, match="other captions, photos or features"):
         train_captioner(dataset, features, path, small(epochs=1), verbose=0)
     assert (tmp_path / "model.h5.checkpoint").read_bytes() == before
+
+
+def test_a_checkpoint_of_photos_that_others_took_the_place_of_is_refused(dataset, tmp_path):
+    features = ColourFeatures()
+    features.identities = {"0.jpg": "red 100 1 1", "59.jpg": "blue 100 1 1"}
+    train_captioner(dataset, features, tmp_path / "model.h5", small(epochs=1), verbose=0)
+    features.identities = {"0.jpg": "red 100 2 2", "59.jpg": "green 100 2 2"}  # copied, and another one in test
+    train_captioner(dataset, features, tmp_path / "model.h5", small(epochs=1), verbose=0)
+    features.identities = {"0.jpg": "green 100 2 2"}
+    with pytest.raises(InputError, match="made with other captions, photos or features"):
+        train_captioner(dataset, features, tmp_path / "model.h5", small(epochs=1), verbose=0)
 
 
 def test_a_loss_that_is_no_number_is_an_error_and_no_captioner(dataset, tmp_path, capsys):

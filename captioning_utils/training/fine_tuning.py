@@ -11,7 +11,7 @@ from captioning_utils.datasets.dataset import CaptionDataset
 from captioning_utils.features import FeatureCache
 from captioning_utils.settings import FINE_TUNING_RATE, TrainingConfig
 from captioning_utils.training.growing import config_of, describe_start, grow_captioner
-from captioning_utils.training.run import Run, check_places, checkpoint_path, digest_data
+from captioning_utils.training.run import Run, check_places, checkpoint_path, describe_photos, digest_data
 from captioning_utils.training.train import fit_decoder, make_batches, prepare_captions, summarize_run
 
 
@@ -52,7 +52,8 @@ def fine_tune_captioner(
     vocabulary, rows = prepare_captions(dataset, features, config, captioner.cleaning, captioner.vocabulary)
     pairs = collect_pairs(tokens for _, tokens in rows["train"])
     grown = grow_captioner(captioner, vocabulary, share=1.0, pairs=pairs)
-    data = digest_data(features.fingerprint, vocabulary.words, rows, captioner.fingerprint)
+    seen = describe_photos(features, dataset)
+    data = digest_data(features.fingerprint, vocabulary.words, rows, captioner.fingerprint, seen)
     run = Run(checkpoint_path(model_path), config, data)
     fit_decoder(grown.decoder, make_batches(features, rows, config), run, log_dir, verbose)
     grown.training = summarize_run(dataset, rows, run) | {"started_from": describe_start(captioner, vocabulary)}

@@ -94,6 +94,11 @@ class KeptViews:
     def __contains__(self, image_id: object) -> bool:
         return any(image_id in caches[0] for caches in self._caches.values())
 
+    @property
+    def identities(self) -> dict[str, str]:
+        """What tells each photo's content, as in `FeatureCache`."""
+        return self._caches["train"][0].identities | self._caches["val"][0].identities
+
     def make_batches(self, rows: Mapping[str, Sequence[Row]]) -> dict[str, PhotoBatches]:
         """The batches of `prepare_captions`'s rows: those of the train split are shuffled."""
         batches = {}

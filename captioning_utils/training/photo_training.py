@@ -25,7 +25,7 @@ from captioning_utils.text import TextCleaning
 from captioning_utils.training.growing import config_of, describe_start, grow_captioner
 from captioning_utils.training.kept_views import KeptViews
 from captioning_utils.training.photo_batches import PhotoBatches, find_sided, load_photos
-from captioning_utils.training.run import Run, check_places, checkpoint_path, digest_data
+from captioning_utils.training.run import Run, check_places, checkpoint_path, describe_photos, digest_data
 from captioning_utils.training.sighted import LiveEyes, SightedDecoder, fits_on_device
 from captioning_utils.training.train import RampedAdam, fit_decoder, prepare_captions, summarize_run
 
@@ -129,7 +129,8 @@ def train_on_photos(
         decoder = build_decoder(config.decoder, **sizes, **config.decoder_settings)
         captioner = Captioner(decoder, vocabulary, cleaning, encoder.fingerprint, generation, pairs=pairs)
     batches = photos.make_batches(rows)
-    data = digest_data(encoder.fingerprint, vocabulary.words, rows, start_from and start_from.fingerprint)
+    start = start_from and start_from.fingerprint
+    data = digest_data(encoder.fingerprint, vocabulary.words, rows, start, describe_photos(photos, dataset))
     run = Run(checkpoint_path(model_path), config, data)
     adam = functools.partial(
         TwoRateAdam,

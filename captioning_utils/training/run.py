@@ -21,6 +21,7 @@ from captioning_utils.base.storage import assign_variables, collect_variables, r
 from captioning_utils.base.tables import to_csv
 from captioning_utils.base.types import AnyPath
 from captioning_utils.base.wording import name_some
+from captioning_utils.datasets.dataset import CaptionDataset
 from captioning_utils.decoders.base import CaptionDecoder
 from captioning_utils.settings import SelfCriticalConfig, TrainingConfig
 
@@ -40,6 +41,21 @@ def digest_data(*parts: Any) -> str:
         False
     """
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def describe_photos(photos: object, dataset: CaptionDataset) -> dict[str, str]:
+    """What tells the content of the photos that are learned from, where it is known; for `digest_data`.
+
+    Args:
+        photos: features or views of the dataset's photos, such as a `FeatureCache`.
+        dataset: `CaptionDataset`.
+
+    Returns:
+        dict of image_id to a digest (str); it stays the same when a photo is copied.
+    """
+    known: dict[str, str] = getattr(photos, "identities", {})
+    image_ids = [*dataset.splits["train"], *dataset.splits["val"]]
+    return {image_id: known[image_id].partition(" ")[0] for image_id in image_ids if image_id in known}
 
 
 def check_places(model_path: AnyPath, log_dir: AnyPath | None = None) -> None:
@@ -192,9 +208,10 @@ class Run(Generic[Settings]):
         if different:
             name = different[0]
             made = f"{name}={found.get(name)!r:.200}, this run has {wanted[name]!r:.200}"
+            made = "other captions, photos or features" if different == ["data"] else made
             raise InputError(
-                f"{self.path} was made with {'other captions or features' if different == ['data'] else made}; give "
-                "the same to go on, or another model_path= (or delete the checkpoint) to start anew"
+                f"{self.path} was made with {made}; give the same to go on, or another model_path= (or delete the "
+                "checkpoint) to start anew"
             )
 
     def _settings(self) -> dict[str, Any]:

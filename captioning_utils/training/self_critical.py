@@ -32,7 +32,14 @@ from captioning_utils.text import Vocabulary, clean_caption
 from captioning_utils.training.growing import grow_captioner
 from captioning_utils.training.losses import WeightedCrossEntropy
 from captioning_utils.training.photo_batches import find_sided
-from captioning_utils.training.run import Run, check_places, checkpoint_path, describe_step, digest_data
+from captioning_utils.training.run import (
+    Run,
+    check_places,
+    checkpoint_path,
+    describe_photos,
+    describe_step,
+    digest_data,
+)
 from captioning_utils.training.sighted import SeenFeatures, SightedDecoder
 
 PAD_ID, START_ID = Vocabulary.pad_id, Vocabulary.start_id
@@ -97,7 +104,8 @@ def train_self_critical(
     keras.utils.set_random_seed(config.seed)
     learner = grow_captioner(captioner, captioner.vocabulary)  # a copy, so that its dropout draws from this seed
     trainer = SelfCriticalTrainer(learner, dataset, features, config, views, verbose)
-    data = digest_data(captioner.fingerprint, features.fingerprint, trainer.captions, [v.fingerprint for v in views])
+    seen = [features.fingerprint, *(view.fingerprint for view in views), describe_photos(features, dataset)]
+    data = digest_data(captioner.fingerprint, trainer.captions, seen)
     run = Run(checkpoint_path(model_path), config, data, monitor="val_loss")
     run.attach(trainer.model)
     if not run.history:

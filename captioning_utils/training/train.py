@@ -26,7 +26,7 @@ from captioning_utils.text import TextCleaning, Vocabulary, build_vocabulary, cl
 from captioning_utils.training.devices import SharedBatches, find_share, shared_optimizer
 from captioning_utils.training.growing import grow_vocabulary
 from captioning_utils.training.losses import NatsPerToken, WeightedCrossEntropy, masked_cross_entropy
-from captioning_utils.training.run import Run, RunCallback, check_places, checkpoint_path, digest_data
+from captioning_utils.training.run import Run, RunCallback, check_places, checkpoint_path, describe_photos, digest_data
 
 
 class RampedAdam(keras.optimizers.Adam):
@@ -115,7 +115,8 @@ def train_captioner(
     decoder = build_decoder(config.decoder, **sizes, **config.decoder_settings)
     pairs = collect_pairs(tokens for _, tokens in rows["train"])
     captioner = Captioner(decoder, vocabulary, cleaning, features.fingerprint, generation, pairs=pairs)
-    run = Run(checkpoint_path(model_path), config, digest_data(features.fingerprint, vocabulary.words, rows))
+    data = digest_data(features.fingerprint, vocabulary.words, rows, describe_photos(features, dataset))
+    run = Run(checkpoint_path(model_path), config, data)
     fit_decoder(decoder, make_batches(features, rows, config), run, log_dir, verbose)
     captioner.training = summarize_run(dataset, rows, run)
     captioner.save(model_path)
