@@ -165,6 +165,18 @@ def test_without_a_train_split_nothing_is_said_about_it():
     assert not any("train" in row[0] for row in diversity_table(evaluation)[1])
 
 
+def test_fluency_stands_beside_that_of_people():
+    references = {1: ["A dog runs .", "Dogs ."], 2: ["A cat runs .", "Cats ."], 3: ["A dog sits .", "One dog ."]}
+    train = ("A dog runs .", "A cat sits .", "The dog sits .")
+    written = CandidateSet("mine", {1: ["a dog dog runs"], 2: ["a cat sits"], 3: ["the cat sits runs"]})
+    evaluation = evaluate([written], EvaluationData("pets", references, train_captions=train))
+    shares = [line.diversity["fluency"] for line in (evaluation.captioners[0], evaluation.baselines[-1])]
+    assert shares == pytest.approx([1 / 3, 2 / 3])
+    columns, rows = diversity_table(evaluation)
+    row = next(row for row in rows if row[0] == "captions whose neighbouring words the train split has too")
+    assert dict(zip(columns[1:], row[1:], strict=True)) == {"mine": "33.3 %", "people": "66.7 %"}
+
+
 def test_people_cannot_be_compared_photo_by_photo():
     evaluation = evaluate([made_up_candidates(20)], made_up_data(20))
     with pytest.raises(InputError, match="people have no scores of single photos"):
