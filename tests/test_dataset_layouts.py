@@ -213,6 +213,16 @@ def test_one_empty_caption_does_not_refuse_cocos_file(tmp_path):
     assert dataset.problems == ("2 empty captions left out, of '0.jpg', '1.jpg'",)
 
 
+def test_captions_by_photo(tmp_path):
+    touch(tmp_path / "Images", NAMES)
+    for cut in (0, 4):  # with the ending, and without
+        content = {name[: len(name) - cut]: captions for name, captions in expected_captions().items()}
+        dataset = load_dataset(write(tmp_path / "mine.json", content))
+        assert list(dataset.captions.values()) == list(expected_captions().values())
+    write(tmp_path / "mine.json", {"0.jpg": "A dog", "1.jpg": ["A cat", None]})
+    assert load_dataset(tmp_path).captions == {"0.jpg": ["A dog"], "1.jpg": ["A cat"]}
+
+
 def test_one_empty_caption_does_not_refuse_karpathys_file(tmp_path):
     touch(tmp_path, NAMES)
     content = karpathy(NAMES, ["train"] * 10)

@@ -130,10 +130,15 @@ def _read_json_captions(file: Path, listing: Listing) -> None:
     elif isinstance(images, list) and images and isinstance(images[0], dict) and "sentences" in images[0]:
         listing.layout = "Karpathy's split file"
         _read_karpathy(images, listing, file)
+    elif (
+        images is None and isinstance(content, dict) and all(isinstance(each, str | list) for each in content.values())
+    ):
+        _read_records([{"image": name, "captions": captions} for name, captions in content.items()], listing, file)
     else:
         raise InputError(
             f"{file} is neither COCO's captions (lists called images and annotations) nor Karpathy's split "
-            "(a list called images with sentences); give one of these or a CSV"
+            "(a list called images with sentences), nor captions by photo ({name: [caption]}, or a list of objects); "
+            "give one of these or a CSV"
         )
 
 
@@ -224,7 +229,7 @@ def _entry(record: object, key: str, kind: type | tuple[type, ...], where: str) 
     """`record[key]` of a stranger's JSON, if it is what it must be."""
     value = record.get(key) if isinstance(record, dict) else None
     if not isinstance(value, kind):
-        raise InputError(f'{where} has no usable "{key}" ({value!r:.80}); give a caption file of COCO or Karpathy')
+        raise InputError(f'{where} has no usable "{key}" ({value!r:.80}); mend it, or leave this entry out')
     return value
 
 
