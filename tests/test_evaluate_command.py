@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import shutil
 
 import numpy as np
@@ -84,6 +85,16 @@ def test_one_captioner_beside_baselines_and_people(run, workplace, tmp_path):
     assert ".png" in page
     assert '<img src="data:image/jpeg' not in page  # no photos unless asked for
     assert "Images/" not in page
+
+
+def test_a_split_without_a_word_is_refused_before_the_work(run, workplace, tmp_path):
+    rows = (workplace / "squares" / "captions.csv").read_text().splitlines()
+    rows = [re.sub(",.*,test$", ",!!,test", row) for row in rows]
+    (tmp_path / "wordless.csv").write_text("\n".join(rows))
+    code, text, errors = run("--model_path", workplace / "good.h5", "--captions", tmp_path / "wordless.csv")
+    assert code == shell.REFUSED
+    assert "no caption of the test split of squares holds a word, such as '!!' of '36.png'" in errors
+    assert "Captioning" not in text
 
 
 def test_the_same_command_writes_the_same_file(run, workplace, tmp_path):

@@ -56,6 +56,12 @@ def test_a_score_without_meaning_says_why():
     assert scores.corpus["bleu_4"] > 0.5
     assert "CIDEr-D is 0 for a single photo" in str(compute_scores({1: "a dog"}, {1: ["a dog"]}))
     assert compute_scores({1: "a dog", 2: "a cat"}, {1: ["a dog"], 2: ["a cat"]}).remarks == ()
+    assert compute_scores({1: "!", 2: ""}, {1: ["a dog"], 2: ["a cat"]}).remarks == (
+        "No candidate holds a word, so every score is 0.",
+    )
+    assert compute_scores({1: "a dog", 2: "a"}, {1: ["!"], 2: ["?", ""]}).remarks == (
+        "No reference holds a word, so every score is 0.",
+    )
 
 
 def test_tags_that_a_captioner_left_in_never_count_twice():

@@ -143,6 +143,7 @@ def _caption_split(options: argparse.Namespace) -> tuple[list[CandidateSet], Eva
     dataset = open_dataset(options)
     print(dataset.summary())
     image_ids = dataset.require_split(options.split)
+    dataset.require_words(options.split)
     wanted = dict.fromkeys(image_ids + (dataset.splits["train"] if options.nearest else []))
     paths = options.compare or options.model_path or [DEFAULT_CAPTIONER]
     settings = chosen_settings(GenerationConfig, vars(options))

@@ -4,6 +4,7 @@
 and CIDEr-D in 0–10); only `format_score` multiplies by 100, for print.
 """
 
+import itertools
 import statistics
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -145,6 +146,9 @@ def compute_scores(
     remarks = list(_remark([text for image_id in image_ids for text in references[image_id]], len(image_ids), rules))
     candidates, references = _without_tags(image_ids, candidates, references, remarks)
     words, reference_words = _tokenize(image_ids, candidates, references, rules)
+    for whose, texts in (("candidate", [words]), ("reference", reference_words)):
+        if not any(itertools.chain(*texts)):
+            remarks.append(f"No {whose} holds a word, so every score is 0.")
     bleu_statistics = compute_bleu_statistics(words, reference_words)
     corpus, columns = _score_all(words, reference_words, bleu_statistics, rules, extra_metrics)
     counts = [len(captions) for captions in reference_words]
