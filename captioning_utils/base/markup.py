@@ -12,8 +12,8 @@ _BLOCK = (
     "label|li|main|ol|p|pre|section|table|t[dhr]|tbody|thead|title|ul"
 )
 _TAG = re.compile(
-    rf"</?(?:({_INLINE})|{_BLOCK})(?:\s+[\w-]+\s*=[^<>]{{0,2000}})?\s*/?>|<!--.{{0,2000}}?-->",
-    re.IGNORECASE | re.DOTALL,
+    rf"</?(?:({_INLINE})|{_BLOCK})(?:\s+[\w-]+\s*=[^<>]{{0,2000}})?\s*/?>|<!--[^<>]{{0,2000}}-->",
+    re.IGNORECASE,
 )
 
 

@@ -103,7 +103,7 @@ def find_caption_names(names: Sequence[str]) -> tuple[int, ...]:
         ((1, 2, 3), (1,))
     """
     for kind in CAPTION_COLUMNS:
-        numbered = re.compile(rf"{kind}s?[\W_]*\d*[\W_]*", re.IGNORECASE)
+        numbered = re.compile(rf"{kind}s?[\W_]*(?:\d+[\W_]*)?", re.IGNORECASE)
         found = tuple(place for place, name in enumerate(names) if numbered.fullmatch(name))
         if found:
             return found

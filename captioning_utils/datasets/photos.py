@@ -54,6 +54,7 @@ class PhotoFinder:
         inside = itertools.islice((entry for entry in root.iterdir() if entry.is_dir()), MAX_FOLDERS)
         self.others = sorted(set(inside) - set(self.folders))  # of any name
         self.listings: dict[Path, set[str]] = {}  # folder -> names of the files in it
+        self.places: dict[str, list[Path]] = {}  # see _likely_places
         self.alike: dict[
             tuple[Path, str, str], list[Path]
         ] = {}  # folder, path in it and step -> folders of such a path
@@ -62,14 +63,20 @@ class PhotoFinder:
     def find(self, name: str, only_likely: bool = False) -> Path | None:
         """The photo of exactly this name: in the first likely folder, or in the only other folder that has it."""
         parent, _, base = name.rpartition("/")
-        places = [folder / parent for folder in self.folders]
-        places += [place / inner for place in places for inner in PHOTO_FOLDERS if parent]  # "train/images/1.jpg"
-        for place in places:
+        for place in self._likely_places(parent):
             if base in self._names(place):
                 return place / base
         others = [] if only_likely else self.others
         found = [folder / parent / base for folder in others if base in self._names(folder / parent)]
         return found[0] if len(found) == 1 else None
+
+    def _likely_places(self, parent: str) -> list[Path]:
+        """The folders in which photos of a folder are looked for, such as train/images for those of train."""
+        if parent not in self.places:
+            places = [folder / parent for folder in self.folders]
+            places += [place / inner for place in places for inner in PHOTO_FOLDERS if parent]
+            self.places[parent] = places
+        return self.places[parent]
 
     def find_alike(self, name: str, step: str) -> list[Path]:
         """All photos whose name is the same as compared in one of `STEPS`; "" for exactly the same."""
