@@ -294,7 +294,10 @@ def test_a_name_that_two_folders_have_is_left_out(tmp_path):
 
 
 @pytest.mark.parametrize("main", [check_main, train_main, evaluate_main, self_critical_main])
-def test_every_command_that_reads_a_dataset_takes_photos_and_captions_from_elsewhere(tmp_path, capsys, main):
+def test_every_command_that_reads_a_dataset_takes_photos_and_captions_from_elsewhere(
+    tmp_path, monkeypatch, capsys, main
+):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
     write(tmp_path / "texts" / "mine.csv", table(["0.jpg,A dog"]))
     data = [] if main is check_main else ["--data_path"]
