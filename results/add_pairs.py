@@ -15,6 +15,8 @@ from captioning_utils import load_captioner, load_dataset
 from captioning_utils.base.storage import read_storage, write_storage
 from captioning_utils.base.word_pairs import collect_pairs, pack_pairs
 from captioning_utils.captioner import FILE_KIND, FORMAT_VERSION
+from captioning_utils.commands.options import add_place_options
+from captioning_utils.commands.shell import OK, run_command
 from captioning_utils.training import encode_captions
 
 
@@ -36,11 +38,13 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("captioners", nargs="+", type=Path, metavar="FILE", help="captioner to write to")
     parser.add_argument("--data_path", required=True, help="the dataset of its training")
+    add_place_options(parser)
     options = parser.parse_args(arguments)
-    dataset = load_dataset(options.data_path)
+    dataset = load_dataset(options.data_path, options.images, options.captions)
     for path in options.captioners:
         print(f"{path}: {add_pairs(path, dataset)} pairs of words")
+    return OK
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main))

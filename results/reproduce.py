@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from captioning_utils import InputError
 from captioning_utils.__main__ import main
+from captioning_utils.commands.options import add_place_options
 from captioning_utils.commands.shell import OK, PARTLY
 from captioning_utils.metrics import find_java_tools
 
@@ -164,7 +165,7 @@ def _model_path(row, seed, options):
 
 
 def _data_options(options):
-    given = {name: getattr(options, name) for name in ("data_path", "features", "weights")}
+    given = {name: getattr(options, name) for name in ("data_path", "images", "captions", "features", "weights")}
     return [word for name, value in given.items() if value for word in (f"--{name}", value)]
 
 
@@ -174,6 +175,7 @@ def _build_parser():
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("row", choices=rows, metavar="ROW", help="its name in the table")
     parser.add_argument("--data_path", required=True, help="dataset folder or caption file")
+    add_place_options(parser)
     parser.add_argument("--features", help="feature cache to use or make")
     parser.add_argument("--weights", help="weights file of the encoder; default: found or downloaded automatically")
     parser.add_argument("--folder", type=Path, default=Path("runs/reproduce"), help="where everything is written")

@@ -71,8 +71,10 @@ def test_a_row_is_a_list_of_commands(name, tmp_path, capsys):
 
 
 def test_each_seed_has_its_own_files(tmp_path, capsys):
-    assert reproduce(["flickr8k_merge", *DATA, "--seeds", "0", "3", "--folder", "rows", "--show"]) == 0
+    places = ["--images", "photos", "--captions", "texts/mine.csv"]
+    assert reproduce(["flickr8k_merge", *DATA, *places, "--seeds", "0", "3", "--folder", "rows", "--show"]) == 0
     commands = read_commands(capsys.readouterr().out)
+    assert all({*places} <= {*arguments} for _, arguments in commands)
     paths = ["rows/flickr8k_merge.h5", "rows/flickr8k_merge_seed3.h5"]
     for seed, path, (command, arguments) in zip("03", paths, commands, strict=False):
         assert command == "train"
