@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import json
 import math
-import threading
 from typing import NamedTuple
 
 import streamlit as st
@@ -12,6 +11,7 @@ import streamlit as st
 import captioning_utils
 from captioning_utils import InputError
 from captioning_utils.app import page
+from captioning_utils.app.queue import CaptionQueue
 from captioning_utils.base.checks import options_of
 from captioning_utils.base.tables import to_csv
 from captioning_utils.settings import FAST_CAPTIONER, GenerationConfig
@@ -26,6 +26,7 @@ SCORE = (
     "consensus, how far a sentence agrees with the others that were found, from 0 to 1."
 )
 QUICK = "This sentence is from a quick look; a better one follows."
+WAITING = "Looking at the photo and writing (photos before it: {}). New settings take a few seconds longer, once…"
 NO_MAPS = "This captioner has no look for each word to show. Those with the decoder attention or transformer have."
 LIMITS = """
 - The captioners that ship with this page learned from photographs of people and dogs outdoors. Drawings, indoor scenes
@@ -53,9 +54,9 @@ class Choice(NamedTuple):
 
 @st.cache_resource(show_spinner="Starting TensorFlow. This takes a few seconds, once…")
 def start_backend():
-    """Load Keras; give the lock that lets one photo at a time into memory and into the networks."""
+    """Load Keras; give the queue in which the photos of all visitors wait."""
     captioning_utils.load_backend()
-    return threading.Lock()
+    return CaptionQueue()
 
 
 @st.cache_resource(show_spinner="Opening the captioner…")
@@ -83,22 +84,21 @@ def draw_scene(seed):
 
 @st.cache_data(show_spinner=False, max_entries=2 * page.MAX_PHOTOS)
 def open_photo(key, sizes, _source):
-    with start_backend():
+    with start_backend().place():
         return page.open_photo(_source, sizes)
 
 
 @st.cache_data(show_spinner=False, max_entries=1000)
 def write_captions(photo_key, captioner_key, settings, _photo, _captioner):
-    with start_backend():
-        image = _photo.inputs[_captioner.image_encoder().image_size]
-        return _captioner.caption_images([image], **settings)[0]
+    image = _photo.inputs[_captioner.image_encoder().image_size]
+    return start_backend().caption(_captioner, image, **settings)
 
 
 @st.cache_data(show_spinner=False, max_entries=2 * page.MAX_PHOTOS)
 def find_attention(photo_key, captioner_key, caption, _photo, _captioner):
     from captioning_utils.explain import compute_attention_maps
 
-    with start_backend():
+    with start_backend().networks:
         image = _photo.inputs[_captioner.image_encoder().image_size]
         maps = compute_attention_maps(_captioner, image, caption)
         return maps.words[:-1], maps.weights[:-1]  # the last word is the mark of the end
@@ -331,7 +331,7 @@ def show_photo(photo, choices, settings, alone):
                     st.header(page.escape_markdown(quick.caption), anchor=False)
                     st.caption(QUICK)
                 show_picture(picture, photo, rows[0]["caption"] if rows else quick.caption)
-            with st.spinner("Looking at the photo and writing. New settings take a few seconds longer, once…"):
+            with st.spinner(WAITING.format(len(start_backend()))):
                 found = write_captions(photo.key, choice.key, settings, photo, choice.captioner)
             with sentences.container():
                 show_sentences(choice, found, named=len(choices) > 1)
@@ -439,7 +439,7 @@ def show_page(sources):
         for choice in with_quick(choices):
             name = choice.captioner.encoder_id.name
             waiting = f"Getting {name} ready, which looks at the photos. Its weights are downloaded if need be…"
-            with st.spinner(waiting), start_backend():
+            with st.spinner(waiting), start_backend().networks:
                 choice.captioner.image_encoder()
     except (InputError, OSError) as error:
         refuse(error)
