@@ -1,9 +1,14 @@
 """What holds for all tests, the examples in docstrings included."""
 
+import inspect
 import re
+import runpy
 import tempfile
+from pathlib import Path
 
 import pytest
+
+from captioning_utils import InputError
 
 # Real weights, an export to ONNX, a wheel in an environment of its own: what asks for one of these fixtures is slow,
 SLOW_FIXTURES = {"vgg16_weights", "exported", "environment"}
@@ -23,3 +28,32 @@ def pytest_collection_modifyitems(items):
 def keep_temporary_files_together(tmp_path, monkeypatch):
     """What an example leaves in a temporary folder goes where pytest keeps its own, and is deleted with it."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+
+def pytest_addoption(parser):
+    parser.addoption("--every-refusal", action="store_true", help="fail where no test met one of docs/errors.md")
+
+
+def pytest_configure(config):
+    """Note where each refusal is made, so that those that no test meets can be named in the end."""
+    config.refusals_met = set()
+
+    def note(error, *arguments):
+        caller = inspect.currentframe().f_back
+        config.refusals_met.add((caller.f_code.co_filename, caller.f_lineno))
+        ValueError.__init__(error, *arguments)
+
+    if config.getoption("--every-refusal"):
+        InputError.__init__ = note
+
+
+def pytest_sessionfinish(session):
+    if session.config.getoption("--every-refusal") and not session.exitstatus:
+        find_refusals = runpy.run_path(str(Path(__file__).parent / "docs" / "make_errors.py"))["find_refusals"]
+        missed = [
+            f"{each.path}:{each.line}: {each.messages[0]}"
+            for each in find_refusals()
+            if issubclass(each.kind, InputError) and (str(each.path), each.line) not in session.config.refusals_met
+        ]
+        if missed:
+            raise pytest.UsageError("no test met these refusals:", *missed)

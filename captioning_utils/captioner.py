@@ -327,7 +327,7 @@ def load_captioner(name: AnyPath | None = None) -> Captioner:
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
-        raise InputError(f"{path}: the captioner's description is incomplete or damaged ({error!r:.200})") from error
+        raise InputError(f"{path}: its description is incomplete or damaged ({error!r:.200}); get it again") from error
     assign_variables(path, decoder.weights, arrays)
     return captioner
 

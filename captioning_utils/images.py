@@ -228,7 +228,7 @@ def _describe(value: object) -> str:
 
 def _checked_path(source: object) -> Path:
     if not isinstance(source, str | os.PathLike):
-        raise InputError(f"a photo is a path, an open file, a PIL image or an array, got {_describe(source)}")
+        raise InputError(f"a photo cannot be {_describe(source)}; give a path, an open file, a PIL image or an array")
     path = Path(source)
     if path.is_dir():
         raise InputError(f"{path} is a folder; give one photo, or list the folder's photos with find_images")
@@ -266,7 +266,7 @@ def _array_to_image(array: NDArray[Any]) -> Image.Image:
     is_grey = array.ndim == 2 and array.dtype in (np.uint8, np.uint16)
     if not (is_colour or is_grey) or array.size == 0:
         raise InputError(
-            f"an array must be uint8 (height, width[, 3 or 4]) or uint16 (height, width), got {_describe(array)}"
+            f"a photo cannot be {_describe(array)}; give uint8 (height, width[, 3 or 4]) or uint16 (height, width)"
         )
     if array.dtype == np.uint16:
         array = SampleRange(0, 65535, False).scale(array)

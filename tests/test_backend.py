@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from toys import make_balls, make_captioner, train
 
+from captioning_utils import InputError
+from captioning_utils.base.backend import load_backend
 from captioning_utils.commands.shell import REFUSED
 from captioning_utils.encoders import build_encoder
 
@@ -83,6 +85,15 @@ def test_settings_under_which_keras_does_not_start_are_told_in_one_line(tmp_path
     assert done.stderr.startswith("error: Keras does not start (")
     assert "keras.json" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_whatever_keeps_keras_from_starting_is_told_in_one_line(monkeypatch):
+    def fail():
+        raise AssertionError("no such\ndevice")
+
+    monkeypatch.setattr(keras.distribution, "list_devices", fail)
+    with pytest.raises(InputError, match=r"^Keras does not start \(no such device\); give a backend .*keras\.json"):
+        load_backend()
 
 
 @pytest.mark.slow  # starts JAX in a process of its own

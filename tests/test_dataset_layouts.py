@@ -242,6 +242,18 @@ def test_an_archive_is_told_to_be_unpacked(tmp_path, name):
             load_dataset(write(tmp_path / name, start))
 
 
+@pytest.mark.parametrize("name", ["captions.jsonl", "0.txt", "Flickr_8k.trainImages.txt"])
+def test_what_is_not_text_is_refused_in_every_layout(tmp_path, name):
+    touch(tmp_path, ["0.jpg", "1.jpg"])
+    if name.startswith("Flickr"):
+        write(tmp_path / "captions.csv", table(["0.jpg,A dog", "1.jpg,A cat"]))
+        for split in ("train", "dev", "test"):
+            write(tmp_path / f"Flickr_8k.{split}Images.txt", "0.jpg")
+    write(tmp_path / name, b"A caf\xe9")
+    with pytest.raises(InputError, match=f"{name} is not text in UTF-8; save it as UTF-8"):
+        load_dataset(tmp_path)
+
+
 # ---- names in another form
 
 

@@ -214,6 +214,9 @@ def test_name_is_known_and_parameters_are_counted_before_anything_is_built(case)
     assert decoder_name(decoder) == case[0]
 
 
+GRID = {"feature_shape": (4, 6)}
+
+
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [
@@ -222,8 +225,16 @@ def test_name_is_known_and_parameters_are_counted_before_anything_is_built(case)
         ("merge", {"hidden_dim": 0}, "hidden_dim is 0"),
         ("merge", {"dropout": 1.0}, "dropout"),
         ("merge", {"feature_shape": (2, 3, 4)}, "feature_shape"),
+        ("attention", GRID | {"cell": "rnn"}, "cell is 'rnn'; give one of"),
+        ("attention", GRID | {"doubly_stochastic": -1.0}, r"doubly_stochastic is -1\.0; give 0 or"),
+        ("transformer", GRID | {"hidden_dim": 30, "num_heads": 4}, "hidden_dim is 30; give a multiple of num_heads, 4"),
     ],
 )
 def test_refuses(name, settings, message):
     with pytest.raises(InputError, match=message):
         build_decoder(name, **({"vocabulary_size": 9, "feature_shape": (4,)} | settings))
+
+
+def test_a_decoder_without_a_size_is_refused():
+    with pytest.raises(InputError, match="the merge decoder needs vocabulary_size; give it"):
+        build_decoder("merge", feature_shape=(4,))

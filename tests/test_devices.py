@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import keras
@@ -90,6 +91,24 @@ def test_other_devices_are_refused(tmp_path, capsys):
         pass
     assert run(train_main, "--devices", "all", "--augment", "--model_path", tmp_path / "a.h5") == 2
     assert "leave out --devices, or --encoder_blocks and --augment" in capsys.readouterr().err
+
+
+def test_a_process_that_sees_another_one_stop_says_so(monkeypatch):
+    jax = types.SimpleNamespace(errors=types.SimpleNamespace(JaxRuntimeError=RuntimeError), process_count=lambda: 2)
+
+    class Parallel:
+        def __init__(self, auto_shard_dataset):
+            pass
+
+        def scope(self):
+            raise RuntimeError("heartbeat timed out")
+
+    monkeypatch.setitem(sys.modules, "jax", jax)
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    monkeypatch.setattr(keras.distribution, "DataParallel", Parallel)
+    message = r"another process of this run stopped \(heartbeat timed out\); start all of them again"
+    with pytest.raises(InputError, match=message), use_devices("all"):
+        pass
 
 
 # On TensorFlow, one device measures the gradient of the embedding before equal words are added up, several do after; so

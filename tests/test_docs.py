@@ -21,6 +21,7 @@ from captioning_utils.scenes import scene
 
 ROOT = Path(__file__).parents[1]
 FILL_TABLES = runpy.run_path(str(ROOT / "docs" / "fill_tables.py"))
+MAKE_ERRORS = runpy.run_path(str(ROOT / "docs" / "make_errors.py"))
 FOLDERS = ("captioning_utils", "data", "docs", "notebooks", "results", "tests")
 PAGES = sorted([*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))])
 LINKED = ["train.py", "generate.py", "evaluate.py", "streamlit_app.py", "captioning_utils", "benchmarks", "notebooks"]
@@ -49,6 +50,18 @@ def test_tables_are_those_of_the_results(page):
 
 def test_the_readme_shows_the_results():
     assert ROOT / "README.md" in with_tables()
+
+
+def test_the_errors_are_those_of_the_code():
+    text = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    assert MAKE_ERRORS["fill_page"](text) == text, "run: python docs/make_errors.py"
+
+
+def test_every_error_says_what_to_do():
+    messages = [text for each in MAKE_ERRORS["find_refusals"]() for text in each.messages]
+    assert len(messages) > 300
+    silent = [text for text in messages if not MAKE_ERRORS["split_message"](text)[1]]
+    assert [text for text in silent if not text.endswith((": ⟨error⟩", ": ⟨reason⟩"))] == []
 
 
 @pages(PAGES)
@@ -174,7 +187,7 @@ def test_the_reference_has_every_public_name_and_no_warning(tmp_path):
 
 
 OF_OTHERS = {
-    *("--memory", "--cpus", "--check", "--no-browser"),  # of docker, ruff, Jupyter
+    *("--memory", "--cpus", "--check", "--no-browser", "--every-refusal"),  # of docker, ruff, Jupyter, pytest
     *("--show", "--seeds", "--folder", "--only"),  # of results/reproduce.py and tests/faults/run.py
 }
 

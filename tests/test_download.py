@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import io
 import json
@@ -255,3 +256,10 @@ def test_an_unknown_dataset(capsys):
         run("download", "imagenet")
     assert stop.value.code == shell.REFUSED
     assert "flickr30k" in capsys.readouterr().err
+
+
+def test_an_archive_with_too_few_photos_is_kept_and_told(tmp_path, server):
+    base_url, archives, _ = server
+    archives[1] = dataclasses.replace(archives[1], num_photos=3)
+    with pytest.raises(InputError, match=r"val2017\.zip did not hold what it should; delete it"):
+        download_coco(tmp_path / "coco", base_url, archives)

@@ -4,6 +4,7 @@ import hashlib
 import keras
 import numpy as np
 import pytest
+from toys import make_encoder
 
 from captioning_utils import InputError
 from captioning_utils.encoders import ENCODERS, EncoderId, build_encoder, vgg16_arrays, weights
@@ -259,6 +260,17 @@ def test_larger_photos_have_more_regions():
     assert large.encode(np.zeros((3, 96, 96, 3), np.uint8)).shape == (3, 9, 512)
     assert small.encoder_id.weights == large.encoder_id.weights
     assert large.encoder_id.image_size == (96, 96)
+
+
+def test_an_encoder_without_its_backbone_has_no_other_dtype():
+    with pytest.raises(InputError, match="made without its backbone; give one of build_encoder"):
+        recast_encoder(make_encoder(), "bfloat16")
+
+
+def test_a_file_that_holds_no_weights_is_refused(tmp_path):
+    (tmp_path / "a.weights.h5").write_bytes(b"no weights")
+    with pytest.raises(InputError, match=r"does not hold efficientnet_v2_b0's weights .*; give another"):
+        build_encoder("efficientnet_v2_b0", weights_path=tmp_path / "a.weights.h5")
 
 
 @pytest.mark.slow  # builds networks

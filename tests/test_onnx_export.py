@@ -155,6 +155,10 @@ def test_what_cannot_be_exported_is_refused_before_the_work(tmp_path, monkeypatc
     monkeypatch.setattr(captioner, "encoder", captioner.encoder.replace(" grid ", " fc2 "))
     with pytest.raises(InputError, match="20 GB"):
         export_captioner(captioner, tmp_path / "out")
+    with monkeypatch.context() as patch:
+        patch.setattr("keras.backend.backend", lambda: "jax")
+        with pytest.raises(InputError, match="needs KERAS_BACKEND=tensorflow"):
+            export_captioner(captioner, tmp_path / "out")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install 'captioning-utils\[export\]'"):
         export_captioner(captioner, tmp_path / "out")

@@ -299,3 +299,10 @@ def test_a_cache_without_room_is_told(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda place: types.SimpleNamespace(free=10))
     with pytest.raises(InputError, match="make room"):
         load_dataset(tmp_path / "out", images=tmp_path / "empty")
+
+
+def test_a_format_that_pillow_lacks_is_refused(tmp_path, monkeypatch):
+    dataset = load_dataset(write_squares(tmp_path / "squares", ["train"] * 3))
+    monkeypatch.setattr(packing.features, "check", lambda name: False)
+    with pytest.raises(InputError, match="this installation of Pillow writes no webp; give another format"):
+        packing.pack_dataset(dataset, tmp_path / "packed", photo_format="webp")

@@ -174,6 +174,7 @@ def test_what_breaks_off_gives_the_photos_before(sources, tmp_path):
         ({"out": "{photos}/out"}, "lies among the photos"),
         ({"address": "{photos}/notes.txt"}, "holds no photo"),
         ({"out": "{photos}/inner", "address": "{photos}/a.tar"}, "holds something else"),
+        ({"out": "no_such://out"}, r"no_such://out cannot be used \(.+\); give a folder"),
     ],
 )
 def test_what_is_refused(sources, tmp_path, settings, message):
@@ -186,6 +187,20 @@ def test_what_is_refused(sources, tmp_path, settings, message):
     }
     with pytest.raises(InputError, match=message):
         process_photos(**chosen)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("settings.json", r"settings\.json is damaged \(.+\); give a new folder"),
+        ("photos/0.parquet", r"0\.parquet is no part of such a table \(.+\); delete it"),
+    ],
+)
+def test_damaged_tables_are_refused(sources, tmp_path, name, message):
+    process_photos(str(sources), str(tmp_path / "out"), GreyWorker())
+    (tmp_path / "out" / name).write_bytes(b"neither")
+    with pytest.raises(InputError, match=message):
+        process_photos(str(sources), str(tmp_path / "out"), GreyWorker())
 
 
 def test_without_the_extra_it_says_what_to_install(sources, tmp_path, monkeypatch, capsys):

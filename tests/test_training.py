@@ -258,6 +258,16 @@ def test_photos_without_features_are_left_out(dataset):
     assert "lost.jpg" not in {image_id for image_id, _ in rows}
 
 
+def test_a_split_without_features_is_refused_before_the_first_step(dataset, tmp_path):
+    class NoFeatures(ColourFeatures):
+        def __contains__(self, image_id):
+            return False
+
+    with pytest.raises(InputError, match=r"no photo of the train split .* has features; extract"):
+        train_captioner(dataset, NoFeatures(), tmp_path / "model.h5", small(), verbose=0)
+    assert not list(tmp_path.iterdir())
+
+
 def test_empty_split_is_refused_before_the_first_step(dataset, tmp_path):
     empty = CaptionDataset("empty", dataset.image_paths, dataset.captions, dataset.splits | {"val": []})
     with pytest.raises(InputError, match="val split"):

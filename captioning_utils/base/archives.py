@@ -84,7 +84,7 @@ def _plain_members(source: zipfile.ZipFile, archive: Path) -> dict[str, zipfile.
         name = member.filename
         kind = stat.S_IFMT(member.external_attr >> 16)
         if not _is_inside(name) or kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise InputError(f"{archive} holds {name!r:.120}, which leads out of the folder or is a link; not unpacked")
+            raise InputError(f"{archive} holds {name!r:.120}, which leads out of the folder or is a link; get it again")
         if not member.is_dir() and not name.startswith("__MACOSX/"):
             members[name] = member
     return members
@@ -98,13 +98,13 @@ def _is_inside(name: str) -> bool:
 def _check_complete(members: Iterable[str], names: Iterable[str], archive: Path) -> None:
     missing = sorted(set(names) - set(members))
     if missing:
-        raise InputError(f"{archive} has no {missing[0]}; it is another archive")
+        raise InputError(f"{archive} has no {missing[0]}; delete it and get the right archive")
 
 
 def _check_size(members: Mapping[str, zipfile.ZipInfo], archive: Path, folder: Path, max_bytes: int) -> None:
     size = sum(member.file_size for member in members.values())
     if size > max_bytes:
-        raise InputError(f"{archive} unpacks to {size:,} bytes, more than the {max_bytes:,} allowed; not unpacked")
+        raise InputError(f"{archive} unpacks to {size:,} bytes, more than the {max_bytes:,} allowed; get it again")
     check_room(folder, size)
 
 
@@ -145,7 +145,7 @@ def read_tar(archive: AnyPath, open_file: Callable[[], IO[bytes]] | None = None)
     with _told(archive), open_file() if open_file else Path(archive).open("rb") as stored, _unzipped(stored) as file:
         while (header := _read_header(file, archive)) is not None:
             if header.name in names or len(names) == MAX_MEMBERS:
-                raise InputError(f"{archive} holds {header.name!r:.120} twice or too many files; not read")
+                raise InputError(f"{archive} holds {header.name!r:.120} twice or too many files; pack it again")
             start = file.tell()
             if not header.isdir():
                 names.add(header.name)
@@ -184,10 +184,12 @@ def _read_header(file: IO[bytes], archive: AnyPath) -> tarfile.TarInfo | None:
         if not ((plain and _is_inside(header.name)) or note):
             raise InputError(
                 f"{archive} holds {header.name!r:.120}, which leads out of the folder, has a long name or is no plain "
-                "file; not read"
+                "file; pack it again"
             )
         if not 0 <= header.size <= MAX_MEMBER or file.tell() > MAX_UNPACKED:
-            raise InputError(f"{archive} holds {header.name!r:.120} of {header.size:,} bytes, more than is allowed")
+            raise InputError(
+                f"{archive} holds {header.name!r:.120} of {header.size:,} bytes, more than is allowed; pack it again"
+            )
         if plain:
             return header
         # What a note may tell (times, owners) matters nothing here, but for another name or size of the next file.

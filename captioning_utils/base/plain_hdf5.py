@@ -76,7 +76,7 @@ def read_plain_hdf5(content: bytes) -> PlainFile:
         for name, address in file.list_group(path, messages):
             inside, place = file.read_messages(address), (*path, name)
             if len(place) > MAX_DEPTH:
-                raise InputError("it holds a link that leads round in circles; such files are refused")
+                raise InputError("it holds a link that leads round in circles; give a file that this package wrote")
             if any(kind in (_TABLE, *_LINKS) for kind, _ in inside):
                 groups.append((place, inside))
             else:
@@ -102,7 +102,7 @@ class _File:
     def count_step(self) -> None:
         self.steps += 1
         if self.steps > MAX_STEPS:
-            raise InputError(f"it holds more than {MAX_STEPS:,} parts; such files are refused")
+            raise InputError(f"it holds more than {MAX_STEPS:,} parts; give a file that this package wrote")
 
     def check(self, start: int, wanted: bytes, reason: str) -> None:
         if self.take(start, len(wanted)).tobytes() != wanted:
@@ -146,7 +146,9 @@ class _File:
         """Name and address of each member of a group."""
         table = [data for kind, data in messages if kind == _TABLE]
         if len(table) != 1:
-            raise InputError(f"{'/'.join(path)!r:.80} holds links or is of a newer format; such files are refused")
+            raise InputError(
+                f"{'/'.join(path)!r:.80} holds links or is of a newer format; give a file that this package wrote"
+            )
         tree, heap = _number(table[0], 0), _number(table[0], 8)
         self.check(heap, b"HEAP", "a group has no names")
         names = self.take(self.number(heap + 24), self.number(heap + 8))
@@ -154,7 +156,7 @@ class _File:
             for entry in range(leaf + 8, leaf + 8 + 40 * self.number(leaf + 6, 2), 40):
                 name = _name(names, self.number(entry))
                 if self.number(entry + 16, 4) == _SOFT_LINK:
-                    raise InputError(f"it holds a link ({name!r:.80}); such files are refused")
+                    raise InputError(f"it holds a link ({name!r:.80}); give a file that this package wrote")
                 self.count_step()
                 yield name, self.number(entry + 8)
 
@@ -180,7 +182,9 @@ class _File:
         layout = content.get(_LAYOUT, memoryview(b""))
         unknown = [kind for kind, _ in messages if kind not in _OF_ARRAYS]
         if dtype is None or shape is None or unknown or layout[:2].tobytes() != b"\3\1":
-            raise InputError(f"{'/'.join(path)!r:.80} is not a plain array of numbers; such files are refused")
+            raise InputError(
+                f"{'/'.join(path)!r:.80} is not a plain array of numbers; give a file that this package wrote"
+            )
         size = math.prod(shape) * np.dtype(dtype).itemsize
         if size != _number(layout, 10):
             raise ValueError(f"{'/'.join(path)!r:.80} has another size than its shape")

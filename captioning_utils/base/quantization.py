@@ -100,7 +100,9 @@ def dequantize(stored: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float
             continue
         if (scale is not None) != (array.dtype == np.int8) or array.dtype not in BITS.values():
             scales_there = "with" if scale is not None else "without"
-            raise InputError(f"{name!r:.80} is {array.dtype} {scales_there} scales; it is damaged")
+            raise InputError(
+                f"{name!r:.80} is {array.dtype} {scales_there} scales; copy or download the damaged file again"
+            )
         if scale is not None:
             array = _from_int8(name, array, scale)
         arrays[name] = array.astype(np.float32)
@@ -126,7 +128,10 @@ def _scale_axes(array: NDArray[Any]) -> int:
 
 def _from_int8(name: str, array: NDArray[np.int8], scale: NDArray[Any]) -> NDArray[np.float32]:
     if array.ndim < 2 or scale.dtype != np.float32 or scale.shape != array.shape[-_scale_axes(array) :]:
-        raise InputError(f"{name!r:.80} has scales {scale.dtype} {scale.shape} for {array.shape}; it is damaged")
+        raise InputError(
+            f"{name!r:.80} has scales {scale.dtype} {scale.shape} for {array.shape}; copy or download the damaged file "
+            "again"
+        )
     if (array < -LARGEST).any() or not (scale >= 0).all() or not np.isfinite(scale).all():
-        raise InputError(f"{name!r:.80} or its scales are out of range; it is damaged")
+        raise InputError(f"{name!r:.80} or its scales are out of range; copy or download the damaged file again")
     return array * scale

@@ -113,7 +113,9 @@ def _read(path: AnyPath) -> PlainFile:
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except ValueError as error:
-        raise InputError(f"{path} is no readable HDF5 file ({error}); it may be damaged or cut short") from error
+        raise InputError(
+            f"{path} is no readable HDF5 file ({error}); it may be damaged or cut short: copy or download it again"
+        ) from error
 
 
 def _check_header(path: AnyPath, attributes: Mapping[str, Any], kind: str, format_version: int) -> None:
@@ -131,7 +133,9 @@ def _parse(path: AnyPath, place: Sequence[str], data: NDArray[Any]) -> Any:
     try:
         return parse_json(data.tobytes().decode("utf-8"))
     except ValueError as error:
-        raise InputError(f"{path}: the document {'/'.join(place)!r:.80} is damaged ({error})") from error
+        raise InputError(
+            f"{path}: the document {'/'.join(place)!r:.80} is damaged ({error}); copy or download the file again"
+        ) from error
 
 
 def collect_variables(variables: Sequence[keras.Variable]) -> dict[str, NDArray[Any]]:
@@ -159,11 +163,14 @@ def assign_variables(path: object, variables: Sequence[keras.Variable], arrays: 
         found = [array for name, array in arrays.items() if name.startswith(prefix)]
         if len(found) != 1 or found[0].shape != tuple(variable.shape):
             shapes = [array.shape for array in found]
-            raise InputError(f"{path}: {_key(index, variable)} should have shape {tuple(variable.shape)}; got {shapes}")
+            raise InputError(
+                f"{path}: {_key(index, variable)} has shape {shapes}, its model {tuple(variable.shape)}; "
+                "give the file of this model"
+            )
         if not np.isfinite(found[0]).all():
             raise InputError(f"{path}: {_key(index, variable)} holds NaN or infinite numbers; train again")
         values.append(found[0])
     if len(arrays) != len(values):
-        raise InputError(f"{path} holds {len(arrays)} arrays, {len(values)} are wanted; it is another model's")
+        raise InputError(f"{path} holds {len(arrays)} arrays, {len(values)} are wanted; give the file of this model")
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)

@@ -48,7 +48,10 @@ def explain_no_text(path: AnyPath) -> str:
     with open(path, "rb") as file:
         start = file.read(8)
     known = next((text for first, text in _STARTS.items() if start.startswith(first)), None)
-    return f"{path} is not text in UTF-8{f': it {known}' if known else f'; {SAVE_AS_UTF8}'}"
+    if known is None:
+        return f"{path} is not text in UTF-8; {SAVE_AS_UTF8}"
+    what, advice = known.split("; ", 1)
+    return f"{path} is not text in UTF-8: it {what}; {advice}"
 
 
 class TableHeader(NamedTuple):

@@ -21,6 +21,7 @@ from captioning_utils.base.wording import one_line
 ANSWER_SECONDS = 10  # a server that has not answered by then is given up
 WAITS = (1, 5, 15, 30)  # seconds before each new try of a download that broke off; they start anew when bytes arrive
 CHUNK = 1 << 20
+_GO_ON = "try again, which goes on from there"
 
 
 class _BrokenOffError(InputError):
@@ -67,7 +68,9 @@ def check_digest(path: AnyPath, algorithm: str, digest: str) -> None:
         found = hashlib.file_digest(file, algorithm).hexdigest()
     if found != digest:
         name = {"md5": "MD5", "sha256": "SHA-256"}.get(algorithm, algorithm)
-        raise InputError(f"{path} is damaged or another file: its {name} is {found}, not {digest}")
+        raise InputError(
+            f"{path} is damaged or another file: its {name} is {found}, not {digest}; delete it and get it again"
+        )
 
 
 def byte_bar(size: int | None, name: str, initial: int = 0) -> tqdm:
@@ -90,20 +93,20 @@ def _fetch_rest(url: str, path: Path, size: int | None) -> None:
         start = have if response.status == 206 else 0  # 200: a server that knows no ranges sends it all
         whole = _whole_size(response, url, start)
         if size is not None and whole not in (None, size):
-            raise InputError(f"{url} is {whole:,} bytes long, not {size:,}; it is another file")
+            raise InputError(f"{url} is {whole:,} bytes long, not {size:,}; it is another file, get it elsewhere")
         with open(path, "r+b" if start else "wb") as file, byte_bar(whole or size, _name_of(url), start) as bar:
             file.seek(start)
             file.truncate()
             for chunk in _read_chunks(response, url):
                 if size is not None and file.tell() + len(chunk) > size:
-                    raise InputError(f"{url} sends more than the {size:,} bytes that the file has; it is another file")
+                    raise InputError(f"{url} sends more than {size:,} bytes; it is another file, get it elsewhere")
                 file.write(chunk)
                 bar.update(len(chunk))
     have = _size_of(path)
     if whole not in (None, have):
-        raise _BrokenOffError(f"the download of {url} broke off at {have:,} of {whole:,} bytes")
+        raise _BrokenOffError(f"the download of {url} broke off at {have:,} of {whole:,} bytes; {_GO_ON}")
     if size not in (None, have):
-        raise _BrokenOffError(f"{url} ended after {have:,} of {size:,} bytes")
+        raise _BrokenOffError(f"{url} ended after {have:,} of {size:,} bytes; {_GO_ON}")
 
 
 def _read_chunks(response: HTTPResponse, url: str) -> Iterator[bytes]:
@@ -111,7 +114,7 @@ def _read_chunks(response: HTTPResponse, url: str) -> Iterator[bytes]:
         try:
             chunk = response.read(CHUNK)
         except (OSError, HTTPException) as error:
-            raise _BrokenOffError(f"the download of {url} broke off ({one_line(error)})") from error
+            raise _BrokenOffError(f"the download of {url} broke off ({one_line(error)}); {_GO_ON}") from error
         if not chunk:
             return
         yield chunk
@@ -141,11 +144,12 @@ def _answer(request: urllib.request.Request) -> HTTPResponse:
     try:
         answer = answers.get(timeout=ANSWER_SECONDS)
     except queue.Empty:
-        raise _BrokenOffError(f"{request.full_url} did not answer within {ANSWER_SECONDS} s") from None
+        raise _BrokenOffError(f"{request.full_url} did not answer within {ANSWER_SECONDS} s; try again later") from None
     if isinstance(answer, Exception):
-        refused = isinstance(answer, urllib.error.HTTPError) and answer.code < 500
-        kind = InputError if refused else _BrokenOffError
-        raise kind(f"{request.full_url} cannot be read ({one_line(answer)})") from answer
+        message = f"{request.full_url} cannot be read ({one_line(answer)}); try again later"
+        if isinstance(answer, urllib.error.HTTPError) and answer.code < 500:
+            raise InputError(message) from answer
+        raise _BrokenOffError(message) from answer
     return answer
 
 
@@ -155,7 +159,7 @@ def _whole_size(response: HTTPResponse, url: str, start: int) -> int | None:
         return int(response.headers.get("Content-Length") or 0) or None
     span, _, whole = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
     if span.split("-")[0] != str(start):
-        raise InputError(f"{url} was asked for the bytes from {start:,} on and sent {span!r:.80}")
+        raise InputError(f"{url} was asked for the bytes from {start:,} on and sent {span!r:.80}; try again later")
     return int(whole) if whole.isdecimal() else None
 
 

@@ -95,4 +95,6 @@ def unpack_pairs(packed: NDArray[Any], vocabulary_size: int) -> NDArray[np.int32
         rising = np.diff(pairs.astype(np.int64) @ (vocabulary_size, 1)) > 0
         if np.count_nonzero(ends) == vocabulary_size and packed.max() < vocabulary_size and rising.all():
             return pairs
-    raise InputError("the pairs of words are no rising lists of the vocabulary's token ids; the file is damaged")
+    raise InputError(
+        "the pairs of words are no rising lists of the vocabulary's token ids; copy or download the file again"
+    )

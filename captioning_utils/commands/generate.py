@@ -79,5 +79,5 @@ def build_generate_parser() -> argparse.ArgumentParser:
 def _table_path(text: str) -> Path:
     """Refused before the work, not after it."""
     if Path(text).suffix.lower() not in (".json", ".csv"):
-        raise argparse.ArgumentTypeError(f"{text!r} does not end in .json or .csv")
+        raise argparse.ArgumentTypeError(f"{text!r} does not end in .json or .csv; name one that does")
     return Path(text)

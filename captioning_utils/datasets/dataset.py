@@ -71,7 +71,9 @@ class CaptionDataset:
         for split, image_ids in self.splits.items():
             for image_id in image_ids:
                 if image_id not in self.image_paths:
-                    raise InputError(f"the {split} split names {image_id!r:.120}, which is no photo of the dataset")
+                    raise InputError(
+                        f"the {split} split names {image_id!r:.120}, which is no photo of the dataset; leave it out"
+                    )
                 assign_split(split_of, image_id, split, self.name)
 
     @property

