@@ -1,5 +1,5 @@
 # The web page in a container, for a machine without a GPU:
-#   docker build -t captioning . && docker run --rm -p 8501:8501 captioning
+#   docker build -t captioning . && docker run --rm -p 8501:8501 --read-only --tmpfs /tmp captioning
 FROM python:3.12-slim
 
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1

@@ -13,6 +13,7 @@ from email.parser import HeaderParser
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 from PIL import Image
 
 import captioning_utils
@@ -74,6 +75,24 @@ def test_every_python_is_declared_tested_and_of_the_oldest_and_newest_keras():
     (keras,) = [line for line in PROJECT["project"]["dependencies"] if line.startswith("keras")]
     oldest = (ROOT / ".ci" / "oldest.txt").read_text(encoding="utf-8")
     assert f"keras=={re.search('>=([0-9.]+)', keras)[1]}.*" in oldest
+
+
+def test_the_lock_has_every_requirement_by_hash():
+    lock = (ROOT / ".ci" / "oldest.lock").read_text(encoding="utf-8")
+    entries = re.findall(r"^(\S+)==(\S+)(.*(?:\n    .*)*)", lock, re.MULTILINE)
+    assert "\n".join(f"{name}=={version}{rest}" for name, version, rest in entries) == lock.rstrip("\n")
+    assert all("--hash=sha256:" in rest for *_, rest in entries)
+    locked = {name: version for name, version, _ in entries}
+    for file in ("requirements.txt", "requirements-dev.txt", ".ci/oldest.txt"):
+        for requirement in map(Requirement, read_requirements(file)):
+            assert locked[requirement.name.lower().replace("_", "-")] in requirement.specifier, requirement
+
+
+def test_every_requirement_has_its_licence_listed():
+    page = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"[a-z0-9-]+", page))
+    for file in ("requirements.txt", "requirements-dev.txt"):
+        assert {each.name.lower().replace("_", "-") for each in map(Requirement, read_requirements(file))} <= listed
 
 
 @pytest.fixture(scope="module")
