@@ -1,6 +1,7 @@
 """From a caption as someone wrote it to token ids, and back."""
 
 import dataclasses
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from captioning_utils.base.errors import InputError
-from captioning_utils.base.markup import strip_markup
+from captioning_utils.base.markup import has_markup, strip_markup
 from captioning_utils.base.scripts import JOINERS, place_joiners
 
 RESERVED_WORDS = ("<pad>", "startseq", "endseq", "<unk>")  # a word's place in the vocabulary is its id
@@ -142,7 +143,19 @@ def clean_caption(caption: str, cleaning: TextCleaning = TextCleaning()) -> str:
     """
     if not isinstance(caption, str):
         raise InputError(f"a caption is a {type(caption).__name__} ({caption!r:.80}); give text")
-    text = strip_markup(caption)
+    cleaned, rounds = _clean_words(strip_markup(caption), cleaning), 0
+    while has_markup(cleaned):  # punctuation is kept, and what stood inside a tag or an escaped character is gone
+        rounds += 1
+        shown = strip_markup(cleaned) if rounds < _MOST_ROUNDS else re.sub("[&<]", " ", cleaned)
+        cleaned = _clean_words(shown, cleaning)
+    return cleaned
+
+
+_MOST_ROUNDS = 5  # nobody hides HTML so deep by accident
+
+
+def _clean_words(text: str, cleaning: TextCleaning) -> str:
+    """The words that are left of a text without HTML."""
     text = unicodedata.normalize("NFC", text).translate(_CHARACTERS[cleaning.remove_punctuation])
     if cleaning.lower_case:
         text = text.lower()
@@ -152,10 +165,9 @@ def clean_caption(caption: str, cleaning: TextCleaning = TextCleaning()) -> str:
 
 
 def _drop_leading_marks(word: str) -> str:
-    """Accents without a letter, such as what is left of an emoji, are no word."""
-    while word and unicodedata.category(word[0])[0] == "M":
-        word = word[1:]
-    return word
+    """Accents without a letter, such as what is left of an emoji, are no word, and joiners join nothing to them."""
+    places = (place for place, each in enumerate(word) if each not in JOINERS and unicodedata.category(each)[0] != "M")
+    return word[next(places, len(word)) :]
 
 
 def _keeps(word: str, cleaning: TextCleaning) -> bool:

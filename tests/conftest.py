@@ -6,8 +6,15 @@ import threading
 
 import h5py
 import pytest
+from hypothesis import HealthCheck, settings
 
 collect_ignore = ["train_on_devices.py"]  # a program, which tests start
+
+# The laws of test_properties.py: the same few examples in every run; --hypothesis-profile=thorough tries many new ones.
+ONE_FOLDER = [HealthCheck.function_scoped_fixture]  # a test's folder serves all its examples
+settings.register_profile("quick", derandomize=True, deadline=None, max_examples=50, suppress_health_check=ONE_FOLDER)
+settings.register_profile("thorough", settings.get_profile("quick"), derandomize=False, max_examples=2000)
+settings.load_profile("quick")
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ _RANGES = (
 _WITHOUT_SPACES = re.compile(f"[{_RANGES}]")
 _WORD = re.compile(f"[^ ]*[{_RANGES}][^ ]*")
 JOINERS = "\u200c\u200d"  # U+200C ZERO WIDTH NON-JOINER, U+200D ZERO WIDTH JOINER
-_JOINED = re.compile(f"(.?)([{JOINERS}]+)(?=(.?))", re.DOTALL)
+_JOINED = re.compile(f"([^{JOINERS}]?)([{JOINERS}]+)(?=(.?))", re.DOTALL)
 LONG = 5  # characters; words of these scripts have one to four, on the average fewer than two
 
 
