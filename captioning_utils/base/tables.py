@@ -16,6 +16,7 @@ from captioning_utils.base.types import AnyPath
 IMAGE_COLUMNS = ("image", "file_name", "filename", "image_name", "image_path", "path", "file", "photo", "image_id")
 CAPTION_COLUMNS = ("caption", "text", "sentence", "comment", "raw", "description")
 DELIMITERS = ",;\t|"
+_MOST_LINES = 100  # that are read in search of the column names
 SAVE_AS_UTF8 = "save it as UTF-8 (in Excel: Save As, and the type CSV UTF-8)"
 
 
@@ -59,7 +60,7 @@ class TableHeader(NamedTuple):
 
     Example:
         >>> read_header("Image Name; Comment")
-        TableHeader(names=['image_name', 'comment'], delimiter=';', image=0, captions=(1,))
+        TableHeader(names=['image_name', 'comment'], delimiter=';', image=0, captions=(1,), lines=1)
         >>> read_header("image,caption_1,caption_2,rating").captions
         (1, 2)
     """
@@ -68,6 +69,7 @@ class TableHeader(NamedTuple):
     delimiter: str
     image: int  # the number of the column with the image
     captions: tuple[int, ...]  # the numbers of the columns with captions
+    lines: int  # of the file, down to its end
 
     def find(self, names: Iterable[str]) -> int | None:
         """The number of the first column that has one of some names, or None."""
@@ -84,14 +86,34 @@ class TableHeader(NamedTuple):
         return [caption for cell in cells for caption in split_cell(cell)]
 
 
-def read_header(line: str, image_columns: Sequence[str] = IMAGE_COLUMNS) -> TableHeader | None:
-    """Find the separator with which a line names an image and a caption column."""
+def read_start(lines: Iterator[str]) -> list[str]:
+    """The lines down to the end of the first row that holds something; a cell of it may go over several.
+
+    Example:
+        >>> read_start(iter([";;\\n", 'image;caption;"notes\\n', 'of ours"\\n', "1.jpg;a dog;\\n"]))
+        [';;\\n', 'image;caption;"notes\\n', 'of ours"\\n']
+    """
+    start: list[str] = []
+    holds_something, quotation_marks = False, 0
+    for line in lines:
+        start.append(line)
+        holds_something = holds_something or line.strip(f'{DELIMITERS}" \r\n') != ""
+        quotation_marks += line.count('"')
+        if (holds_something and quotation_marks % 2 == 0) or len(start) == _MOST_LINES:
+            break
+    return start
+
+
+def read_header(start: str, image_columns: Sequence[str] = IMAGE_COLUMNS) -> TableHeader | None:
+    """Find the separator with which the first row that holds something names an image and a caption column."""
     for delimiter in DELIMITERS:
+        rows = csv.reader(io.StringIO(start, newline=""), delimiter=delimiter)
         try:
-            cells = next(csv.reader([line], delimiter=delimiter), [])
+            cells = next(filter(any, rows), [])
         except csv.Error:  # a field of more than 131,072 characters, which names no column
             continue
-        header = TableHeader([re.sub(r"[\s-]+", "_", cell.strip().lower()) for cell in cells], delimiter, 0, ())
+        names = [re.sub(r"[\s-]+", "_", cell.strip().lower()) for cell in cells]
+        header = TableHeader(names, delimiter, 0, (), rows.line_num)
         image, captions = header.find(image_columns), find_caption_names(header.names)
         if image is not None and captions:
             return header._replace(image=image, captions=captions)
@@ -114,24 +136,20 @@ def find_caption_names(names: Sequence[str]) -> tuple[int, ...]:
 
 
 def read_rows(lines: Iterable[str], header: TableHeader, path: AnyPath) -> Iterator[tuple[int, list[str]]]:
-    """The rows of a table, each with the number of its first line, without empty ones, mended where it is known how.
+    """The rows below a header, each with the number of its first line, without empty ones, mended where it is known how.
 
     Example:
         >>> header = read_header("image,caption")
         >>> list(read_rows(["1.jpg,a dog, running\\n"], header, "a.csv"))
         [(2, ['1.jpg', 'a dog, running'])]
     """
-    # Flickr30k's table has bars and no quoting: its captions hold lone quotation marks.
-    if header.delimiter == "|":
-        rows = csv.reader(lines, delimiter=header.delimiter, quoting=csv.QUOTE_NONE)
-    else:
-        rows = csv.reader(lines, delimiter=header.delimiter)
-    read = 1  # lines
+    rows = csv.reader(lines, delimiter=header.delimiter)
+    read = header.lines
     try:
         for row in rows:
             if any(row):
                 yield read + 1, _mend(row, header)
-            read = rows.line_num + 1
+            read = rows.line_num + header.lines
     except csv.Error as error:
         raise InputError(
             f"{path} is not a readable table ({error}); check the quotation marks in line {read + 1}, where what is "

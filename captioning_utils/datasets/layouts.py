@@ -3,7 +3,7 @@
 import itertools
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -19,6 +19,7 @@ from captioning_utils.base.tables import (
     find_caption_names,
     read_header,
     read_rows,
+    read_start,
 )
 from captioning_utils.datasets.listing import Listing, valid_text
 from captioning_utils.datasets.locating import find_texts
@@ -62,7 +63,7 @@ def _read_text_captions(file: Path, listing: Listing) -> None:
                 _read_token_lines(itertools.chain([first], lines), listing, file)
             else:
                 listing.layout = "a table with an image and a caption column"
-                _read_table(first, lines, listing, file)
+                _read_table(itertools.chain([first], lines), listing, file)
     except UnicodeDecodeError as error:
         raise InputError(explain_no_text(file)) from error
 
@@ -82,15 +83,17 @@ def _read_token_lines(lines: Iterable[str], listing: Listing, file: Path) -> Non
             listing.broken.append(f"{file.name}, line {number}")
 
 
-def _read_table(first: str, lines: Iterable[str], listing: Listing, file: Path) -> None:
-    header = read_header(first)
+def _read_table(lines: Iterator[str], listing: Listing, file: Path) -> None:
+    start = read_start(lines)
+    header = read_header("".join(start))
     if header is None:
         raise InputError(
-            f"{file} has no image and caption column; its first line is {first.strip()!r:.120}, where one column must "
-            f"be called {_or(IMAGE_COLUMNS)} and one {_or(CAPTION_COLUMNS)}; add that line or rename the columns"
+            f"{file} has no image and caption column; its first line is {''.join(start).strip()!r:.120}, where one "
+            f"column must be called {_or(IMAGE_COLUMNS)} and one {_or(CAPTION_COLUMNS)}; add that line or rename the "
+            "columns"
         )
     split = header.find(SPLIT_COLUMNS)
-    for number, row in read_rows(lines, header, file):
+    for number, row in read_rows(itertools.chain(start[header.lines :], lines), header, file):
         line = f"{file.name}, line {number}"
         if len(row) > len(header.names):
             raise InputError(

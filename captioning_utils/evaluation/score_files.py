@@ -16,6 +16,7 @@ has several, the first counts.
 
 import collections
 import io
+import itertools
 import json
 import os
 import re
@@ -27,7 +28,14 @@ from typing import Any
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.plain_json import parse_json
 from captioning_utils.base.raw_captions import find_boundary_tags, is_missing
-from captioning_utils.base.tables import IMAGE_COLUMNS, explain_no_text, find_caption_names, read_header, read_rows
+from captioning_utils.base.tables import (
+    IMAGE_COLUMNS,
+    explain_no_text,
+    find_caption_names,
+    read_header,
+    read_rows,
+    read_start,
+)
 from captioning_utils.base.types import AnyPath
 from captioning_utils.base.wording import count_and_name
 from captioning_utils.datasets.layouts import TOKEN_LINE, read_listing
@@ -279,13 +287,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _parse_table(text: str, path: AnyPath, notes: list[str] | None) -> tuple[list[tuple[Any, Any]], bool]:
     """The rows of a table as (image_id, caption), and whether it has scores."""
     lines = io.StringIO(text, newline="")
-    first = lines.readline()
-    header = read_header(first, _IMAGE_NAMES)
+    start = read_start(lines)
+    header = read_header("".join(start), _IMAGE_NAMES)
     if header is None:
-        first = first.strip()
+        first = "".join(start).strip()
         raise InputError(f"{path} is no JSON, and its first line {first!r:.120} names no image and caption; {_ADVICE}")
     pairs, bad, long = [], [], []
-    for number, row in read_rows(lines, header, path):
+    for number, row in read_rows(itertools.chain(start[header.lines :], lines), header, path):
         long += [number] if any("\n" in cell.strip() for cell in row) else []
         if len(row) == len(header.names) and _is_id(row[header.image]):
             captions = [caption.strip() for caption in header.read_captions(row) if not is_missing(caption)]
