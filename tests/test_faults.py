@@ -5,10 +5,38 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from faults.digests import digest
 from faults.workloads import QUICK
 
+from captioning_utils.base.storage import write_storage
+
 RUN = Path(__file__).parent / "faults" / "run.py"
+
+
+def test_the_seconds_are_left_out_of_the_comparison_and_nothing_else(tmp_path):
+    def write(seconds=2.5, epoch=3, bias=0.0):
+        state = {"state": {"epoch": epoch, "history": [{"seconds": seconds}], "seconds": seconds}}
+        write_storage(tmp_path / "a.checkpoint", "toy", 1, state, {"bias": np.float32([bias, 1])})
+        return digest(tmp_path / "a.checkpoint")
+
+    assert write(seconds=2.288617440004612) == write()  # more digits: the document is longer
+    assert len({write(), write(epoch=4), write(bias=1e-45)}) == 3
+
+
+def test_which_of_two_equal_constants_is_the_others_makes_no_difference(tmp_path):
+    onnx = pytest.importorskip("onnx")
+
+    def write(constant, copy, value=0.0):
+        node = onnx.helper.make_node("Identity", [constant], [copy])
+        outputs = [onnx.helper.make_tensor_value_info(name, 1, [1]) for name in ("hidden", "cell")]
+        held = onnx.helper.make_tensor(constant, 1, [1], [value])
+        graph = onnx.helper.make_graph([node], "start", [], outputs, [held])
+        onnx.save(onnx.helper.make_model(graph), tmp_path / "a.onnx")
+        return digest(tmp_path / "a.onnx")
+
+    assert write("hidden", "cell") == write("cell", "hidden") != write("cell", "hidden", value=1.0)
 
 
 @pytest.mark.slow
