@@ -155,7 +155,7 @@ def similarity(first: NgramVector, second: NgramVector) -> float:
     ):
         if left_norm and right_norm:
             product = sum(weight * right[ngram] for ngram, weight in left.items() if ngram in right)
-            total += product / (left_norm * right_norm)
+            total += min(1.0, product / (left_norm * right_norm))  # rounding can push it above
     return total / len(_ORDERS)
 
 
@@ -170,7 +170,7 @@ def similarity_d(candidate: NgramVector, reference: NgramVector) -> float:
     ):
         if left_norm and right_norm:
             clipped = sum(min(weight, right[ngram]) * right[ngram] for ngram, weight in left.items() if ngram in right)
-            total += clipped / (left_norm * right_norm)
+            total += min(1.0, clipped / (left_norm * right_norm))
     difference = candidate.length - reference.length
     return total / len(_ORDERS) * math.exp(-(difference**2) / (2 * SIGMA**2))
 
