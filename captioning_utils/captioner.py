@@ -131,7 +131,7 @@ class Captioner:
             list (one entry a photo) of lists of `ScoredCaption`, best first.
 
         Raises:
-            InputError: for a shape that the decoder does not read, or a setting that is not allowed.
+            InputError: for a shape or numbers that the decoder does not read, or a setting that is not allowed.
         """
         features, wanted = np.asarray(features), self.decoder.config.feature_shape
         if features.shape[1:] != wanted:

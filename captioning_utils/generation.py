@@ -248,8 +248,12 @@ class CaptionGenerator:
 
         Returns:
             `Generated`: token ids and scores, best sentence first.
+
+        Raises:
+            InputError: for features that are not finite or larger than any encoder's, or more words than the decoder
+                writes.
         """
-        features = features if features.dtype == np.int32 else np.asarray(features, "float32")
+        features = features if features.dtype == np.int32 else _to_float32(features)
         self._check_length(config)
         size = 1 if len(features) == 1 else self.batch_size
         beams = config.beam_size if config.temperature is None else config.num_captions
@@ -302,6 +306,18 @@ class CaptionGenerator:
         draws = [rng.random((len(batch), beams, config.max_length), "float32")] if sampling else []
         inputs = [batch, *draws, *(np.full(len(batch), number, "float32") for number in numbers)]
         return [np.asarray(part) for part in self._compiled[key].predict_on_batch(tuple(inputs))]
+
+
+def _to_float32(features: NDArray[Any]) -> NDArray[np.float32]:
+    """Features that an encoder could have made; of any others a decoder would write the same sentence."""
+    with np.errstate(over="ignore"):
+        lost = ~np.isfinite(features.astype(np.float16)).reshape(len(features), -1).all(axis=1)
+    if lost.any():
+        raise InputError(
+            f"the features of photo number {lost.argmax() + 1} hold NaN or numbers beyond ±65504, which float16 cannot "
+            "hold; make them with the captioner's encoder"
+        )
+    return features.astype(np.float32)
 
 
 SHARPNESS = 4.0  # how much more a likelier sentence counts; chosen on Flickr8k's val split, where 2 to 10 differ little

@@ -194,8 +194,8 @@ class Vocabulary:
     from the train split's captions only, or read one with `from_dict`.
 
     Raises:
-        InputError: where `words` does not begin with the reserved words, repeats a word, holds anything but
-            non-empty strings without spaces of at most 100 characters, or has more than a million entries.
+        InputError: where `words` does not begin with the reserved words, has none besides them, repeats a word, holds
+            anything but non-empty strings without spaces of at most 100 characters, or has more than a million entries.
 
     Example:
         >>> vocabulary = build_vocabulary(["a dog runs", "a dog sits"], min_count=2)
@@ -325,6 +325,8 @@ def _check_words(words: Any) -> None:
         raise InputError(
             f"a vocabulary begins with {list(words[:4])!r:.200}; it must begin with {list(RESERVED_WORDS)}"
         )
+    if len(words) == len(RESERVED_WORDS):
+        raise InputError(f"a vocabulary holds no word besides {list(RESERVED_WORDS)!r:.200}; give at least one")
     if len(set(words)) != len(words):
         repeated = [word for word, count in Counter(words).items() if count > 1]
         raise InputError(f"a vocabulary repeats {len(repeated)} words, such as {repeated[0]!r}; each may occur once")

@@ -204,7 +204,7 @@ GOOD = [*RESERVED_WORDS, "dog"]
     "value",
     [
         *(None, [], {}, {"words": GOOD, "more": 1}, {"words": "dog"}, {"words": dict.fromkeys(GOOD)}),
-        *({"words": []}, {"words": GOOD[1:]}, {"words": ["x"] * 1_000_001}),
+        *({"words": []}, {"words": GOOD[1:]}, {"words": list(RESERVED_WORDS)}, {"words": ["x"] * 1_000_001}),
         {"words": ["startseq", "<pad>", "endseq", "<unk>", "dog"]},
         *({"words": [*GOOD, word]} for word in ("dog", "startseq", "", "two words", "line\n", 7, ["dog"])),
         {"words": [*GOOD, "x" * (MAX_WORD_LENGTH + 1)]},
