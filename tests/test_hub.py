@@ -29,6 +29,7 @@ class FakeHub(http.server.ThreadingHTTPServer):
         self.created = []
         self.commits = []
         self.refuse_with = None  # an HTTP status
+        self.sent = []  # the paths of all files whose content went out
 
     @property
     def address(self):
@@ -74,6 +75,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         content = self.server.repositories.get(f"{user}/{name}", {}).get("/".join(path))
         if self.server.refuse_with or content is None:
             return self._answer({"error": "no"}, self.server.refuse_with or 404)
+        self.server.sent += [self.path] if body else []
         headers = {"ETag": f'"{hashlib.sha1(content).hexdigest()}"', "X-Repo-Commit": "1" * 40}
         self._send(200, content, headers, body)
 
@@ -149,6 +151,18 @@ def test_a_file_that_is_no_captioner_is_not_kept(server, path, tmp_path, capsys)
         assert run(deploy_commands.pull_main, "me/bad", "--out", target) == REFUSED
         assert "error:" in capsys.readouterr().err
         assert target.read_bytes() == b"what was there before"
+
+
+def test_a_file_larger_than_any_captioner_is_not_fetched(server, path, tmp_path, monkeypatch):
+    hub.push_captioner(path, "me/huge")
+    monkeypatch.setattr(hub, "LARGEST", path.stat().st_size - 1)
+    with pytest.raises(InputError, match=r"of me/huge has [\d,]+ bytes, a captioner has [\d,]+ at most"):
+        hub.pull_captioner("me/huge", tmp_path / "out.h5")
+    assert server.sent == []
+    assert not (tmp_path / "out.h5").exists()
+    monkeypatch.setattr(hub, "LARGEST", path.stat().st_size)
+    assert hub.pull_captioner("me/huge", tmp_path / "out.h5").fingerprint
+    assert len(server.sent) == 1
 
 
 def test_no_file_that_is_no_captioner_is_pushed(server, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -19,7 +20,7 @@ from captioning_utils.sharing.model_card import CAPTIONER_FILE, build_model_card
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-
+LARGEST = 2 * 10**9  # bytes of a captioner; those of this package have up to 60 million
 _ADVICE = {
     401: "log in with `hf auth login`, or set HF_TOKEN to a token of yours",
     403: "your token may not do this; use one with the right to write, and a name that is yours",
@@ -78,16 +79,29 @@ def pull_captioner(repository: str, path: AnyPath, revision: str | None = None) 
         `Captioner`.
 
     Raises:
-        InputError: when huggingface_hub is not installed, the hub refuses, or the file is no captioner or damaged.
+        InputError: when huggingface_hub is not installed, the hub refuses, or the file is no captioner, damaged, or
+            larger than any captioner.
     """
     api = connect()
     with tempfile.TemporaryDirectory() as folder:
         with _refusals(api, repository):
-            fetched = api.hf_hub_download(repository, CAPTIONER_FILE, revision=revision, cache_dir=folder)
+            found = api.hf_hub_download(repository, CAPTIONER_FILE, revision=revision, cache_dir=folder, dry_run=True)
+            _check_size(found.file_size, repository)
+            fetched = api.hf_hub_download(repository, CAPTIONER_FILE, revision=found.commit_hash, cache_dir=folder)
+        _check_size(os.path.getsize(fetched), repository)
         captioner = load_captioner(fetched)
         with atomic_write(path) as temporary:
             shutil.copyfile(fetched, temporary)
     return captioner
+
+
+def _check_size(size: int | None, repository: str) -> None:
+    if size is None or size > LARGEST:
+        found = "an unknown number of" if size is None else f"{size:,}"
+        raise InputError(
+            f"{CAPTIONER_FILE} of {repository} has {found} bytes, a captioner has {LARGEST:,} at most; look at "
+            "what is in the repository"
+        )
 
 
 def connect() -> HfApi:
