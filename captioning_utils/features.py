@@ -19,7 +19,7 @@ from captioning_utils.base.files import atomic_write, check_writable, read_json,
 from captioning_utils.base.identity import identify_photo, is_same_photo
 from captioning_utils.base.parallel import map_ahead
 from captioning_utils.base.types import AnyPath, FeatureEncoder
-from captioning_utils.base.wording import count_noun
+from captioning_utils.base.wording import count_noun, escape_controls
 from captioning_utils.images import ImageSource, load_image
 
 IMAGES_PER_SHARD = 256  # what a killed run loses at most: some 15 seconds of VGG16 on two cores
@@ -326,7 +326,7 @@ def report_skipped(skipped: Mapping[str, str], image_paths: Container[str]) -> N
     """Name the photos of `image_paths` that could not be read, to the standard error."""
     names = [image_id for image_id in skipped if image_id in image_paths]
     for image_id in names[:5]:
-        tqdm.write(f"left out: {image_id}: {skipped[image_id]}", file=sys.stderr)
+        tqdm.write(escape_controls(f"left out: {image_id}: {skipped[image_id]}"), file=sys.stderr)
     if len(names) > 5:
         tqdm.write(f"left out: {len(names) - 5} more photos that cannot be read", file=sys.stderr)
 

@@ -48,6 +48,19 @@ def count_noun(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def escape_controls(text: str) -> str:
+    """A stranger's text (str) as it can stand in a line of a terminal: what would break or move it becomes a number.
+
+    Example:
+        >>> print(escape_controls("a dog\\x1b[2J.jpg\\nb.jpg"))
+        a dog\\x1b[2J.jpg\\nb.jpg
+    """
+    return _CONTROLS.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)
+
+
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")  # no part of any text in HTML or SVG
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from captioning_utils.base.errors import InputError
 from captioning_utils.base.files import check_writable, write_json
-from captioning_utils.base.wording import count_noun
+from captioning_utils.base.wording import count_noun, escape_controls
 from captioning_utils.commands.options import add_place_options
 from captioning_utils.commands.shell import OK, PARTLY, REFUSED, build_parser, in_shell_words, when_stopped
 from captioning_utils.datasets.check import check_dataset
@@ -97,7 +97,7 @@ def pack_main(arguments: Sequence[str] | None = None) -> int:
     size = sum(shard.stat().st_size for shard in packed.shards)
     print(f"{count_noun(len(packed.shards), 'archive')} in {options.out}, {size / 1e6:,.1f} MB")
     for image_id, reason in packed.skipped.items():
-        print(f"left out: {image_id}: {reason}")
+        print(escape_controls(f"left out: {image_id}: {reason}"))
     return PARTLY if packed.skipped else OK
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from captioning_utils.base.backend import load_backend
 from captioning_utils.base.files import check_writable
+from captioning_utils.base.wording import escape_controls
 from captioning_utils.commands.options import (
     add_generation_options,
     add_recursive_option,
@@ -42,13 +43,13 @@ def generate_main(arguments: Sequence[str] | None = None) -> int:
         for row in caption_photos(captioner, photos, settings, failures, bool(options.out), notes):
             rows.append(row)
             if not options.out:
-                print(f"{row['image']}: {row['caption']}", flush=True)
+                print(escape_controls(f"{row['image']}: {row['caption']}"), flush=True)
     finally:  # also when the user stops it: an hour's sentences are not thrown away
         if options.out and rows:
             write_captions(options.out, rows)
             print(f"{options.out}: {len(rows)} sentences for {len({row['image'] for row in rows})} photos")
         for message in [*(f"note: {note}" for note in notes), *(f"left out: {failure}" for failure in failures)]:
-            print(message, file=sys.stderr)
+            print(escape_controls(message), file=sys.stderr)
     return PARTLY if failures and rows else REFUSED if failures else OK
 
 

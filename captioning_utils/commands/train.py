@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from captioning_utils.base.backend import load_backend
 from captioning_utils.base.errors import InputError
+from captioning_utils.base.wording import escape_controls
 from captioning_utils.commands.options import (
     ENCODER_OPTIONS,
     add_data_options,
@@ -186,7 +187,7 @@ def show_samples(
     images = [image_id for image_id in dataset.splits["val"] if image_id in features][:count]
     captions = [best[0].caption for best in captioner.caption_features(features.get(images))]
     for image_id, caption in list(zip(images, captions, strict=True))[:shown]:
-        print(f"  {image_id}: {caption}")
+        print(escape_controls(f"  {image_id}: {caption}"))
     distinct = len(set(captions))
     print(f"  {distinct} different sentences for {len(images)} photos")
     if len(images) >= 20 and distinct <= len(images) // 20:

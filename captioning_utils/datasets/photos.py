@@ -42,6 +42,13 @@ def _without_ending(name: str) -> str:
     return stem if ending in PHOTO_EXTENSIONS else stem + ending
 
 
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link to itself
+        return False
+
+
 class PhotoFinder:
     """Finds photos by name in the likely folders, each listed once: one stat call per photo would be slow."""
 
@@ -114,7 +121,7 @@ class PhotoFinder:
     def _names(self, place: Path) -> set[str]:
         if place not in self.listings:
             with contextlib.suppress(OSError), os.scandir(place) as entries:
-                self.listings[place] = {entry.name for entry in entries if entry.is_file()}
+                self.listings[place] = {entry.name for entry in entries if _is_file(entry)}
         return self.listings.setdefault(place, set())
 
     def names_beside(self, paths: Iterable[Path]) -> Iterator[str]:
