@@ -136,7 +136,7 @@ def find_caption_names(names: Sequence[str]) -> tuple[int, ...]:
 
 
 def read_rows(lines: Iterable[str], header: TableHeader, path: AnyPath) -> Iterator[tuple[int, list[str]]]:
-    """The rows below a header, each with the number of its first line, without empty ones, mended where it is known how.
+    """The rows below a header, each with the number of its first line, not the empty ones, mended as far as is known.
 
     Example:
         >>> header = read_header("image,caption")
