@@ -187,7 +187,8 @@ def test_the_reference_has_every_public_name_and_no_warning(tmp_path):
 
 
 OF_OTHERS = {
-    *("--memory", "--cpus", "--check", "--no-browser", "--every-refusal"),  # of docker, ruff, Jupyter, pytest
+    *("--memory", "--cpus", "--check", "--no-browser"),  # of docker, ruff, Jupyter
+    *("--every-refusal", "--hypothesis-profile"),  # of pytest
     *("--show", "--seeds", "--folder", "--only"),  # of results/reproduce.py and tests/faults/run.py
 }
 
