@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+from toys import COMPILES
 
 from captioning_utils import InputError
 from captioning_utils.batches import CaptionBatches
@@ -90,6 +91,7 @@ def test_a_backend_that_compiles_every_length_compiles_few(monkeypatch):
     assert lengths <= {8, 16, 24, 32, 40, 48}
 
 
+@COMPILES
 def test_training_compiles_few_programs():
     """Every length of captions that a backend has not seen yet calls the decoder's code once, to compile it."""
     traced = []

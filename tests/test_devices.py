@@ -111,6 +111,12 @@ def test_a_process_that_sees_another_one_stop_says_so(monkeypatch):
         pass
 
 
+def test_pytorch_has_one_device(monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
+    with pytest.raises(InputError, match="devices is all; on PyTorch give one"), use_devices("all"):
+        pass
+
+
 # On TensorFlow, one device measures the gradient of the embedding before equal words are added up, several do after; so
 # a gradient that is shortened is not quite the same.
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from toys import COMPILES
 
 from captioning_utils import InputError
 from captioning_utils.decoders import build_decoder
@@ -217,6 +218,7 @@ def test_low_temperature_and_small_top_p_are_greedy():
         np.testing.assert_array_equal(generator.generate(photos(0, 1, 2), config(**settings)).token_ids, greedy)
 
 
+@COMPILES
 def test_temperatures_share_one_compiled_program():
     decoder, traced = TableDecoder(make_table()), []
     generator = CaptionGenerator(decoder)
@@ -226,6 +228,7 @@ def test_temperatures_share_one_compiled_program():
     assert traced[0] == traced[-1] > 0
 
 
+@COMPILES
 def test_only_the_latest_settings_stay_compiled():
     decoder = TableDecoder(make_table())
     generator, lengths = CaptionGenerator(decoder), range(1, MAX_COMPILED + 3)

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 from PIL import Image
 
 from captioning_utils.base.storage import collect_variables
@@ -14,6 +15,8 @@ from captioning_utils.settings import GenerationConfig, TrainingConfig
 from captioning_utils.text import TextCleaning, build_vocabulary
 from captioning_utils.training import fine_tune_captioner, train_captioner
 
+ON_TORCH = keras.backend.backend() == "torch"
+COMPILES = pytest.mark.skipif(ON_TORCH, reason="on PyTorch Keras compiles nothing")
 ENCODER = "vgg16 avg float32 224x224 bilinear caffe weights:0123456789abcdef"
 CAPTIONS = ("a dog runs on the grass", "a red ball", "naïve café")
 SIZES = {

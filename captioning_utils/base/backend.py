@@ -41,11 +41,11 @@ def load_backend() -> ModuleType:
 
             if os.environ.get("KERAS_DISTRIBUTION_NUM_PROCESSES"):
                 keras.distribution.initialize()  # several processes: has to come before any computation
-            keras.distribution.list_devices()  # the first look for a GPU prints too
+            list_devices()  # the first look for a GPU prints too
     except Exception as error:  # its releases differ in what they raise: Keras 3.13 asserts
         file = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "keras.json"
         raise InputError(
-            f"Keras does not start ({one_line(error)}); give a backend that is installed, tensorflow or jax, in "
+            f"Keras does not start ({one_line(error)}); give a backend that is installed, tensorflow, jax or torch, in "
             f"KERAS_BACKEND or {file}, and floatx float32 there"
         ) from error
     return keras
@@ -58,9 +58,23 @@ def has_accelerator() -> bool:
         >>> has_accelerator() in (True, False)
         True
     """
+    return any(not device.lower().startswith("cpu") for device in list_devices())
+
+
+def list_devices() -> list[str]:
+    """The devices that Keras's backend computes on, such as "gpu:0"; list of str.
+
+    Example:
+        >>> len(list_devices()) > 0
+        True
+    """
     import keras
 
-    return any(not device.lower().startswith("cpu") for device in keras.distribution.list_devices())
+    if keras.backend.backend() == "torch":  # for which Keras does not tell
+        import torch
+
+        return [f"gpu:{number}" for number in range(torch.cuda.device_count())] or ["cpu:0"]
+    return keras.distribution.list_devices()
 
 
 @contextlib.contextmanager

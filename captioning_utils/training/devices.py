@@ -40,7 +40,7 @@ def use_devices(devices: str = "all") -> Iterator[Share]:
         `Share`.
 
     Raises:
-        InputError: for another word, or where another process ends in the middle.
+        InputError: for another word, for all on PyTorch, or where another process ends in the middle.
 
     Example:
         >>> with use_devices("one") as share:
@@ -49,6 +49,8 @@ def use_devices(devices: str = "all") -> Iterator[Share]:
     """
     if devices not in ("one", "all"):
         raise InputError(f"devices is {devices!r:.40}; give one or all")
+    if devices == "all" and keras.backend.backend() == "torch":
+        raise InputError("devices is all; on PyTorch give one, or set KERAS_BACKEND to tensorflow or jax")
     if devices == "one":
         yield Share(1)
     elif keras.backend.backend() == "tensorflow":
