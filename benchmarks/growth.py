@@ -78,7 +78,8 @@ def run_training(number, folder):
     names = list(captions)
     splits = {"train": names[: -number // 10], "val": names[-number // 10 :], "test": []}
     dataset = CaptionDataset("generated", {name: Path(name) for name in names}, captions, splits)
-    config = TrainingConfig(decoder_settings={"embedding_dim": 8, "hidden_dim": 8}, epochs=1, min_count=1)
+    sizes = {"embedding_dim": 8, "hidden_dim": 8}
+    config = TrainingConfig(decoder_settings=sizes, batch_size=1_600, epochs=1, min_count=1)
     return lambda: train_captioner(dataset, GeneratedFeatures(), folder / "captioner.h5", config, verbose=0)
 
 
