@@ -19,6 +19,7 @@ SMALL = {
     "metrics": "--share 0.01",
     "one_photo": "--small",
     "scale_plan": "--check drawn/Images",
+    "soak": "--small",
     "training_epoch": "--small",
 }
 pytest.importorskip("resource", reason="two of them read the memory as Linux and macOS tell it")
