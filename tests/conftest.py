@@ -2,7 +2,9 @@
 
 import functools
 import http.server
+import importlib
 import threading
+from pathlib import Path
 
 import h5py
 import pytest
@@ -23,6 +25,22 @@ def vgg16_weights():
     from captioning_utils.encoders import find_vgg16_weights
 
     return find_vgg16_weights()
+
+
+@pytest.fixture(scope="session")
+def load():
+    """The module benchmarks/load.py."""
+    pytest.importorskip("streamlit", reason="the page needs Streamlit (the extra app)")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
+        return importlib.import_module("load")
+
+
+@pytest.fixture(scope="session")
+def served_page(load, vgg16_weights, tmp_path_factory):
+    """The page, running: its `address`, its `process` and the `folder` of its temporary files."""
+    with load.serve_page(tmp_path_factory.mktemp("page")) as page:
+        yield page
 
 
 @pytest.fixture(scope="session")

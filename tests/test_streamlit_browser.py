@@ -9,11 +9,6 @@ import json
 import os
 import re
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -31,36 +26,10 @@ PATIENCE = 600_000  # milliseconds; a busy machine is slow
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
 DESK = {"viewport": {"width": 1360, "height": 850}}
 
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome is installed")
-
-
-@pytest.fixture(scope="module")
-def server(vgg16_weights):
-    """A running page: its address and its process."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.headless=true"]
-    options = [f"--server.port={port}", "--server.address=127.0.0.1", "--server.fileWatcherType=none"]
-    process = subprocess.Popen([*command, *options], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        wait_until_healthy(f"{address}/_stcore/health", process)
-        yield address, process
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def wait_until_healthy(address, process):
-    for _ in range(600):
-        assert process.poll() is None, "the page's server has ended"
-        try:
-            with urllib.request.urlopen(address):
-                return
-        except OSError:
-            time.sleep(0.5)
-    raise AssertionError("the page's server does not answer")
+pytestmark = [
+    pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome is installed"),
+    pytest.mark.xdist_group("page"),  # one server for all
+]
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +41,7 @@ def browser():
 
 
 @pytest.fixture
-def visit(server, browser):
+def visit(served_page, browser):
     """A function that opens the page in a window of its own and waits for the first sentence."""
     contexts = []
 
@@ -80,7 +49,7 @@ def visit(server, browser):
         contexts.append(browser.new_context(**(DESK | window)))
         page = contexts[-1].new_page()
         page.set_default_timeout(PATIENCE)
-        page.goto(server[0])
+        page.goto(served_page.address)
         wait_for_results(page)
         return page
 
@@ -192,16 +161,15 @@ def test_a_photograph_can_be_chosen_by_keyboard_alone(visit):
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
-def test_memory_stays_bounded_with_the_largest_photo(server, visit):
-    _, process = server
+def test_memory_stays_bounded_with_the_largest_photo(served_page, visit):
     page = visit()
-    before = peak_memory(process)  # with Keras and a caption: how much that is depends on the machine
+    before = peak_memory(served_page.process)  # with Keras and a caption: how much that is depends on the machine
     file = io.BytesIO()
     Image.new("RGBA", (9900, 9000), (0, 200, 0, 128)).save(file, "PNG")  # see-through costs most
     upload(page, {"name": "largest.png", "mimeType": "image/png", "buffer": file.getvalue()})
     page.get_by_text("9900×9000 pixels").wait_for()
     pixels = 9900 * 9000 * 4  # bytes, decoded
-    assert peak_memory(process) - before < 4 * pixels
+    assert peak_memory(served_page.process) - before < 4 * pixels
 
 
 def peak_memory(process):
