@@ -26,7 +26,7 @@ from captioning_utils.decoders.next_words import IMPOSSIBLE
 from captioning_utils.encoders.encoder import ImageEncoder, build_encoder
 from captioning_utils.encoders.encoder_id import EncoderId
 from captioning_utils.encoders.learned_blocks import replace_blocks
-from captioning_utils.generation import CaptionGenerator
+from captioning_utils.generation import CaptionGenerator, to_float32
 from captioning_utils.images import ImageSource, load_image
 from captioning_utils.settings import PHOTOS_AT_ONCE, GenerationConfig, settings_of_part
 from captioning_utils.text import TextCleaning, Vocabulary
@@ -138,7 +138,7 @@ class Captioner:
             raise InputError(f"features have shape {features.shape[1:]} a photo; this captioner reads {wanted}")
         if not len(features):
             return []
-        generated = self._generator.generate(features, self.generation_settings(settings))
+        generated = self._generator.generate(to_float32(features), self.generation_settings(settings))
         return [
             [
                 ScoredCaption(self.vocabulary.decode(ids), float(score), float(log_prob))

@@ -250,10 +250,9 @@ class CaptionGenerator:
             `Generated`: token ids and scores, best sentence first.
 
         Raises:
-            InputError: for features that are not finite or larger than any encoder's, or more words than the decoder
-                writes.
+            InputError: for more words than the decoder writes.
         """
-        features = features if features.dtype == np.int32 else _to_float32(features)
+        features = features if features.dtype == np.int32 else np.asarray(features, "float32")
         self._check_length(config)
         size = 1 if len(features) == 1 else self.batch_size
         beams = config.beam_size if config.temperature is None else config.num_captions
@@ -308,8 +307,22 @@ class CaptionGenerator:
         return [np.asarray(part) for part in self._compiled[key].predict_on_batch(tuple(inputs))]
 
 
-def _to_float32(features: NDArray[Any]) -> NDArray[np.float32]:
-    """Features that an encoder could have made; of any others a decoder would write the same sentence."""
+def to_float32(features: NDArray[Any]) -> NDArray[np.float32]:
+    """Features that an encoder could have made; of any others a decoder would write the same sentence.
+
+    Args:
+        features: float `(batch, *feature_shape)`.
+
+    Returns:
+        float32 array of the same shape.
+
+    Raises:
+        InputError: for features that are not finite or larger than any encoder's, with the photo's number.
+
+    Example:
+        >>> to_float32(np.ones((2, 3), "float16")).dtype
+        dtype('float32')
+    """
     with np.errstate(over="ignore"):
         lost = ~np.isfinite(features.astype(np.float16)).reshape(len(features), -1).all(axis=1)
     if lost.any():
