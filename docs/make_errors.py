@@ -108,6 +108,7 @@ def _evaluate(node, module):
     """What a part of a message is in all cases, such as a limit; None where it differs from case to case."""
     if not all(name.isupper() for name in _names(node)):  # constants of the module, and no variables
         return None
+    # of the package's own code, which has been imported, so that nothing runs that did not
     return str(eval(compile(ast.Expression(node), "", "eval"), vars(module)))
 
 
