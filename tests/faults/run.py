@@ -21,8 +21,11 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
+
+from tqdm import tqdm
 
 sys.path[:0] = map(str, Path(__file__).parents[1:3])  # tests, for `toys`, and the package
 
@@ -72,6 +75,7 @@ def run_in_child(work, shared, folder, fault=None, kill_after=None):
 def _work(work, shared, folder, fault, log, report):
     """What the child does; never returns."""
     code = 99
+    tqdm.set_lock(threading.RLock())  # its own is shared among processes: one killed with it keeps it for ever
     try:
         os.chdir(folder)
         os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
