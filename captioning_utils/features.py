@@ -5,16 +5,25 @@ import itertools
 import pickle
 import shutil
 import sys
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from captioning_utils.base.errors import InputError
-from captioning_utils.base.feature_files import FORMAT_VERSION, INDEX, read_folder, read_pickle, shard_name
+from captioning_utils.base.feature_files import (
+    FOLDER_VERSION,
+    FORMAT_VERSION,
+    INDEX,
+    find_lists,
+    list_path,
+    read_folder,
+    read_pickle,
+    shard_name,
+)
 from captioning_utils.base.files import atomic_write, check_writable, read_json, write_json
 from captioning_utils.base.identity import identify_photo, is_same_photo
 from captioning_utils.base.parallel import map_ahead
@@ -155,21 +164,17 @@ def extract_features(
     folder = cache_path.with_name(f"{cache_path.name}.partial") if is_pickle else cache_path
     cache = _load_of_encoder(cache_path, encoder)
     partial = _load_of_encoder(folder, encoder) if is_pickle else cache
-    index = _start_index(folder, encoder, partial or cache)
-    known = [each for each in (partial, cache) if each is not None]
-    skipped_before = dict(index["skipped"])
-    _extract_shards(_pending(image_paths, known, skipped_before), encoder, folder, index, batch_size)
-    if not (index["shards"] or cache):
-        first, reason = next(iter(index["skipped"].items()))
-        raise InputError(f"none of {len(image_paths)} photos can be read, first {first!r}: {reason}")
-    if index["skipped"] != skipped_before and index != _start_index(folder, encoder, None):
-        write_json(folder / INDEX, index)  # unless the last shard did; a rerun after a kill would not write it again
-    report_skipped(index["skipped"], image_paths)
+    known = [each for each in (partial, cache) if each]
+    photos = _pending(image_paths, known)
+    if photos:
+        _extract_shards(photos, encoder, folder, known, batch_size)
     if is_pickle and (folder / INDEX).is_file():
         _move_into_pickle(cache, folder, cache_path)
     if is_pickle:
         _remove_folder(folder)
-    return load_features(cache_path)
+    features = load_features(cache_path)
+    report_skipped(features.skipped, image_paths)
+    return features
 
 
 def load_features(cache_path: AnyPath) -> FeatureCache:
@@ -233,21 +238,7 @@ def _load_of_encoder(path: Path, encoder: FeatureEncoder) -> FeatureCache | None
     return cache
 
 
-def _start_index(folder: Path, encoder: FeatureEncoder, cache: FeatureCache | None) -> dict[str, Any]:
-    if (folder / INDEX).is_file():
-        return read_json(folder / INDEX)
-    return {
-        "format_version": FORMAT_VERSION,
-        "fingerprint": encoder.fingerprint,
-        "output_shape": list(encoder.output_shape),
-        "shards": [],
-        "skipped": dict(cache.skipped) if cache else {},
-    }
-
-
-def _pending(
-    image_paths: Mapping[str, ImageSource], known: list[FeatureCache], skipped: Mapping[str, str]
-) -> list[tuple[str, ImageSource]]:
+def _pending(image_paths: Mapping[str, ImageSource], known: list[FeatureCache]) -> list[tuple[str, ImageSource]]:
     """The photos to do, those that failed before at the end, so that the other photos keep their batches."""
     left = dict(image_paths)
     changed: set[str] = set()
@@ -259,38 +250,47 @@ def _pending(
         text = f"{count_noun(len(changed), 'photo')} changed since {owner} features were extracted; extracting again"
         tqdm.write(text, file=sys.stderr)
     todo = [image_id for image_id in image_paths if image_id in left or image_id in changed]
+    skipped = known[0].skipped if known else {}
     todo.sort(key=lambda image_id: image_id in skipped)
     return [(image_id, image_paths[image_id]) for image_id in todo]
 
 
 def _extract_shards(
-    photos: list[tuple[str, ImageSource]], encoder: FeatureEncoder, folder: Path, index: dict[str, Any], batch_size: int
+    photos: list[tuple[str, ImageSource]],
+    encoder: FeatureEncoder,
+    folder: Path,
+    known: list[FeatureCache],
+    batch_size: int,
 ) -> None:
     """Encode photos batch by batch, and put every few batches on disk as one shard."""
-    if not photos:
-        return
     check_writable(folder / INDEX)  # before the work, not after it
+    skipped = known[0].skipped if known else {}
     batches_per_shard = max(1, IMAGES_PER_SHARD // batch_size)
     decoded = map_ahead(lambda photo: _decode(*photo, encoder.image_size), photos, ahead=2 * batch_size)
+    shards = None
     identities: dict[str, str] = {}  # of the photos of the next shard
     features: list[NDArray[np.float16]] = []
+    failed: dict[str, str] = {}
     with tqdm(total=len(photos), desc="features", unit=" images", file=sys.stderr) as bar:
         for number in itertools.count(1):
             batch = list(itertools.islice(decoded, batch_size))
             images = {image_id: image for image_id, image, _ in batch if isinstance(image, np.ndarray)}
-            failed = {image_id: reason for image_id, reason, _ in batch if image_id not in images}
-            index["skipped"] |= failed
-            if failed:
-                _forget(index, failed)
+            reasons = {image_id: str(reason) for image_id, reason, _ in batch if image_id not in images}
+            failed |= {image_id: reason for image_id, reason in reasons.items() if skipped.get(image_id) != reason}
             if images:
                 identities |= {image_id: identity for image_id, _, identity in batch if image_id in images}
                 features.append(encoder.encode(np.stack(list(images.values()))))
-            if features and (number % batches_per_shard == 0 or not batch):
-                _write_shard(folder, index, identities, np.concatenate(features))
-                identities, features = {}, []
+            is_full = number % batches_per_shard == 0 and features
+            if is_full or (not batch and (features or (failed and (known or shards)))):
+                shards = shards or _start_folder(folder, encoder, skipped)
+                _write_shard(folder, next(shards), identities, features, failed)
+                identities, features, failed = {}, [], {}
             bar.update(len(batch))
             if not batch:
-                return
+                break
+    if failed:
+        first, reason = next(iter(failed.items()))
+        raise InputError(f"none of {len(photos)} photos can be read, first {first!r}: {reason}")
 
 
 def _decode(image_id: str, source: ImageSource, size: tuple[int, int]) -> _Decoded:
@@ -301,25 +301,33 @@ def _decode(image_id: str, source: ImageSource, size: tuple[int, int]) -> _Decod
         return image_id, str(error), ""
 
 
-def _forget(index: dict[str, Any], image_ids: Container[str]) -> None:
-    """Take photos' rows out of the index; the rows stay in their shards."""
-    for shard in index["shards"]:
-        shard["image_ids"] = [None if image_id in image_ids else image_id for image_id in shard["image_ids"]]
+def _start_folder(folder: Path, encoder: FeatureEncoder, skipped: Mapping[str, str]) -> Iterator[int]:
+    """Write the index, unless the folder has one; gives the numbers of the next shards."""
+    path = folder / INDEX
+    if not path.is_file():
+        for left in folder.glob("shard-*.json"):  # by a stop while the folder was removed: they are nobody's
+            left.unlink()
+    facts = {"fingerprint": encoder.fingerprint, "output_shape": list(encoder.output_shape)}
+    index = read_json(path) if path.is_file() else facts | {"shards": [], "skipped": dict(skipped)}
+    if index.get("format_version") != FOLDER_VERSION:
+        write_json(path, index | {"format_version": FOLDER_VERSION})
+    first = len(index["shards"])
+    return itertools.count(first + len(find_lists(folder, first)))
 
 
 def _write_shard(
-    folder: Path, index: dict[str, Any], identities: Mapping[str, str], features: NDArray[np.float16]
+    folder: Path,
+    number: int,
+    identities: Mapping[str, str],
+    features: list[NDArray[np.float16]],
+    failed: Mapping[str, str],
 ) -> None:
-    """First the shard, then the index that names it: killed in between, the shard is written again."""
-    name = shard_name(len(index["shards"]))
-    with atomic_write(folder / name) as temporary, open(temporary, "wb") as file:
-        np.save(file, features)
-    _forget(index, identities)
-    shard = {"file": name, "image_ids": list(identities), "identities": list(identities.values())}
-    index["shards"].append(shard)
-    for image_id in identities:
-        index["skipped"].pop(image_id, None)
-    write_json(folder / INDEX, index)
+    """First the shard, then the list that names its photos: killed in between, the shard is written again."""
+    if features:
+        with atomic_write(folder / shard_name(number)) as temporary, open(temporary, "wb") as file:
+            np.save(file, np.concatenate(features))
+    lists = {"image_ids": list(identities), "identities": list(identities.values()), "skipped": dict(failed)}
+    write_json(list_path(folder, number), lists)
 
 
 def report_skipped(skipped: Mapping[str, str], image_paths: Container[str]) -> None:

@@ -156,6 +156,47 @@ def test_pictures_in_memory_that_changed_are_extracted_again(cache_path):
     assert found.reshape(2, -1)[:, 0].tolist() == [2, 2]
 
 
+def move_lists_into_index(folder, without=None):
+    """Make a folder of version 1 of one of today."""
+    index = read_json(folder / "index.json") | {"format_version": 1}
+    for path in sorted(folder.glob("shard-*.json")):
+        shard = {"file": path.with_suffix(".npy").name} | read_json(path)
+        index["skipped"] |= shard.pop("skipped")
+        index["shards"].append({key: value for key, value in shard.items() if key != without})
+        path.unlink()
+    write_json(folder / "index.json", index)
+
+
+def test_a_folder_of_version_1_is_read_and_grows(photos, tmp_path):
+    few = dict(list(photos.items())[:20])
+    before = extract_features(few, toy(tmp_path), tmp_path / "features")
+    move_lists_into_index(tmp_path / "features")
+    old = load_features(tmp_path / "features")
+    assert (old.image_ids, old.skipped, old.identities) == (before.image_ids, before.skipped, before.identities)
+    grown = extract_features(photos, toy(tmp_path), tmp_path / "features")
+    whole = extract_features(photos, toy(tmp_path), tmp_path / "whole")
+    assert (grown.image_ids, grown.skipped) == (whole.image_ids, whole.skipped)
+    np.testing.assert_array_equal(grown.get(whole.image_ids), whole.get(whole.image_ids))
+
+
+def test_a_folder_that_grows_is_not_written_again(photos, tmp_path):
+    folder = tmp_path / "features"
+    extract_features(dict(list(photos.items())[:20]), toy(tmp_path), folder)
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    extract_features(photos, toy(tmp_path), folder)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert len(list(folder.iterdir())) > len(before)
+
+
+def test_lists_that_a_stopped_removal_left_are_nobodys(photos, tmp_path):
+    folder = tmp_path / "features"
+    extract_features(photos, toy(tmp_path), folder)
+    (folder / "shard-00000.json").rename(folder / "shard-00001.json")
+    (folder / "index.json").unlink()
+    few = dict(list(photos.items())[:4])
+    assert len(extract_features(few, toy(tmp_path), folder)) == len(load_features(folder)) == 4
+
+
 def test_files_that_do_not_say_what_the_photos_were_are_used_as_they_are(photos, cache_path):
     extract_features(photos, toy(cache_path), cache_path)
     if cache_path.suffix == ".pkl":
@@ -163,10 +204,7 @@ def test_files_that_do_not_say_what_the_photos_were_are_used_as_they_are(photos,
         del contents["identities"]
         cache_path.write_bytes(pickle.dumps(contents))
     else:
-        index = read_json(cache_path / "index.json")
-        for shard in index["shards"]:
-            del shard["identities"]
-        write_json(cache_path / "index.json", index)
+        move_lists_into_index(cache_path, without="identities")
     Image.new("RGB", (8, 8), "red").save(photos["20.png"])
     encoder = toy(cache_path)
     assert len(extract_features(photos, encoder, cache_path)) == 48
@@ -416,6 +454,7 @@ def folder(photos, tmp_path):
         ({"shards": [{"file": "../secret.npy", "image_ids": ["a"]}]}, "is named '../secret.npy'"),
         ({"shards": [{"file": "shard-00000.npy", "image_ids": "a"}]}, "image_ids are not"),
         ({"shards": [{"file": "shard-00000.npy", "image_ids": ["a"]}]}, r"the index says float16 \(1, 3\)"),
+        ({"shards": ["shard-00000.npy"]}, "of shard 0 is not a list of photos"),
     ],
 )
 def test_damaged_indexes_are_refused(folder, change, message):

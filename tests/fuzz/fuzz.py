@@ -149,26 +149,27 @@ def make_shards(folder):
 
     with watched():
         from captioning_utils.features import load_features
-    shard, index = folder / "shard-00000.npy", folder / "index.json"
+    shard, list_beside, index = folder / "shard-00000.npy", folder / "shard-00000.json", folder / "index.json"
 
     def read(content):
-        text, _, numbers = content.partition(b"\x93")
+        texts, _, numbers = content.partition(b"\x93")
+        text, _, names = texts.partition(b"\n")
         index.write_bytes(text)
+        list_beside.unlink(missing_ok=True)
+        if names:
+            list_beside.write_bytes(names)
         shard.write_bytes(b"\x93" + numbers)
         cache = load_features(folder)
         cache.get(cache.image_ids)
 
     file = io.BytesIO()
     np.save(file, np.ones((2, 3), np.float16))
-    names = {"file": shard.name, "image_ids": ["a", "b"], "identities": ["x", ""]}
-    contents = {
-        "format_version": 1,
-        "fingerprint": "toy",
-        "output_shape": [3],
-        "shards": [names],
-        "skipped": {"c": "d"},
-    }
-    return read, [json.dumps(contents).encode() + file.getvalue()]
+    names = {"image_ids": ["a", "b"], "identities": ["x", ""]}
+    facts = {"fingerprint": "toy", "output_shape": [3], "skipped": {"c": "d"}}
+    version_1 = [{"format_version": 1, "shards": [{"file": shard.name} | names]} | facts]
+    version_2 = [{"format_version": 2, "shards": []} | facts, names | {"skipped": {"e": "f"}}]
+    seeds = ["\n".join(map(json.dumps, texts)).encode() for texts in (version_1, version_2)]
+    return read, [seed + file.getvalue() for seed in seeds]
 
 
 def make_archives(folder):
