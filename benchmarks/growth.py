@@ -13,8 +13,6 @@ It prints a table, and writes it with the machine's name as JSON, and as a pictu
 
 import argparse
 import json
-import os
-import platform
 import resource
 import subprocess
 import sys
@@ -23,6 +21,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from measure import describe_machine
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -119,19 +118,6 @@ def measure(stage, number):
     unit = 1 if sys.platform == "darwin" else 1024  # Linux counts in KiB
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     return {"stage": stage, "photos": number, "seconds": round(seconds, 3), "peak_mib": round(peak / 2**20)}
-
-
-def describe_machine():
-    """What the numbers were measured on."""
-    from importlib.metadata import version
-
-    processor = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        processor = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), processor)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    versions = {name: version(name) for name in ("keras", "numpy")}
-    return {"processor": processor, "cores": cores, "python": platform.python_version(), **versions}
 
 
 def plot_growth(rows, path):

@@ -43,7 +43,7 @@ class Costs:
 # docs/scale.md says where each was measured.
 READ, WRITE = 0.0048, 0.0001
 MACHINES = (
-    Costs("2 cores, AVX-512", READ, 1 / 16, 1 / 330, WRITE),
+    Costs("2 cores, AVX-512", READ, 1 / 7, 1 / 330, WRITE),
     Costs("H100, 16 cores", READ, 1 / 4400, 1 / 4400, WRITE, start=90.0, readers=16),
 )
 DATASETS = {"COCO": 123_287, "CC3M": 3_300_000, "LAION-scale": 1_000_000_000}
