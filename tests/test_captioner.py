@@ -12,8 +12,7 @@ from captioning_utils.base.quantization import dequantize, quantize
 from captioning_utils.base.word_pairs import collect_pairs
 from captioning_utils.captioner import FORMAT_VERSION, Captioner, load_captioner, predict_alternatives, predict_caption
 from captioning_utils.features import FeatureCache
-from captioning_utils.images import load_image
-from captioning_utils.settings import GenerationConfig
+from captioning_utils.settings import FAST_CAPTIONER, GenerationConfig
 
 
 @pytest.fixture
@@ -263,17 +262,15 @@ def test_predict_caption_of_a_path_an_image_and_an_array_agree(shipped, tmp_path
 
 
 def test_several_photos_at_once_equal_one_by_one(shipped):
-    images = [picture(colour) for colour in ("green", "navy", "white")]
+    images = [picture(colour) for colour in ("green", "navy")]
     assert predict_caption(images) == [predict_caption(image) for image in images]
 
 
-def test_different_photos_get_different_features_and_captions(shipped, tmp_path):
+def test_different_photos_get_different_sentences_or_scores(vgg16_weights):
     from captioning_utils.scenes import draw_scene, generate_scene
 
-    encoder, images = shipped.image_encoder(), [draw_scene(generate_scene(seed)) for seed in range(12)]
-    features = encoder.encode(np.stack([load_image(image, encoder.image_size) for image in images]))
-    assert len({feature.tobytes() for feature in features}) == 12
-    assert len(set(predict_caption(images))) > 3
+    alternatives = predict_alternatives([draw_scene(generate_scene(seed)) for seed in range(4)], FAST_CAPTIONER)
+    assert len({tuple(each) for each in alternatives}) == 4
 
 
 def test_captioners_of_the_same_features_share_one_encoder(shipped):
@@ -288,10 +285,10 @@ def test_alternatives_come_best_first_with_scores(shipped):
     assert len({each.caption for each in alternatives}) == 4
 
 
-def test_settings_reach_the_shipped_captioner(shipped):
+def test_settings_reach_a_shipped_captioner(vgg16_weights):
     image = picture("green")
-    assert len(predict_caption(image, max_length=3).split()) <= 3
-    sampled = {predict_caption(image, temperature=1.5, seed=seed) for seed in range(5)}
+    assert len(predict_caption(image, FAST_CAPTIONER, max_length=3).split()) <= 3
+    sampled = {predict_caption(image, FAST_CAPTIONER, temperature=1.5, seed=seed) for seed in range(5)}
     assert len(sampled) > 1
     with pytest.raises(InputError, match="temperature"):
         predict_caption(image, temperature=-1.0)

@@ -13,11 +13,12 @@ from docs_commands import NOT_RUN, Step, check_step, collect_options, read_steps
 import captioning_utils
 from captioning_utils.__main__ import COMMANDS
 from captioning_utils.base.files import write_json
-from captioning_utils.captioner import DEFAULT_CAPTIONER
+from captioning_utils.captioner import captioner_path
 from captioning_utils.commands import quickstart
 from captioning_utils.commands.shell import OK, PARTLY
 from captioning_utils.scenes import dataset as scenes_dataset
 from captioning_utils.scenes import scene
+from captioning_utils.settings import FAST_CAPTIONER
 
 ROOT = Path(__file__).parents[1]
 FILL_TABLES = runpy.run_path(str(ROOT / "docs" / "fill_tables.py"))
@@ -124,7 +125,7 @@ def reader(things, tmp_path, monkeypatch):
 @pages([page for page in PAGES if read_steps(page)])
 def test_what_a_page_tells_to_run_runs(page, reader):
     for name in GIVEN.get(name_of(page), ()):
-        shutil.copy(DEFAULT_CAPTIONER, reader / name)
+        shutil.copy(captioner_path(FAST_CAPTIONER), reader / name)
     names = {"__name__": "__main__"}
     for step in read_steps(page):
         where = f"{name_of(page)}:{step.line}: {step.text}"
