@@ -26,11 +26,13 @@ import time
 from pathlib import Path
 
 import numpy as np
+from measure import share, whole
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from captioning_utils.base.backend import load_backend
+from captioning_utils.commands.shell import run_command
 
 PHOTOS = {"train2017": 118_287, "val2017": 5_000}
 CAPTIONS = {"train2017": 591_753, "val2017": 25_014}  # a few photos of COCO have six or seven
@@ -174,12 +176,12 @@ def run_stages(folder, min_count, stages):
     print(f"{len(features):,} photos, {size / 2**20:.0f} MiB of features on disk (VGG16's 7×7 grid: {real:.1f} GiB)")
 
 
-def main():
+def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--min_count", type=int, default=200, help="rarer words are unknown; 5 gives COCO's vocabulary")
-    parser.add_argument("--share", type=float, default=1.0, help="share of COCO's size")
+    parser.add_argument("--min_count", type=whole, default=200, help="rarer words are unknown; COCO's vocabulary: 5")
+    parser.add_argument("--share", type=share, default=1.0, help="share of COCO's size")
     parser.add_argument("--folder", help="where the temporary folder is made")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     sizes = [{part: round(options.share * count) for part, count in counts.items()} for counts in (PHOTOS, CAPTIONS)]
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         stages = Stages()
@@ -192,4 +194,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main))

@@ -14,10 +14,11 @@ from pathlib import Path
 import classic
 import numpy as np
 from keras import ops
-from measure import build_parser, claim, finish, ratios, run_on_dataset, take_turns
+from measure import build_parser, claim, finish, ratios, run_on_dataset, take_turns, whole
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from captioning_utils.commands.shell import run_command
 from captioning_utils.datasets import load_dataset
 from captioning_utils.encoders import build_encoder
 from captioning_utils.features import extract_features
@@ -82,11 +83,11 @@ def run(options, data_path):
     return finish(options, claims, [f"{len(paths)} photos; bfloat16 changes the features by {error:.2%} of their norm"])
 
 
-def main():
+def main(arguments=None):
     parser = build_parser(__doc__, rounds=3)
-    parser.add_argument("--photos", type=int, default=256, help="photos a turn")
-    return run_on_dataset(run, parser, 12, photos=8, rounds=1)
+    parser.add_argument("--photos", type=whole, default=256, help="photos a turn")
+    return run_on_dataset(run, parser, arguments, 12, photos=8, rounds=1)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

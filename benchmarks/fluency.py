@@ -14,12 +14,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from measure import whole
 from PIL import Image, ImageDraw
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from captioning_utils import load_captioner, load_dataset
 from captioning_utils.captioner import shipped_captioners
+from captioning_utils.commands.shell import run_command
 from captioning_utils.images import find_images, load_image
 from captioning_utils.metrics import find_odd_pairs
 from captioning_utils.scenes import draw_scene, generate_scene
@@ -88,13 +90,13 @@ def show(who, kind, sentences, train, examples=5):
     print(*(f"    {sentence}\n" for sentence in broken[:examples]), sep="", end="", flush=True)
 
 
-def main():
+def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data_path", required=True, help="the dataset of the captioners' training, for its captions")
     parser.add_argument("--photos", nargs="*", default=["data/samples"], help="folders of photos")
     parser.add_argument("--captioners", nargs="+", default=sorted(shipped_captioners()), help="names or files")
-    parser.add_argument("--number", type=int, default=20, help="made pictures of a kind")
-    options = parser.parse_args()
+    parser.add_argument("--number", type=whole, default=20, help="made pictures of a kind")
+    options = parser.parse_args(arguments)
     dataset = load_dataset(options.data_path)
     train = [caption for image_id in dataset.splits["train"] for caption in dataset.captions[image_id]]
     people = [dataset.captions[image_id][0] for image_id in dataset.splits["val"]]
@@ -114,4 +116,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main))

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import classic
 import numpy as np
-from measure import build_parser, claim, finish, take_turns
+from measure import build_parser, claim, finish, parse, take_turns, whole
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from captioning_utils.captioner import Captioner, load_captioner
+from captioning_utils.commands.shell import run_command
 from captioning_utils.decoders import build_decoder
 
 LENGTH, FEATURE_DIM = 25, 512
@@ -48,11 +49,11 @@ def check_same_words(captioner, model, features):
             raise SystemExit(f"other words: {captioner.vocabulary.decode(slow)!r} and {best.caption!r}")
 
 
-def main():
+def main(arguments=None):
     parser = build_parser(__doc__, rounds=5)
-    parser.add_argument("--photos", type=int, default=320, help="photos per turn of the batched side")
-    parser.add_argument("--slow_photos", type=int, default=4, help="photos per turn of the others")
-    options = parser.parse_args()
+    parser.add_argument("--photos", type=whole, default=320, help="photos per turn of the batched side")
+    parser.add_argument("--slow_photos", type=whole, default=4, help="photos per turn of the others")
+    options = parse(parser, arguments)
     if options.small:
         options.photos, options.slow_photos, options.rounds = 64, 2, 2
     captioner = build_captioner()
@@ -91,4 +92,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

@@ -21,12 +21,13 @@ import time
 from pathlib import Path
 
 import numpy as np
-from measure import describe_machine
+from measure import describe_machine, whole
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from captioning_utils.base.backend import load_backend
-from captioning_utils.base.files import write_json
+from captioning_utils.base.files import check_writable, write_json
+from captioning_utils.commands.shell import run_command
 
 STAGES = ("features", "training", "captioning")
 SIZES = (1_000, 8_000, 80_000, 800_000)
@@ -138,16 +139,17 @@ def plot_growth(rows, path):
     figure.savefig(path, dpi=120)
 
 
-def main():
+def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="numbers of photos")
+    parser.add_argument("--sizes", type=whole, nargs="+", default=SIZES, help="numbers of photos")
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
     parser.add_argument("--out", type=Path, default=Path("runs/growth"), help="the names of the JSON and the picture")
     parser.add_argument("--one", nargs=2, metavar=("STAGE", "PHOTOS"), help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.one:
         print(json.dumps(measure(options.one[0], int(options.one[1]))))
         return
+    check_writable(options.out.with_suffix(".json"))
     rows = []
     print(f"{'stage':<12}{'photos':>9}{'seconds':>10}{'ms a photo':>12}{'peak':>10}")
     for stage in options.stages:
@@ -169,4 +171,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main))

@@ -27,7 +27,7 @@ import uuid
 from pathlib import Path
 from typing import NamedTuple
 
-from measure import read_process
+from measure import read_process, whole
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.Common_pb2 import FileUploaderState, StringArray, UploadedFileInfo
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
@@ -37,6 +37,7 @@ from websockets.sync.client import connect
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from captioning_utils.app.queue import PLACES
+from captioning_utils.commands.shell import run_command
 from captioning_utils.scenes import draw_scene, generate_scene
 from captioning_utils.settings import FAST_CAPTIONER
 
@@ -251,14 +252,14 @@ def list_clone():
     return {path: path.stat().st_mtime_ns for path in ROOT.rglob("*") if ".git" not in path.parts and path.is_file()}
 
 
-def main():
+def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--visitors", type=int, default=50)
-    parser.add_argument("--seconds", type=int, default=300)
-    parser.add_argument("--warm_up", type=int, default=60, help="seconds before, in which caches fill")
-    parser.add_argument("--photos", type=int, default=200, help="different photos")
+    parser.add_argument("--visitors", type=whole, default=50)
+    parser.add_argument("--seconds", type=whole, default=300)
+    parser.add_argument("--warm_up", type=whole, default=60, help="seconds before, in which caches fill")
+    parser.add_argument("--photos", type=whole, default=200, help="different photos")
     parser.add_argument("--captioner", default=FAST_CAPTIONER, help="one that ships with the package")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     before = list_clone()
     with tempfile.TemporaryDirectory() as folder, serve_page(folder) as page:
         load = Load(page.address, options.captioner, draw_photos(options.photos))
@@ -292,4 +293,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

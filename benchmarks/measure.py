@@ -16,6 +16,10 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from captioning_utils.base.files import check_writable, write_text
+
 CLOCK = "processor time, user and system, all threads"
 PACKAGES = ("keras", "tensorflow", "numpy")
 
@@ -24,18 +28,40 @@ def build_parser(doc, rounds):
     """A parser with the options that every benchmark has."""
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("--small", action="store_true", help="a size for a test of a minute")
-    parser.add_argument("--rounds", type=int, default=rounds, help="turns of each side")
+    parser.add_argument("--rounds", type=whole, default=rounds, help="turns of each side")
     parser.add_argument("--out", help="write the figures as JSON")
     parser.add_argument("--check", action="store_true", help="exit with 1 where a figure misses twice its target")
     return parser
 
 
-def run_on_dataset(run, parser, num_scenes, **small):
+def whole(text):
+    """A whole number from 1 on, as the type of an option."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r:.40} is no whole number; give 1 or more")
+    return int(text)
+
+
+def share(text):
+    """A number above 0, as the type of an option."""
+    if not 0 < float(text) < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r:.40} is no share; give a number above 0")
+    return float(text)
+
+
+def parse(parser, arguments):
+    """The options, once it is known that the figures can be written."""
+    options = parser.parse_args(arguments)
+    if options.out:
+        check_writable(options.out)
+    return options
+
+
+def run_on_dataset(run, parser, arguments, num_scenes, **small):
     """Call `run(options, data_path)` for the dataset asked for, or for drawn scenes with the `small` options."""
     from captioning_utils.scenes import draw_dataset
 
     parser.add_argument("--data_path", help="Flickr8k; scenes are drawn with --small")
-    options = parser.parse_args()
+    options = parse(parser, arguments)
     if options.data_path:
         return run(options, options.data_path)
     if not options.small:
@@ -104,7 +130,7 @@ def finish(options, claims, notes=()):
         settings = {name: value for name, value in vars(options).items() if name not in ("out", "check", "data_path")}
         document = {"script": Path(sys.argv[0]).name, "settings": settings, "clock": CLOCK}
         document |= {"machine": describe_machine(), "claims": claims, "notes": list(notes)}
-        Path(options.out).write_text(json.dumps(document, indent=1, default=str) + "\n", encoding="utf-8")
+        write_text(options.out, json.dumps(document, indent=1, default=str) + "\n")
     return 0 if not options.check or all(map(is_near_target, claims)) else 1
 
 

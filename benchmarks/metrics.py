@@ -24,7 +24,11 @@ try:
 except ImportError:
     sys.exit("benchmarks/metrics.py needs Linux or macOS, whose module `resource` tells the memory of a process")
 
+from measure import share
+
 sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from captioning_utils.commands.shell import run_command
 
 SMALL, LARGE, ROUNDS = 1_000, 25_000, 5
 METRICS = ("BLEU", "ROUGE-L", "CIDEr-D")
@@ -138,20 +142,20 @@ def run_side(side, data_path, share):
     print(sum(seconds for seconds, _ in results.values()), peak / (1e6 if sys.platform == "darwin" else 1e3))
 
 
-def main():
+def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data_path", type=Path, help="folder with Flickr8k.token.txt; default: made-up captions")
-    parser.add_argument("--share", type=float, default=1.0, help="share of these sizes")
+    parser.add_argument("--share", type=share, default=1.0, help="share of these sizes")
     parser.add_argument("--side", choices=("here", "pycocoevalcap"), help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    options = parser.parse_args(arguments)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    if arguments.side:
-        run_side(arguments.side, arguments.data_path, arguments.share)
+    if options.side:
+        run_side(options.side, options.data_path, options.share)
     else:
-        compare_speed(arguments.data_path, arguments.share)
-        compare_memory(arguments.data_path, arguments.share)
+        compare_speed(options.data_path, options.share)
+        compare_memory(options.data_path, options.share)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main))

@@ -11,12 +11,13 @@ the slowest command needs to explain itself by --help.
 import sys
 from pathlib import Path
 
-from measure import build_parser, claim, finish, ratios, seconds_of_command, take_turns
+from measure import build_parser, claim, finish, parse, ratios, seconds_of_command, take_turns, whole
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from captioning_utils.__main__ import COMMANDS
 from captioning_utils.base.backend import load_backend
+from captioning_utils.commands.shell import run_command
 from captioning_utils.images import list_samples, load_image
 from captioning_utils.settings import FAST_CAPTIONER
 
@@ -81,10 +82,10 @@ def describe(name, photo, options, warm_limit):
     ]
 
 
-def main():
+def main(arguments=None):
     parser = build_parser(__doc__, rounds=15)
-    parser.add_argument("--cold_rounds", type=int, default=3, help="turns of whole processes")
-    options = parser.parse_args()
+    parser.add_argument("--cold_rounds", type=whole, default=3, help="turns of whole processes")
+    options = parse(parser, arguments)
     if options.small:
         options.rounds, options.cold_rounds = 3, 1
     photo = next(iter(list_samples()))
@@ -99,4 +100,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

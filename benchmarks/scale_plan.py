@@ -18,9 +18,12 @@ import tempfile
 import time
 from pathlib import Path
 
+from measure import whole
+
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from captioning_utils.base.backend import load_backend
+from captioning_utils.commands.shell import run_command
 
 BATCH = 32  # photos that go from stage to stage together
 SIMULATED = 2_000  # batches at most; what comes after them goes at the same pace
@@ -158,6 +161,7 @@ def check(folder, captioner, number):
     with tempfile.TemporaryDirectory() as some, tempfile.TemporaryDirectory() as out:
         for path in find_images(folder)[:number]:
             shutil.copy(path, some)
+        load_backend()
         number, costs, worker = measure_costs(some, captioner)
         each = {stage: f"{1e3 * getattr(costs, stage):.2f}" for stage in ("read", "encode", "write")}
         print(f"a photo costs, in ms (encode with its sentence): {each}", flush=True)
@@ -168,18 +172,17 @@ def check(folder, captioner, number):
     print(f"{number} photos: simulated {simulated:.1f} s, measured {measured:.1f} s, ratio {measured / simulated:.2f}")
 
 
-def main():
+def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", type=Path, metavar="FOLDER", help="photos to compare simulation and command on")
-    parser.add_argument("--photos", type=int, default=64, help="how many of them")
+    parser.add_argument("--photos", type=whole, default=64, help="how many of them")
     parser.add_argument("--model_path", default="flickr8k_merge", help="captioner for that")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.check:
-        load_backend()
         check(options.check, options.model_path, options.photos)
     else:
         print_plan()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main))

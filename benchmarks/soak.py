@@ -13,11 +13,12 @@ import tempfile
 import threading
 from pathlib import Path
 
-from measure import build_parser, claim, finish, read_process
+from measure import build_parser, claim, finish, parse, read_process
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from captioning_utils.base.backend import load_backend
+from captioning_utils.commands.shell import run_command
 from captioning_utils.datasets import load_dataset
 from captioning_utils.features import extract_features
 from captioning_utils.scenes import draw_dataset
@@ -72,9 +73,8 @@ def growth(what, readings):
     ]
 
 
-def main():
-    parser = build_parser(__doc__, rounds=10)
-    options = parser.parse_args()
+def main(arguments=None):
+    options = parse(build_parser(__doc__, rounds=10), arguments)
     scenes, epochs = 1000, 300
     if options.small:
         scenes, epochs, options.rounds = 20, 10, 4
@@ -94,4 +94,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

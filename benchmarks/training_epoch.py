@@ -16,11 +16,12 @@ import classic
 import keras
 import numpy as np
 from keras import ops
-from measure import build_parser, claim, finish, ratios, run_on_dataset, seconds_of, take_turns
+from measure import build_parser, claim, finish, ratios, run_on_dataset, seconds_of, take_turns, whole
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from captioning_utils.batches import CaptionBatches
+from captioning_utils.commands.shell import run_command
 from captioning_utils.datasets import load_dataset
 from captioning_utils.decoders import build_decoder
 from captioning_utils.text import TextCleaning, build_vocabulary, clean_caption
@@ -127,11 +128,11 @@ def run(options, data_path):
     return finish(options, [speed, share], [f"{sizes}; loss of both {loss:.4f} nats a token before training"])
 
 
-def main():
+def main(arguments=None):
     parser = build_parser(__doc__, rounds=3)
-    parser.add_argument("--photos", type=int, default=320, help="photos a turn; seconds are those of all train photos")
-    return run_on_dataset(run, parser, 40, photos=32, rounds=1)
+    parser.add_argument("--photos", type=whole, default=320, help="photos a turn; the seconds are of all train photos")
+    return run_on_dataset(run, parser, arguments, 40, photos=32, rounds=1)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

@@ -8,6 +8,7 @@ after `<!-- table: FOLDER (ROW, ROW) -->` by those of the rows named; and betwee
 or `<!-- speed: FOLDER (FIGURE; FIGURE) -->` by what the scripts in benchmarks/ measured. A test holds them equal.
 """
 
+import argparse
 import re
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from captioning_utils import InputError
 from captioning_utils.base.checks import options_of
 from captioning_utils.base.files import read_json, write_text
+from captioning_utils.commands.shell import run_command
 from captioning_utils.metrics import METRIC_LABELS, format_score
 from captioning_utils.settings import GenerationConfig, SelfCriticalConfig, TrainingConfig
 
@@ -173,6 +175,13 @@ def fill_tables(text, root):
     return TABLE.sub(fill, text)
 
 
-if __name__ == "__main__":
-    for path in map(Path, sys.argv[1:]):
+def main(arguments=None):
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pages", nargs="+", type=Path, metavar="PAGE", help="page with tables to fill")
+    for path in parser.parse_args(arguments).pages:
         write_text(path, fill_tables(path.read_text(encoding="utf-8"), path.parent))
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

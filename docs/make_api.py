@@ -19,6 +19,8 @@ import pdoc
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from captioning_utils.base.backend import load_backend
+from captioning_utils.base.files import check_writable
+from captioning_utils.commands.shell import run_command
 
 PACKAGE = "captioning_utils"
 LIST = Path(__file__).with_name("api.md")
@@ -57,14 +59,15 @@ def build_reference(folder):
     return Path(folder) / "index.html"
 
 
-def main():
+def main(arguments=None):
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", default="runs/api", help="folder to write to")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
+    check_writable(Path(options.out) / "index.html")
     load_backend()
     print(f"{build_reference(options.out)}: open it in a browser")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main))

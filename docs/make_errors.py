@@ -167,4 +167,5 @@ def fill_page(text):
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     write_text(PAGE, fill_page(PAGE.read_text(encoding="utf-8")))

@@ -5,6 +5,7 @@
 Needs an environment with requirements.txt and requirements-dev.txt. A test sees to it that no requirement is missing.
 """
 
+import argparse
 import re
 import sys
 from importlib import metadata
@@ -82,5 +83,6 @@ def build_tables():
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     text = PAGE.read_text(encoding="utf-8")
     write_text(PAGE, text[: text.index(START) + len(START)] + build_tables() + text[text.index(END) :])

@@ -5,6 +5,7 @@
 In grey below each sentence stands what a person sees. The sentences are printed, for the pages that quote them.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from captioning_utils.plots import plot_photos
 
 
 def main():
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     samples = list_samples()
     sentences = predict_caption(list(samples))
     for path, sentence in zip(samples, sentences, strict=True):

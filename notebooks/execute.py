@@ -8,7 +8,7 @@ the repository, where the drawn dataset is the only one: no output can depend on
 show a photo of somebody else's. The minutes that each took go into its text and into the table of README.md here.
 """
 
-import contextlib
+import argparse
 import functools
 import hashlib
 import json
@@ -28,8 +28,9 @@ from nbclient import NotebookClient
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from captioning_utils import load_backend
+from captioning_utils import InputError, load_backend
 from captioning_utils.base.files import atomic_write
+from captioning_utils.commands.shell import run_command
 
 STAMP = "captioning_utils"  # the key in a notebook's metadata
 SECONDS_PER_CELL = 1800  # on a machine that others keep busy
@@ -63,7 +64,7 @@ def plan(notebooks, numbers=()):
         list of (`Path`, bool), up to the last one to keep.
 
     Raises:
-        ValueError: for a number that no notebook has.
+        InputError: for a number that no notebook has.
 
     Example:
         >>> plan([Path("01_clean.ipynb"), Path("02_train.ipynb"), Path("03_use.ipynb")], [2])
@@ -72,7 +73,7 @@ def plan(notebooks, numbers=()):
     known = [int(path.name[:2]) for path in notebooks]
     numbers = set(numbers) or set(known)
     if numbers - set(known):
-        raise ValueError(f"there is no notebook {min(numbers - set(known))}; give numbers of {known}")
+        raise InputError(f"there is no notebook {min(numbers - set(known))}; give numbers of {known}")
     last = max(numbers, default=0)
     return [(path, n in numbers) for n, path in zip(known, notebooks, strict=True) if n <= last]
 
@@ -206,8 +207,11 @@ def find_faults(notebook):
     return [f"{fault}; run: python notebooks/execute.py" for fault, is_there in faults.items() if is_there]
 
 
-def main(numbers=()):
+def main(arguments=None):
     """Execute all notebooks, or up to the last of some, and stamp those to keep."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("numbers", nargs="*", type=int, metavar="NUMBER", help="notebook to keep; all otherwise")
+    numbers = parser.parse_args(arguments).numbers
     index, run = ROOT / "notebooks" / "README.md", datetime.now(UTC).isoformat(timespec="seconds")
     with tempfile.TemporaryDirectory() as folder:
         for copy, keep in plan(copy_repository(folder), numbers):
@@ -256,5 +260,4 @@ def _processor_seconds():
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):
-        main([int(number) for number in sys.argv[1:]])
+    sys.exit(run_command(main))

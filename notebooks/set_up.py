@@ -8,8 +8,8 @@ The address is kept in pyproject.toml. With one, notebooks that stand alone fetc
 README.md and notebooks/README.md get a badge for Colab behind each notebook; without one there are no badges.
 """
 
+import argparse
 import re
-import sys
 from pathlib import Path
 
 import nbformat
@@ -137,12 +137,17 @@ def _edit(path, pattern, replace):
     path.write_text(re.sub(pattern, replace, text, count=1, flags=re.S), encoding="utf-8")
 
 
-def main(arguments):
-    address = arguments[0].rstrip("/").removesuffix(".git") if arguments else read_address()
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "address", nargs="?", metavar="ADDRESS", help="of the repository; the one that is kept otherwise"
+    )
+    given = parser.parse_args(arguments).address
+    address = read_address() if given is None else given.rstrip("/").removesuffix(".git")
     if address and not ADDRESS.fullmatch(address):
-        raise SystemExit(f"{address} is no address that Colab opens; give https://github.com/owner/name")
+        parser.error(f"{address} is no address that Colab opens; give https://github.com/owner/name")
     stamp(address)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -179,6 +179,12 @@ def test_some_are_kept_and_those_before_them_run():
         execute.plan(paths, [4])
 
 
+def test_a_word_for_a_number_is_refused(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        execute.main(["six"])
+    assert "invalid int value: 'six'" in capsys.readouterr().err
+
+
 def test_smoke_runs_at_the_tests_sizes_and_keeps_the_code(tmp_path):
     path = tmp_path / "any.ipynb"
     nbformat.write(new_notebook(cells=[new_code_cell('PROFILE = "drawn"  # or another\nprint(PROFILE)')]), path)

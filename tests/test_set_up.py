@@ -63,15 +63,16 @@ def test_an_address_is_stamped_everywhere_and_taken_back(clone):
     assert read_all(clone) == unpublished
 
 
-def test_what_is_no_address_is_refused():
+def test_what_is_no_address_is_refused(capsys):
     for wrong in (
         "github.com/anne/captions",
         "https://github.com/anne",
         'https://github.com/anne/a"b',
         "https://x.org/a/b",
     ):
-        with pytest.raises(SystemExit, match=r"give https://github\.com/owner/name"):
+        with pytest.raises(SystemExit, match="2"):
             set_up.main([wrong])
+        assert capsys.readouterr().err.endswith("give https://github.com/owner/name\n")
 
 
 @pytest.fixture
