@@ -100,7 +100,9 @@ class Visitor:
         self.headers = {"Cookie": f"_streamlit_xsrf={self.token}", "X-Xsrftoken": self.token}
         stream = f"{address.replace('http', 'ws')}/_stcore/stream"
         protocols = ["streamlit", self.token]
-        self.stream = connect(stream, subprotocols=protocols, additional_headers=self.headers, max_size=None)
+        connection = connect(stream, subprotocols=protocols, additional_headers=self.headers, max_size=None)
+        self.open = contextlib.ExitStack()
+        self.stream = self.open.enter_context(connection)
         self.run()
 
     def run(self):
@@ -193,7 +195,7 @@ class Load:
                 self.give(visitor, number + turn, f"photo_{number}_{turn}.jpg")
                 if time.monotonic() >= until:
                     break
-            visitor.stream.close()
+            visitor.open.close()
         except Exception as error:
             self.wrong.append(f"visitor {number}: {error!r}")
 
