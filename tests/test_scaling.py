@@ -120,6 +120,13 @@ def test_a_stopped_run_goes_on(sources, tmp_path):
     assert process_photos(str(sources), out, third).photos == NUMBER + 1
 
 
+def test_what_another_process_has_begun_does_not_make_it_another_folder(sources, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".settings.json.00000000").write_text("{")  # of a killed run, or of a shard that begins now
+    assert process_photos(str(sources), str(tmp_path / "out"), GreyWorker())[:2] == (NUMBER, 1)
+    assert not list((tmp_path / "out").glob(".*"))
+
+
 def test_shards_merge(sources, tmp_path):
     for number in (1, 3):
         process_photos(str(sources), str(tmp_path / f"out{number}"), GreyWorker(), shard=f"{number}/3")

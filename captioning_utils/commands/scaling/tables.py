@@ -45,8 +45,11 @@ def open_out(out: str, settings: Mapping[str, Any]) -> None:
     """
     files, folder = _connect(out)
     path = f"{folder}/{SETTINGS}"
-    if not files.exists(path):
-        if files.exists(folder) and files.ls(folder):
+    names: set[str] = set()
+    with contextlib.suppress(FileNotFoundError):
+        names = {posixpath.basename(each.rstrip("/")) for each in files.ls(folder, detail=False)}
+    if SETTINGS not in names:
+        if any(not name.startswith(".") for name in names):  # hidden: of a killed run, or of a shard that begins now
             raise InputError(f"{out} holds something else; give a new folder")
         _write(out, SETTINGS, json.dumps(settings, indent=1).encode())
         return
