@@ -119,6 +119,24 @@ def _remove_unlocked(path: Path) -> None:
         os.close(descriptor)
 
 
+def remove_left_over(folder: AnyPath) -> None:
+    """Remove the temporary files of killed processes from a folder, for files that may never be written again.
+
+    Those that another process writes at this moment stay, and all where there are no locks.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> (folder / ".note.txt.00000000").touch()
+        >>> remove_left_over(folder)
+        >>> list(folder.iterdir())
+        []
+    """
+    if fcntl is not None:
+        for path in filter(is_temporary, Path(folder).glob(".*")):
+            _remove_unlocked(path)
+
+
 def is_temporary(path: Path) -> bool:
     """Whether a path is one of those that `atomic_write` gives.
 

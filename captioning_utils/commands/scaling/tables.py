@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from captioning_utils.base.errors import InputError
-from captioning_utils.base.files import atomic_write
+from captioning_utils.base.files import atomic_write, remove_left_over
 from captioning_utils.base.wording import one_line
 
 if TYPE_CHECKING:
@@ -64,6 +64,9 @@ def open_out(out: str, settings: Mapping[str, Any]) -> None:
             f"{out} was made with {name} {found.get(name)!r:.200}, this run has {settings[name]!r:.200}; give a new "
             "folder, or the same settings"
         )
+    if "file" in files.protocol:  # parts are named after their photos; this run may make other parts than a killed one
+        for name in (PHOTOS, FAILED):
+            remove_left_over(f"{folder}/{name}")
 
 
 def write_rows(out: str, rows: pyarrow.Table) -> None:
