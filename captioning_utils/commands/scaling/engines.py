@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from captioning_utils.base.errors import InputError
+from captioning_utils.base.wording import one_line
 from captioning_utils.commands.scaling.extra import require_extra
 from captioning_utils.commands.scaling.sources import Photo, Piece, cut_pieces, find_files, read_photos
 from captioning_utils.commands.scaling.tables import Progress, open_out, read_progress, write_rows
@@ -27,6 +29,7 @@ ROWS_A_PART = 256  # of a Parquet file, at least; a run that is killed loses at 
 # Of a processor, for each of Ray's readers, workers and writers: the encoder's own threads fill the processors. So the
 # pool of two nodes still fits on one core when the other node is gone; with whole processors it would wait for ever.
 CPUS = 0.25
+FAULT = "fault"  # a column: why one of Ray's processes cannot go on
 MOST_BLOCKS = 10_000  # Ray's bookkeeping grows with them
 
 
@@ -128,11 +131,6 @@ def _run_on_ray(pieces: list[Piece], out: str, worker: Worker, rows_a_part: int)
             photos = read_photos(Piece(**piece), size)
             yield from map(table_of_photos, _batches(photos))
 
-    def write(table: pyarrow.Table) -> pyarrow.Table:
-        import pyarrow
-
-        return pyarrow.table({"count": [_write_part(out, [table])]})
-
     rows: ray.data.Dataset = ray.data.from_items(
         [piece._asdict() for piece in pieces], override_num_blocks=min(len(pieces), MOST_BLOCKS)
     )
@@ -146,16 +144,39 @@ def _run_on_ray(pieces: list[Piece], out: str, worker: Worker, rows_a_part: int)
         num_cpus=CPUS,
         num_gpus=1 if gpus else None,
     )
+    write = functools.partial(_write_on_ray, out)
     rows = rows.map_batches(write, batch_format="pyarrow", batch_size=rows_a_part, num_cpus=CPUS)
-    for row in rows.iter_rows():
-        yield row["count"]
+    yield from map(_read_count, rows.iter_rows())
 
 
 class _RayWorker:
-    """A worker as Ray's actors want it: a class."""
+    """A worker as Ray's actors want it: a class. What it refuses becomes a row: Ray would make a traceback of it."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
 
     def __call__(self, photos: pyarrow.Table) -> pyarrow.Table:
-        return self._worker(photos)
+        import pyarrow
+
+        try:
+            return self._worker(photos)
+        except (InputError, OSError) as error:
+            return pyarrow.table({FAULT: [one_line(error)]})
+
+
+def _write_on_ray(out: str, table: pyarrow.Table) -> pyarrow.Table:
+    """Write a part, or pass on why there is none."""
+    import pyarrow
+
+    faults = table[FAULT].drop_null().to_pylist() if FAULT in table.column_names else []
+    try:
+        count = 0 if faults else _write_part(out, [table])
+    except OSError as error:
+        count, faults = 0, [one_line(error)]
+    return pyarrow.table({"count": [count], FAULT: ["".join(faults[:1])]})
+
+
+def _read_count(row: Mapping[str, Any]) -> int:
+    if row[FAULT]:
+        raise InputError(row[FAULT])
+    return int(row["count"])
