@@ -4,7 +4,6 @@ import functools
 import http.server
 import importlib
 import threading
-from pathlib import Path
 
 import h5py
 import pytest
@@ -31,9 +30,7 @@ def vgg16_weights():
 def load():
     """The module benchmarks/load.py."""
     pytest.importorskip("streamlit", reason="the page needs Streamlit (the extra app)")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
-        return importlib.import_module("load")
+    return importlib.import_module("load")
 
 
 @pytest.fixture(scope="session")

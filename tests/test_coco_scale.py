@@ -1,8 +1,7 @@
 """The road of COCO's size, in small: the benchmark's dataset through loading, shards on disk and batches."""
 
-import importlib.util
+import importlib
 import itertools
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,9 +14,7 @@ from captioning_utils.training import prepare_captions
 
 pytest.importorskip("resource", reason="the benchmark reads the memory as Linux and macOS tell it")
 
-_spec = importlib.util.spec_from_file_location("coco_scale", Path(__file__).parents[1] / "benchmarks" / "coco_scale.py")
-coco_scale = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(coco_scale)
+coco_scale = importlib.import_module("coco_scale")
 
 
 class Recording:
