@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faults.digests import digest
+from faults.digests import digest, tree
 from faults.workloads import QUICK
 
 from captioning_utils.base.storage import write_storage
@@ -37,6 +37,21 @@ def test_which_of_two_equal_constants_is_the_others_makes_no_difference(tmp_path
         return digest(tmp_path / "a.onnx")
 
     assert write("hidden", "cell") == write("cell", "hidden") != write("cell", "hidden", value=1.0)
+
+
+def test_how_rows_are_split_into_tables_makes_no_difference_and_half_a_table_is_seen(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    found = {}
+    for name, parts in {"one": [[1, 2, 3]], "two": [[3, 1], [2]], "less": [[1, 2]]}.items():
+        (tmp_path / name).mkdir()
+        for number, part in enumerate(parts):
+            parquet.write_table(pyarrow.table({"row": part}), tmp_path / name / f"{number}.parquet")
+        found[name] = tree(tmp_path / name)
+    assert found["one"] == found["two"] != found["less"]
+    half = tmp_path / "two" / "1.parquet"
+    half.write_bytes(half.read_bytes()[:-9])
+    assert "1.parquet" in tree(tmp_path / "two")
 
 
 @pytest.mark.slow

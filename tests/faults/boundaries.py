@@ -5,6 +5,7 @@ import dataclasses
 import errno
 import functools
 import io
+import json
 import os
 import signal
 import threading
@@ -28,17 +29,26 @@ class Fault:
 
 
 class Boundaries:
-    """Counts the boundaries below a folder and does harm at one.
+    """Counts the boundaries below a folder, those of other processes included, and does harm at one.
+
+    Args:
+        folder: str.
+        fault: `Fault`, or None.
+        log: str, a file for all processes: a line for each boundary, and one for the harm.
 
     Attributes:
-        seen: list of (operation, path relative to the folder).
         versions: dict of path to the set of digests of what was ever put there.
     """
 
-    def __init__(self, folder, fault=None, report=None):
-        self.folder, self.fault, self.report = os.path.realpath(folder), fault, report
-        self.seen, self.versions = [], {}
+    def __init__(self, folder, fault, log):
+        self.folder, self.fault, self.versions = os.path.realpath(folder), fault, {}
+        self._log = os.open(log, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         self._lock = threading.RLock()
+
+    def write(self, entry):
+        """Write an entry into the log; gives how many there are."""
+        os.write(self._log, f"{json.dumps(entry)}\n".encode())
+        return os.pread(self._log, os.fstat(self._log).st_size, 0).count(b"\n")
 
     def inside(self, path, dir_fd=None):
         """The path relative to the folder, or None where it is elsewhere."""
@@ -54,8 +64,7 @@ class Boundaries:
         if path is None:
             return action()
         with self._lock:
-            self.seen.append((operation, path))
-            harm = self._harm_here(operation)
+            harm = self._harm_at(self.write([operation, path]), operation)
             if harm == "kill halfway" and halfway is not None:
                 halfway()
             if harm in KILLS and harm != "kill after":
@@ -71,17 +80,27 @@ class Boundaries:
                 if harm == "kill after":
                     os.kill(os.getpid(), signal.SIGKILL)
 
-    def _harm_here(self, operation):
+    def _harm_at(self, number, operation):
         if self.fault is None:
             return None
         place, harm = self.fault.place, self.fault.harm
-        lasts = harm in LASTING and len(self.seen) > place and (harm != "full from here" or operation not in REMOVING)
-        if len(self.seen) == place:
-            self.report("harm done")
-        return harm if lasts or len(self.seen) == place else None
+        lasts = harm in LASTING and number > place and (harm != "full from here" or operation not in REMOVING)
+        if number == place:
+            self.write(HARM_DONE)
+        return harm if lasts or number == place else None
 
 
+HARM_DONE = "harm done"
 REMOVING = ("unlink", "rmdir", "replace")  # which need no room
+
+
+def watch_in_child():
+    """As `watch`, in a process that a watched one has started; nobody stops it but the other one."""
+    settings = json.loads(os.environ["FAULTS"])
+    fault = settings["fault"] and Fault(*settings["fault"])
+    if fault and fault.harm == "stopped by the user":
+        fault = None
+    watch(Boundaries(settings["folder"], fault, settings["log"]))
 
 
 def watch(boundaries):

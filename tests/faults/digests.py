@@ -70,6 +70,26 @@ def _timeless(value):
 
 
 def tree(folder):
-    """All that is below a folder, hidden files too: dict of relative path to digest, "folder" for a folder."""
-    paths = sorted(Path(folder).rglob("*"))
-    return {str(path.relative_to(folder)): "folder" if path.is_dir() else digest(path) for path in paths}
+    """All that is below a folder, hidden files too: dict of relative path to digest, "folder" for a folder.
+
+    Of Parquet tables the rows, each with "row": how they are split into files depends on where a run was stopped.
+    """
+    found = {}
+    for path in sorted(Path(folder).rglob("*")):
+        name = str(path.relative_to(folder))
+        rows = _read_rows(path) if path.suffix == ".parquet" else None
+        if rows is None:
+            found[name] = "folder" if path.is_dir() else digest(path)
+        else:
+            found |= {f"{Path(name).parent}: {json.dumps(row, default=str)}": "row" for row in rows}
+    return found
+
+
+def _read_rows(path):
+    """The rows of a table, or None for half a file; without threads, which a fork would lose."""
+    import pyarrow.parquet
+
+    try:
+        return pyarrow.parquet.ParquetFile(io.BytesIO(path.read_bytes())).read(use_threads=False).to_pylist()
+    except pyarrow.ArrowInvalid:
+        return None

@@ -30,7 +30,7 @@ from tqdm import tqdm
 sys.path[:0] = map(str, Path(__file__).parents[1:3])  # tests, for `toys`, and the package
 
 from faults import workloads
-from faults.boundaries import HARMS, Boundaries, Fault, watch
+from faults.boundaries import HARM_DONE, HARMS, Boundaries, Fault, watch
 from faults.digests import tree
 
 from captioning_utils.commands.shell import run_command
@@ -53,26 +53,27 @@ class Outcome:
 
 def run_in_child(work, shared, folder, fault=None, kill_after=None):
     """Do a piece of work in a forked process whose current folder is `folder`; `Outcome`."""
-    log, report = Path(f"{folder}.log"), Path(f"{folder}.report")
-    report.unlink(missing_ok=True)
+    errors, log = Path(f"{folder}.errors"), Path(f"{folder}.log")
+    log.unlink(missing_ok=True)
     started = time.monotonic()
     child = os.fork()
     if not child:
-        _work(work, shared, folder, fault, log, report)
+        _work(work, shared, folder, fault, errors, log)
     handle = os.pidfd_open(child)
     if not select.select([handle], [], [], MOST_SECONDS if kill_after is None else kill_after)[0]:
         os.kill(child, signal.SIGKILL)
     os.close(handle)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     seconds = time.monotonic() - started
-    lines = report.read_text().splitlines() if report.exists() else []
-    facts = json.loads(lines[-1]) if lines and lines[-1].startswith("{") else {"seen": [], "versions": {}}
+    entries = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    seen = [entry for entry in entries if isinstance(entry, list)]
+    versions = entries[-1] if entries and isinstance(entries[-1], dict) else {}
     if seconds > MOST_SECONDS:
-        raise AssertionError(f"it hangs: {log.read_text()[-500:]}")
-    return Outcome(code, log.read_text(), lines[:1] == ["harm done"], **facts, seconds=seconds)
+        raise AssertionError(f"it hangs: {errors.read_text()[-500:]}")
+    return Outcome(code, errors.read_text(), HARM_DONE in entries, seen, versions, seconds)
 
 
-def _work(work, shared, folder, fault, log, report):
+def _work(work, shared, folder, fault, errors, log):
     """What the child does; never returns."""
     code = 99
     tqdm.set_lock(threading.RLock())  # its own is shared among processes: one killed with it keeps it for ever
@@ -80,13 +81,13 @@ def _work(work, shared, folder, fault, log, report):
         os.chdir(folder)
         os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
         for stream in (sys.stdout, sys.stderr):
-            os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND), stream.fileno())
-        descriptor = os.open(report, os.O_WRONLY | os.O_CREAT)
-        boundaries = Boundaries(folder, fault, lambda line: os.write(descriptor, f"{line}\n".encode()))
+            os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND), stream.fileno())
+        settings = {"folder": str(folder), "fault": fault and dataclasses.astuple(fault), "log": str(log)}
+        os.environ["FAULTS"] = json.dumps(settings)
+        boundaries = Boundaries(folder, fault, log)
         watch(boundaries)
         code = run_command(lambda arguments: work(shared) or 0)
-        versions = {path: sorted(digests) for path, digests in boundaries.versions.items()}
-        os.write(descriptor, json.dumps({"seen": boundaries.seen, "versions": versions}).encode())
+        boundaries.write({path: sorted(digests) for path, digests in boundaries.versions.items()})
         sys.stdout.flush()
         sys.stderr.flush()
     finally:
@@ -142,7 +143,7 @@ class Disturbed:
         if not harm_done:
             allowed = {self.undisturbed.code}
         elif fault is None or fault.harm.startswith("kill"):
-            allowed = {KILLED}
+            allowed = {KILLED, *([self.undisturbed.code] if self.workload.several else [])}
         elif fault.harm == "stopped by the user":
             allowed = {130, self.undisturbed.code}
         else:
@@ -157,7 +158,9 @@ class Disturbed:
         wrong = []
         for path, digest in tree(folder).items():
             known = {self.at_first.get(path), *self.undisturbed.versions.get(path, ())}
-            is_file = digest != "folder" and not Path(path).name.startswith(".") and not path.endswith(".part")
+            is_file = (
+                digest not in ("folder", "row") and not Path(path).name.startswith(".") and not path.endswith(".part")
+            )
             if is_file and digest not in known:
                 wrong.append(f"{path} is half written")
         return wrong
@@ -196,7 +199,7 @@ def run_group(names, shared, place, faults, kills, seed):
     return rows
 
 
-def main():
+def main(arguments=None):
     """Run all; the exit code says whether anything was wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     everything = workloads.QUICK | workloads.WITH_KERAS
@@ -204,7 +207,9 @@ def main():
     parser.add_argument("--kills", type=int, default=5, help="at random times, in each workload")
     parser.add_argument("--only", nargs="+", choices=everything, default=list(everything), help="workloads")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of faults")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
+    if min(options.faults, options.kills) < 0:
+        parser.error("give no number below 0")
     place = Path(tempfile.mkdtemp(prefix="faults-"))
     shared = place / "shared"
     shared.mkdir()
@@ -217,6 +222,7 @@ def main():
         (shared / "address").write_text(f"http://127.0.0.1:{port}/")
         if set(options.only) & set(workloads.WITH_KERAS):
             workloads.import_keras()
+            workloads.start_hub(shared)
             outcome = run_in_child(workloads.prepare_captioners, shared, shared)
             if outcome.code:
                 raise AssertionError(outcome.errors)

@@ -9,6 +9,8 @@ import hashlib
 import json
 import os
 import shutil
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -36,6 +38,7 @@ class Workload:
 
     work: Callable[[Path], int | None]
     before: Callable[[Path], int | None] = lambda shared: None  # done in the same folder first, undisturbed
+    several: bool = False  # processes, which go on without a killed one
 
 
 # ---- what all runs share
@@ -160,6 +163,8 @@ def import_keras():
         import keras  # noqa: F401
         import onnx  # noqa: F401
         import tensorflow  # noqa: F401
+        import test_hub  # noqa: F401
+        import test_scaling  # noqa: F401
         import tf2onnx  # noqa: F401
         import toys  # noqa: F401
 
@@ -167,15 +172,34 @@ def import_keras():
         import captioning_utils.training  # noqa: F401
 
 
+def start_hub(shared):
+    """Serve a hub as long as this process lives."""
+    import test_hub
+
+    hub = test_hub.FakeHub()
+    hub.handle_error = lambda *arguments: None  # of clients that were killed
+    threading.Thread(target=hub.serve_forever, daemon=True).start()
+    (shared / "hub").write_text(hub.address)
+
+
 def prepare_captioners(shared):
-    """Captioners to go on from, and features for evaluation; in a process of its own."""
+    """Captioners to go on from, and features for evaluation; in a process of its own. Photos, tables and archives."""
     import toys
 
     toys.train(toys.make_balls(shared), shared / "start.h5", epochs=1)
-    squares = load_dataset(shared / "squares")
-    features.extract_features(squares.image_paths, toys.ToyEncoder(), shared / "squares.pkl")
+    squares, encoder = load_dataset(shared / "squares"), small_encoder()
+    features.extract_features(squares.image_paths, encoder, shared / "squares.pkl")
     captions = [caption for several in squares.captions.values() for caption in several]
-    toys.make_captioner(feature_shape=(3,), captions=captions).save(shared / "squares.h5")
+    toys.make_captioner(feature_shape=(3,), captions=captions, encoder=encoder.fingerprint).save(shared / "squares.h5")
+    shutil.copytree(shared / "photos", shared / "many" / "photos")
+    shutil.copytree(shared / "packed", shared / "many" / "packed")
+
+
+def small_encoder(*arguments, output_shape=(3,), **options):
+    """An encoder of photos of 8×8 pixels that says so."""
+    import toys
+
+    return toys.ToyEncoder(output_shape, toys.ENCODER.replace("224x224", "8x8"))
 
 
 def train(shared):
@@ -241,6 +265,85 @@ def export(shared):
     export_captioner(captioner, "exported")
 
 
+def put_into_tables(shared, main, *arguments):
+    """Many photos into tables, a few at a time."""
+    from captioning_utils.captioner import Captioner
+    from captioning_utils.commands.scaling import engines
+    from captioning_utils.encoders import encoder
+
+    encoder.build_encoder = Captioner.image_encoder = small_encoder
+    engines.PHOTOS_AT_ONCE = 3
+    return main(["--photos", str(shared / "many"), "--out", "tables", "--rows_a_part", "6", *arguments])
+
+
+def extract_into_tables(shared):
+    from captioning_utils.commands.scale import features_main
+
+    return put_into_tables(shared, features_main)
+
+
+def describe_in_shards(shared):
+    """Three shares of the work into one folder, then what is missing."""
+    from captioning_utils.commands.scale import caption_main
+
+    shards = (["--shard", f"{number}/3"] for number in (2, 3, 1))
+    codes = [
+        put_into_tables(shared, caption_main, "--model_path", str(shared / "squares.h5"), *shard)
+        for shard in (*shards, [])
+    ]
+    return codes[-1]
+
+
+def measure_on_ray(shared):
+    """Readers, workers and writers in processes of Ray's own; boundaries are in the writers and in this one."""
+    import ray
+    import test_scaling
+    from faults.boundaries import watch_in_child
+
+    from captioning_utils.commands.scaling import process_photos
+
+    os.environ |= {"PYTHONPATH": os.pathsep.join(sys.path), "RAY_USAGE_STATS_ENABLED": "0"}
+    place = {"_temp_dir": str(shared.parent / "ray"), "object_store_memory": 10**8}
+    place |= {"runtime_env": {"worker_process_setup_hook": watch_in_child}}
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, **place)
+    ray.cloudpickle.register_pickle_by_value(test_scaling)
+    process_photos(str(shared / "many"), "tables", test_scaling.GreyWorker(), "ray", rows_a_part=6)
+    ray.shutdown()
+
+
+def push(shared, name="squares.h5"):
+    import huggingface_hub
+    import test_hub
+
+    from captioning_utils.commands.deploy import push_main
+    from captioning_utils.sharing import hub
+
+    hub.connect = lambda: huggingface_hub.HfApi(endpoint=(shared / "hub").read_text(), token=test_hub.TOKEN)
+    return push_main([str(shared / name), "me/dogs"])
+
+
+def push_and_pull(shared):
+    from captioning_utils.commands.deploy import pull_main
+
+    return push(shared, "start.h5") or pull_main(["me/dogs"])
+
+
+def quickstart(shared):
+    """As README has it, with fewer scenes, a small encoder, and a small captioner in the shipped one's place."""
+    import toys
+
+    from captioning_utils import captioner, images
+    from captioning_utils.commands import quickstart
+    from captioning_utils.encoders import encoder
+
+    encoder.build_encoder = functools.partial(small_encoder, output_shape=(4, 6))
+    captioner.Captioner.image_encoder = small_encoder
+    captioner.DEFAULT_CAPTIONER, images.SAMPLES = shared / "squares.h5", Path("none")
+    quickstart.NUM_SCENES = 12
+    quickstart.SETTINGS = {"decoder": "transformer", "decoder_settings": toys.SIZES["transformer"], "epochs": 2}
+    return quickstart.quickstart_main([])
+
+
 WITH_KERAS = {
     "training": Workload(train),
     "fine-tuning": Workload(fine_tune),
@@ -249,4 +352,9 @@ WITH_KERAS = {
     "evaluation": Workload(evaluate),
     "combining": Workload(combine),
     "export": Workload(export),
+    "features into tables": Workload(extract_into_tables),
+    "captions in shards": Workload(describe_in_shards),
+    "Ray": Workload(measure_on_ray, several=True),
+    "push and pull": Workload(push_and_pull, before=push),
+    "quickstart": Workload(quickstart),
 }
