@@ -1,6 +1,7 @@
 """What does one photo cost, besides the network that looks at it?
 
     python benchmarks/one_photo.py
+    python benchmarks/one_photo.py --exported exported    # by ONNX Runtime, after an export with --calibration_photos
 
 Warm: from the file to the sentence, as `predict_caption` does it, against a pass of the captioner's encoder over the
 same pixels; for the captioner of `generate.py --fast` against a pass of VGG16 over 224×224 pixels, which is its own.
@@ -8,6 +9,7 @@ Cold: the whole process `generate.py`, less one that only imports TensorFlow, le
 the slowest command needs to explain itself by --help.
 """
 
+import functools
 import sys
 from pathlib import Path
 
@@ -24,14 +26,10 @@ from captioning_utils.settings import FAST_CAPTIONER
 ROOT = Path(__file__).parents[1]
 
 
-def measure_warm(name, photo, options):
-    """(seconds of file to sentence, seconds of the encoder) of each round."""
-    from captioning_utils.captioner import load_captioner, predict_caption
-
-    captioner = load_captioner(name)
-    encoder = captioner.image_encoder()
+def measure_warm(write, encoder, photo, options):
+    """(seconds of file to sentence, seconds of the encoder) of each round; `write` makes the sentence."""
     pixels = load_image(photo, encoder.image_size)[None]
-    sides = {"sentence": lambda: predict_caption(photo, captioner), "encoder": lambda: encoder.encode(pixels)}
+    sides = {"sentence": lambda: write(photo), "encoder": lambda: encoder.encode(pixels)}
     for side in sides.values():
         side()  # compiles
     found = take_turns(sides, options.rounds)
@@ -55,22 +53,34 @@ def measure_help(options):
     return take_turns(sides, options.cold_rounds, lambda command: seconds_of_command(command, cwd=ROOT))
 
 
+def compare_warm(label, sentence, encoder, warm_limit):
+    """The figure of a warm photo."""
+    here, other = (f"{1e3 * sorted(each)[len(each) // 2]:.0f} ms" for each in (sentence, encoder))
+    what = f"one photo, warm, {label}: file to sentence over the encoder's pass"
+    return claim(what, ratios(sentence, encoder), here, f"the encoder: {other}", at_most=warm_limit)
+
+
+def describe_exported(folder, photo, options):
+    """The figure of a captioner in an exported folder, against a pass of VGG16 in Keras, float32."""
+    from captioning_utils.encoders import build_encoder
+    from captioning_utils.sharing.onnx_captions import OnnxCaptioner
+
+    sentence, encoder = measure_warm(OnnxCaptioner(folder).caption, build_encoder(), photo, options)
+    return compare_warm(f"{FAST_CAPTIONER} in 8 bits by ONNX Runtime", sentence, encoder, 1.2)
+
+
 def describe(name, photo, options, warm_limit):
     """The two figures of a captioner."""
-    label = name or "predict_caption's captioner"
-    sentence, encoder = measure_warm(name, photo, options)
+    from captioning_utils.captioner import load_captioner, predict_caption
+
+    label, captioner = name or "predict_caption's captioner", load_captioner(name)
+    write = functools.partial(predict_caption, captioner=captioner)
+    sentence, encoder = measure_warm(write, captioner.image_encoder(), photo, options)
     whole, started = measure_cold(name, photo, options)
     middle = sorted(encoder)[len(encoder) // 2]
     beyond = [one - other - middle for one, other in zip(whole, started, strict=True)]
-    milliseconds = [f"{1e3 * sorted(each)[len(each) // 2]:.0f} ms" for each in (sentence, encoder)]
     return [
-        claim(
-            f"one photo, warm, {label}: file to sentence over the encoder's pass",
-            ratios(sentence, encoder),
-            milliseconds[0],
-            f"the encoder: {milliseconds[1]}",
-            at_most=warm_limit,
-        ),
+        compare_warm(label, sentence, encoder, warm_limit),
         claim(
             f"one photo, cold, {label}: beyond the import of TensorFlow and the encoder's pass",
             beyond,
@@ -85,10 +95,14 @@ def describe(name, photo, options, warm_limit):
 def main(arguments=None):
     parser = build_parser(__doc__, rounds=15)
     parser.add_argument("--cold_rounds", type=whole, default=3, help="turns of whole processes")
+    parser.add_argument("--exported", help=f"only this: the folder of an export of {FAST_CAPTIONER} in 8 bits")
     options = parse(parser, arguments)
     if options.small:
         options.rounds, options.cold_rounds = 3, 1
     photo = next(iter(list_samples()))
+    if options.exported:
+        load_backend()
+        return finish(options, [describe_exported(options.exported, photo, options)])
     found = measure_help(options)
     slowest = max(found, key=lambda name: sorted(found[name])[len(found[name]) // 2])
     claims = [claim("--help, the slowest command", found[slowest], slowest, "", unit="s", at_most=0.5)]

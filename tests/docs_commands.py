@@ -29,6 +29,7 @@ NOT_RUN = {
     r"python results/reproduce\.py ": "trains six captioners or more; test_reproduce.py makes a small row",
     r"python train\.py .*(--no-bfloat16|--views) ": "trains VGG16's blocks; test_kept_views.py makes a small run",
     r"python tests/fuzz/": "takes as long as it is told to; test_fuzz.py runs it for some seconds",
+    r"\S+( -m \S+)? export .*--calibration_photos": "needs photos and a minute; test_onnx_export.py runs it",
     r"\S+( -m \S+)? (caption|features) ": "needs VGG16 and photos; test_scaling.py runs them",
     r"python tests/faults/run\.py": "takes half an hour; test_faults.py has a share of it",
     r"python benchmarks/": "takes minutes, and says nothing when it is made small",

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import onnxruntime
 import pytest
@@ -15,12 +16,15 @@ from PIL import Image
 
 from captioning_utils import InputError
 from captioning_utils.captioner import load_captioner
+from captioning_utils.commands.deploy import export_main
+from captioning_utils.commands.shell import OK
+from captioning_utils.encoders import ImageEncoder
 from captioning_utils.images import load_image
 from captioning_utils.scenes import draw_scene, generate_scene
 from captioning_utils.settings import GenerationConfig
 from captioning_utils.sharing import export_captioner
 from captioning_utils.sharing.onnx_captions import OnnxCaptioner, load_photo
-from captioning_utils.sharing.onnx_export import convert
+from captioning_utils.sharing.onnx_export import convert, encoder_graph, write_in_8_bits
 
 DECODERS = {
     "merge": {"embedding_dim": 8, "hidden_dim": 16},
@@ -141,6 +145,61 @@ def test_the_shipped_captioner_on_drawn_pictures(vgg16_weights, pictures, tmp_pa
         assert found == [best[0].caption for best in expected]
 
 
+def relative_error(features, expected):
+    difference = features.astype("float32") - expected.astype("float32")
+    return np.linalg.norm(difference) / np.linalg.norm(expected.astype("float32"))
+
+
+def test_8_bits_are_close_to_float32_and_keep_a_range_of_the_photos(tmp_path):
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((32, 32, 3), dtype="uint8")
+    x = keras.ops.cast(inputs, "float32") - np.float32([103, 116, 123])
+    for filters in (16, 32, 32):
+        x = keras.layers.Conv2D(filters, 3, 2, "same", activation="relu")(x)
+    encoder = ImageEncoder("vgg16", "grid", "float32", keras.Model(inputs, keras.layers.Reshape((16, 32))(x)))
+    images = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), dtype="uint8")
+    write_in_8_bits(tmp_path / "forwards.onnx", encoder, images)
+    write_in_8_bits(tmp_path / "backwards.onnx", encoder, images[::-1])
+    forwards, backwards = (
+        onnxruntime.InferenceSession(tmp_path / f"{name}.onnx").run(None, {"images": images})[0]
+        for name in ("forwards", "backwards")
+    )
+    np.testing.assert_array_equal(forwards, backwards)
+    assert 0 < relative_error(forwards, encoder.encode(images)) < 0.05
+    size = len(convert(*encoder_graph(encoder)).SerializeToString())
+    assert (tmp_path / "forwards.onnx").stat().st_size < 0.6 * size
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["backwards.onnx", "forwards.onnx"]
+
+
+def test_of_many_photos_some_are_taken_evenly(tmp_path, pictures):
+    photos = [photo for picture in pictures * 32 for photo in (picture, "missing.png")]  # each second one of 384
+    captioner = make_captioner("merge")
+    export_captioner(captioner, tmp_path, calibration_photos=photos)
+    runtime = OnnxCaptioner(tmp_path)
+    for picture in pictures:
+        (features,) = runtime.encoder.run(None, {"images": load_photo(picture, (224, 224))[None]})
+        ((best, *_),) = captioner.caption_features(features)
+        assert runtime.caption(picture) == best.caption
+    with pytest.raises(InputError, match=r"missing\.png is not there"):
+        export_captioner(captioner, tmp_path / "out", calibration_photos=photos[:20])
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_quick_captioner_in_8_bits(vgg16_weights, pictures, tmp_path, capsys):
+    (tmp_path / "photos" / "more").mkdir(parents=True)
+    for seed in range(16):
+        draw_scene(generate_scene(seed + 100)).save(tmp_path / "photos" / ("more" if seed % 2 else ".") / f"{seed}.png")
+    arguments = ("flickr8k_merge", "--out", tmp_path / "out", "--calibration_photos", tmp_path / "photos")
+    assert toys.run(export_main, *arguments) == OK
+    assert "encoder.onnx: 14.8 MB" in capsys.readouterr().out
+    captioner, runtime = load_captioner("flickr8k_merge"), OnnxCaptioner(tmp_path / "out")
+    images = np.stack([load_photo(picture, (224, 224)) for picture in pictures[:3]])
+    (features,) = runtime.encoder.run(None, {"images": images})
+    assert relative_error(features, captioner.image_encoder().encode(images)) < 0.1
+    found = [runtime.caption(picture) for picture in pictures[:3]]
+    assert found == [best.caption for best, *_ in captioner.caption_features(features)]
+
+
 def test_constants_outside_the_function_are_in_the_graph():
     offset = tf.random.normal((3,))
     model = convert(lambda x: {"moved": x + offset}, [tf.TensorSpec((None, 3), "float32", name="x")])
@@ -159,6 +218,12 @@ def test_what_cannot_be_exported_is_refused_before_the_work(tmp_path, monkeypatc
         patch.setattr("keras.backend.backend", lambda: "jax")
         with pytest.raises(InputError, match="needs KERAS_BACKEND=tensorflow"):
             export_captioner(captioner, tmp_path / "out")
+    photos = [np.zeros((2, 2, 3), "uint8")] * 15
+    with pytest.raises(InputError, match="15 are too few; give 16 or more"):
+        export_captioner(make_captioner("merge"), tmp_path / "out", calibration_photos=photos)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name if name == "tf2onnx" else None)
+    with pytest.raises(InputError, match="package onnxruntime, which is not installed"):
+        export_captioner(captioner, tmp_path / "out", calibration_photos=photos)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install 'captioning-utils\[export\]'"):
         export_captioner(captioner, tmp_path / "out")
