@@ -189,7 +189,7 @@ def test_the_reference_has_every_public_name_and_no_warning(tmp_path):
 
 OF_OTHERS = {
     "--hypothesis-profile",
-    *("--memory", "--cpus", "--check", "--no-browser"),  # of docker, ruff, Jupyter
+    *("--memory", "--cpus", "--check", "--no-browser", "--upgrade"),  # of docker, ruff, Jupyter, pip
     *("--every-refusal", "--hypothesis-profile"),  # of pytest
     *("--show", "--seeds", "--folder", "--only"),  # of results/reproduce.py and tests/faults/run.py
 }

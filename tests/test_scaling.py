@@ -15,7 +15,7 @@ from toys import run
 from captioning_utils import InputError
 from captioning_utils.commands.scale import caption_main
 from captioning_utils.commands.scaling import CaptionWorker, FeatureWorker, process_photos, read_progress
-from captioning_utils.commands.scaling.engines import _RayWorker, _read_count, _write_on_ray
+from captioning_utils.commands.scaling.engines import RayWorker, read_count, write_on_ray
 from captioning_utils.commands.scaling.sources import Entry, Photo
 from captioning_utils.commands.scaling.workers import put_results, read_pixels, table_of_photos
 from captioning_utils.scenes import draw_scene, generate_scene
@@ -137,16 +137,16 @@ class RefusingWorker(GreyWorker):
 
 
 def test_what_one_of_rays_processes_refuses_is_told_as_it_is(tmp_path):
-    rows = _RayWorker(RefusingWorker())(table_of_photos([]))
+    rows = RayWorker(RefusingWorker())(table_of_photos([]))
     with pytest.raises(InputError, match=r"^the weights are not there; give others$"):
-        _read_count(_write_on_ray(str(tmp_path), rows).to_pylist()[0])
+        read_count(write_on_ray(str(tmp_path), rows).to_pylist()[0])
     (tmp_path / "photos").touch()
     entry = Entry("a.png", 0, True, "a.png")
-    rows = _RayWorker(GreyWorker())(table_of_photos([Photo(entry, np.zeros((8, 8, 3), np.uint8), "")]))
+    rows = RayWorker(GreyWorker())(table_of_photos([Photo(entry, np.zeros((8, 8, 3), np.uint8), "")]))
     with pytest.raises(InputError, match="File exists"):
-        _read_count(_write_on_ray(str(tmp_path), rows).to_pylist()[0])
+        read_count(write_on_ray(str(tmp_path), rows).to_pylist()[0])
     (tmp_path / "photos").unlink()
-    assert _read_count(_write_on_ray(str(tmp_path), rows).to_pylist()[0]) == 1
+    assert read_count(write_on_ray(str(tmp_path), rows).to_pylist()[0]) == 1
 
 
 def test_shards_merge(sources, tmp_path):

@@ -49,12 +49,12 @@ def write_storage(
     with write_hdf5(path) as file:
         file.attrs["kind"] = kind
         file.attrs["format_version"] = format_version
-        file.attrs["digest"] = _digest(parts)
+        file.attrs["digest"] = compute_digest(parts)
         for place, array in parts.items():
             file.create_dataset("/".join(place), data=array)
 
 
-def _digest(arrays: Mapping[tuple[str, ...], NDArray[Any]]) -> str:
+def compute_digest(arrays: Mapping[tuple[str, ...], NDArray[Any]]) -> str:
     """SHA-256 of all names, shapes and numbers of a file, so that a changed bit is seen."""
     digest = hashlib.sha256()
     for place, array in sorted(arrays.items()):
@@ -98,7 +98,7 @@ def read_storage(path: AnyPath, kind: str, format_version: int) -> tuple[dict[st
     """
     file = _read(path)
     _check_header(path, file.attributes, kind, format_version)
-    if file.attributes.get("digest", found := _digest(file.arrays)) != found:  # files from before have none
+    if file.attributes.get("digest", found := compute_digest(file.arrays)) != found:  # files from before have none
         raise InputError(f"{path} is damaged: its content was changed after it was written; copy or download it again")
     documents = {place[1:]: _parse(path, place, data) for place, data in file.arrays.items() if place[0] == "documents"}
     # copies, so that the file's content does not stay in memory as long as one of them

@@ -136,7 +136,7 @@ def _run_on_ray(pieces: list[Piece], out: str, worker: Worker, rows_a_part: int)
     )
     rows = rows.map_batches(read, batch_format="pyarrow", batch_size=1, num_cpus=CPUS)
     rows = rows.map_batches(
-        _RayWorker,
+        RayWorker,
         fn_constructor_args=(worker,),
         batch_format="pyarrow",
         batch_size=PHOTOS_AT_ONCE,
@@ -144,12 +144,12 @@ def _run_on_ray(pieces: list[Piece], out: str, worker: Worker, rows_a_part: int)
         num_cpus=CPUS,
         num_gpus=1 if gpus else None,
     )
-    write = functools.partial(_write_on_ray, out)
+    write = functools.partial(write_on_ray, out)
     rows = rows.map_batches(write, batch_format="pyarrow", batch_size=rows_a_part, num_cpus=CPUS)
-    yield from map(_read_count, rows.iter_rows())
+    yield from map(read_count, rows.iter_rows())
 
 
-class _RayWorker:
+class RayWorker:
     """A worker as Ray's actors want it: a class. What it refuses becomes a row: Ray would make a traceback of it."""
 
     def __init__(self, worker: Worker) -> None:
@@ -164,7 +164,7 @@ class _RayWorker:
             return pyarrow.table({FAULT: [one_line(error)]})
 
 
-def _write_on_ray(out: str, table: pyarrow.Table) -> pyarrow.Table:
+def write_on_ray(out: str, table: pyarrow.Table) -> pyarrow.Table:
     """Write a part, or pass on why there is none."""
     import pyarrow
 
@@ -176,7 +176,8 @@ def _write_on_ray(out: str, table: pyarrow.Table) -> pyarrow.Table:
     return pyarrow.table({"count": [count], FAULT: ["".join(faults[:1])]})
 
 
-def _read_count(row: Mapping[str, Any]) -> int:
+def read_count(row: Mapping[str, Any]) -> int:
+    """The photos of a part, or the refusal of why there is none."""
     if row[FAULT]:
         raise InputError(row[FAULT])
     return int(row["count"])
