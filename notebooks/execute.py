@@ -2,10 +2,12 @@
 
     python notebooks/execute.py        # all of them
     python notebooks/execute.py 6 8    # keep the outputs of 6 and 8; those before them run for what they save
+    python notebooks/execute.py 10     # stands alone: it reads nothing of the others
 
-All are to come from one run: what one notebook says, another repeats. They run one after the other in a fresh copy of
-the repository, where the drawn dataset is the only one: no output can depend on what lies in your folders, and none can
-show a photo of somebody else's. The minutes that each took go into its text and into the table of README.md here.
+1 to 9 are to come from one run: what one notebook says, another repeats. They run one after the other in a fresh
+copy of the repository, where the drawn dataset is the only one: no output can depend on what lies in your folders, and
+none can show a photo of somebody else's. The minutes that each took go into its text and into the table of README.md
+here.
 """
 
 import argparse
@@ -32,6 +34,7 @@ from captioning_utils import InputError, load_backend
 from captioning_utils.base.files import atomic_write
 from captioning_utils.commands.shell import run_command
 
+ALONE = (10,)  # numbers of notebooks that read nothing of the others
 STAMP = "captioning_utils"  # the key in a notebook's metadata
 SECONDS_PER_CELL = 1800  # on a machine that others keep busy
 MOST_BYTES = 1_000_000  # of a notebook file
@@ -43,8 +46,9 @@ PROFILE = re.compile(r'^PROFILE = "drawn"', flags=re.M)
 MINUTES = re.compile(r"[\d.]+(?=\s+machine\s+minutes)")
 SHIPPED = re.compile(r"load_captioner\(\)|predict_caption\((?!.*captioner=)")  # code that opens the default captioner
 _COLOUR_CODES = re.compile(r"\x1b\[[0-9;]*m")
-_LOG_LINE = re.compile(  # of TensorFlow; other in every run
+_LOG_LINE = re.compile(  # of TensorFlow and Ray; other in every run
     r"[IWEF]\d{4} [\d:.]+ +\d+ \S+:\d+\] |WARNING: All log messages before absl|WARNING:tensorflow:"
+    r"|\[[-\d :,]+ [IWEF] \d+ \d+\] \S+\.cc:\d+: "
 )
 
 
@@ -61,7 +65,7 @@ def plan(notebooks, numbers=()):
         numbers: int, the notebooks to keep; none keeps all.
 
     Returns:
-        list of (`Path`, bool), up to the last one to keep.
+        list of (`Path`, bool), up to the last one to keep that does not stand `ALONE`, and those that do.
 
     Raises:
         InputError: for a number that no notebook has.
@@ -74,8 +78,9 @@ def plan(notebooks, numbers=()):
     numbers = set(numbers) or set(known)
     if numbers - set(known):
         raise InputError(f"there is no notebook {min(numbers - set(known))}; give numbers of {known}")
-    last = max(numbers, default=0)
-    return [(path, n in numbers) for n, path in zip(known, notebooks, strict=True) if n <= last]
+    last = max(numbers.difference(ALONE), default=0)
+    numbered = zip(known, notebooks, strict=True)
+    return [(path, n in numbers) for n, path in numbered if n in numbers or (n < last and n not in ALONE)]
 
 
 def copy_repository(destination):
