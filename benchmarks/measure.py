@@ -127,7 +127,8 @@ def finish(options, claims, notes=()):
         print(f"{one['what']}: {figure}{target and f', target {target}'}; {one['here']}; {one['other']}", flush=True)
     print(*notes, sep="\n")
     if options.out:
-        settings = {name: value for name, value in vars(options).items() if name not in ("out", "check", "data_path")}
+        left_out = ("out", "check", "data_path", "exported")
+        settings = {name: value for name, value in vars(options).items() if name not in left_out}
         document = {"script": Path(sys.argv[0]).name, "settings": settings, "clock": CLOCK}
         document |= {"machine": describe_machine(), "claims": claims, "notes": list(notes)}
         write_text(options.out, json.dumps(document, indent=1, default=str) + "\n")

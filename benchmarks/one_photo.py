@@ -53,11 +53,11 @@ def measure_help(options):
     return take_turns(sides, options.cold_rounds, lambda command: seconds_of_command(command, cwd=ROOT))
 
 
-def compare_warm(label, sentence, encoder, warm_limit):
+def compare_warm(label, sentence, encoder, warm_limit, network="the encoder"):
     """The figure of a warm photo."""
     here, other = (f"{1e3 * sorted(each)[len(each) // 2]:.0f} ms" for each in (sentence, encoder))
-    what = f"one photo, warm, {label}: file to sentence over the encoder's pass"
-    return claim(what, ratios(sentence, encoder), here, f"the encoder: {other}", at_most=warm_limit)
+    what = f"one photo, warm, {label}: file to sentence over {network}'s pass"
+    return claim(what, ratios(sentence, encoder), here, f"{network}: {other}", at_most=warm_limit)
 
 
 def describe_exported(folder, photo, options):
@@ -66,7 +66,7 @@ def describe_exported(folder, photo, options):
     from captioning_utils.sharing.onnx_captions import OnnxCaptioner
 
     sentence, encoder = measure_warm(OnnxCaptioner(folder).caption, build_encoder(), photo, options)
-    return compare_warm(f"{FAST_CAPTIONER} in 8 bits by ONNX Runtime", sentence, encoder, 1.2)
+    return compare_warm(f"{FAST_CAPTIONER} in 8 bits", sentence, encoder, 1.2, "VGG16")
 
 
 def describe(name, photo, options, warm_limit):
