@@ -55,7 +55,18 @@ def write_storage(
 
 
 def compute_digest(arrays: Mapping[tuple[str, ...], NDArray[Any]]) -> str:
-    """SHA-256 of all names, shapes and numbers of a file, so that a changed bit is seen."""
+    """SHA-256 of all names, shapes and numbers of a file, so that a changed bit is seen.
+
+    Args:
+        arrays: dict of place, such as `("arrays", "layer", "bias")`, to array.
+
+    Returns:
+        str, 64 hexadecimal digits.
+
+    Example:
+        >>> compute_digest({("arrays", "bias"): np.zeros(3, "float32")})[:8]
+        'f78d7e01'
+    """
     digest = hashlib.sha256()
     for place, array in sorted(arrays.items()):
         digest.update(f"{'/'.join(place)} {array.dtype.str} {array.shape}\n".encode())
