@@ -150,7 +150,11 @@ def _run_on_ray(pieces: list[Piece], out: str, worker: Worker, rows_a_part: int)
 
 
 class RayWorker:
-    """A worker as Ray's actors want it: a class. What it refuses becomes a row: Ray would make a traceback of it."""
+    """A worker as Ray's actors want it: a class. What it refuses becomes a row: Ray would make a traceback of it.
+
+    Args:
+        worker: `Worker`.
+    """
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
@@ -165,7 +169,15 @@ class RayWorker:
 
 
 def write_on_ray(out: str, table: pyarrow.Table) -> pyarrow.Table:
-    """Write a part, or pass on why there is none."""
+    """Write a part, or pass on why there is none.
+
+    Args:
+        out: str, folder for the tables.
+        table: of `RayWorker`.
+
+    Returns:
+        table of one row for `read_count`.
+    """
     import pyarrow
 
     faults = table[FAULT].drop_null().to_pylist() if FAULT in table.column_names else []
@@ -177,7 +189,17 @@ def write_on_ray(out: str, table: pyarrow.Table) -> pyarrow.Table:
 
 
 def read_count(row: Mapping[str, Any]) -> int:
-    """The photos of a part, or the refusal of why there is none."""
+    """How many photos a part holds.
+
+    Args:
+        row: dict, of `write_on_ray`.
+
+    Returns:
+        int.
+
+    Raises:
+        InputError: where there is no part; the message is what one of Ray's processes said.
+    """
     if row[FAULT]:
         raise InputError(row[FAULT])
     return int(row["count"])
