@@ -1,10 +1,6 @@
 """The page under load, a share of `benchmarks/load.py`."""
 
-import pytest
-
 from captioning_utils.settings import FAST_CAPTIONER
-
-pytestmark = pytest.mark.xdist_group("page")  # one server for all
 
 
 def test_each_of_many_visitors_gets_the_sentences_of_the_own_photo(load, served_page):

@@ -62,7 +62,6 @@ def run(clone, vgg16_weights):
     return run
 
 
-@pytest.mark.xdist_group("notebooks")  # one after the other: each needs files of those before it
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
 def test_it_runs_with_its_checks_and_solutions(path, run):
     before = {file: file.read_bytes() for file in NOTEBOOKS.iterdir() if file.is_file()}
@@ -70,7 +69,6 @@ def test_it_runs_with_its_checks_and_solutions(path, run):
     assert {file: file.read_bytes() for file in before} == before
 
 
-@pytest.mark.xdist_group("notebooks")
 def test_together_they_save_what_the_pages_name(run, clone):
     for path in COMMITTED[:9]:
         run(path.name)

@@ -26,10 +26,7 @@ PATIENCE = 600_000  # milliseconds; a busy machine is slow
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
 DESK = {"viewport": {"width": 1360, "height": 850}}
 
-pytestmark = [
-    pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome is installed"),
-    pytest.mark.xdist_group("page"),  # one server for all
-]
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome is installed")
 
 
 @pytest.fixture(scope="module")
